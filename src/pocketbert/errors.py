@@ -1,0 +1,58 @@
+"""Every error that pocketbert raises on purpose.
+
+    PocketBertError
+    ├── ConfigError       (ValueError)    a configuration that describes no model
+    ├── InputError        (ValueError)    ids, masks, labels or texts that the model or tokenizer cannot take
+    ├── PrecisionError    (ValueError)    a dtype in which the model would give NaN
+    ├── CheckpointError   (OSError)       a checkpoint that is missing, damaged, incomplete or does not fit
+    │   └── UnsafeFileError               a file that tries to run code or to leave its folder
+    ├── HubError          (OSError)       a hub name that could not be turned into a local folder
+    └── MissingExtra      (ImportError)   an optional package that the call needs
+
+Each also derives from the built-in error that a caller would expect, so ``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "PocketBertError",
+    "ConfigError",
+    "InputError",
+    "PrecisionError",
+    "CheckpointError",
+    "UnsafeFileError",
+    "HubError",
+    "MissingExtra",
+]
+
+
+class PocketBertError(Exception):
+    """The root of the tree: catches everything that pocketbert raises on purpose."""
+
+
+class ConfigError(PocketBertError, ValueError):
+    """A configuration that describes no model: the field, its value, the limit and the cure."""
+
+
+class InputError(PocketBertError, ValueError):
+    """Ids, masks, labels or texts that the model or tokenizer cannot take."""
+
+
+class PrecisionError(PocketBertError, ValueError):
+    """A dtype in which the model's activations overflow."""
+
+
+class CheckpointError(PocketBertError, OSError):
+    """A checkpoint that is missing, damaged, incomplete or does not fit its configuration."""
+
+
+class UnsafeFileError(CheckpointError):
+    """A file that tries to run code or to leave its folder; it was neither run nor followed."""
+
+
+class HubError(PocketBertError, OSError):
+    """A hub name that could not be turned into a local folder."""
+
+
+class MissingExtra(PocketBertError, ImportError):
+    """An optional package that the call needs; the message says what to install."""
