@@ -74,7 +74,9 @@ def local_folder(
     if os.path.exists(name):
         raise CheckpointError(f"{name} is a file; pass the folder that holds config.json and the weights")
     if _is_path(name):
-        raise CheckpointError(f"no folder {name}; pass an existing checkpoint folder or a hub name such as 'owner/model'")
+        raise CheckpointError(
+            f"no folder {name}; pass an existing checkpoint folder or a hub name such as 'owner/model'"
+        )
     fetched = [_download(name, file, options) for file in required]
     fetched += [path for file in optional if (path := _download(name, file, options, absent_ok=True))]
     if weights:
@@ -88,7 +90,14 @@ def safe_name(name: str, *, where: str) -> str:
     Raises:
         UnsafeFileError: it is absolute, holds ``..`` or a separator; ``where`` says which file named it.
     """
-    if not name or "\x00" in name or "\\" in name or ":" in name or PurePosixPath(name).parts != (name,) or name == "..":
+    if (
+        not name
+        or "\x00" in name
+        or "\\" in name
+        or ":" in name
+        or PurePosixPath(name).parts != (name,)
+        or name == ".."
+    ):
         raise UnsafeFileError(f"{where} names {name!r}, which leaves its folder; only plain file names are followed")
     return name
 

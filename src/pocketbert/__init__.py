@@ -1,0 +1,87 @@
+"""pocketbert: DistilBERT and MobileBERT, exact and small.
+
+Every public name is resolved when it is first used, so importing the package imports no framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HEADS = (
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+_BERT_HEADS = ("ForPreTraining", "ForMaskedLM", "ForNextSentencePrediction", *_HEADS[1:])
+
+# room -> the public names that live in it
+_ROOMS: dict[str, tuple[str, ...]] = {
+    "config": ("PretrainedConfig", "DistilBertConfig", "MobileBertConfig", "BertConfig", "AutoConfig"),
+    "errors": (
+        "PocketBertError",
+        "ConfigError",
+        "InputError",
+        "PrecisionError",
+        "CheckpointError",
+        "UnsafeFileError",
+        "HubError",
+        "MissingExtra",
+    ),
+    "outputs": ("ModelOutput", "MobileBertForPreTrainingOutput", "BertForPreTrainingOutput"),
+    "tokenizer": (
+        "AutoTokenizer",
+        "BertTokenizer",
+        "BertTokenizerFast",
+        "DistilBertTokenizer",
+        "DistilBertTokenizerFast",
+        "MobileBertTokenizer",
+        "MobileBertTokenizerFast",
+        "BatchEncoding",
+    ),
+    "torch.model": ("PreTrainedModel",),
+    "torch.distilbert": (
+        "DistilBertPreTrainedModel",
+        "DistilBertModel",
+        *(f"DistilBert{head}" for head in _HEADS),
+    ),
+    "torch.mobilebert": (
+        "MobileBertPreTrainedModel",
+        "MobileBertModel",
+        *(f"MobileBert{head}" for head in _BERT_HEADS),
+    ),
+    "torch.bert": ("BertPreTrainedModel", "BertModel", *(f"Bert{head}" for head in _BERT_HEADS)),
+    "torch.auto": ("AutoModel", *(f"AutoModel{head}" for head in _BERT_HEADS)),
+}
+_WHERE = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = ["__version__", *_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    room = _WHERE.get(name)
+    if room is None:
+        raise AttributeError(f"module 'pocketbert' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"pocketbert.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from pocketbert.config import *
+    from pocketbert.errors import *
+    from pocketbert.outputs import *
+    from pocketbert.tokenizer import *
+    from pocketbert.torch.auto import *
+    from pocketbert.torch.bert import *
+    from pocketbert.torch.distilbert import *
+    from pocketbert.torch.mobilebert import *
+    from pocketbert.torch.model import *

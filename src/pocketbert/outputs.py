@@ -1,0 +1,181 @@
+"""What models return: a ``ModelOutput`` is a dict, a tuple of what is there, and a set of attributes.
+
+``out.logits``, ``out["logits"]``, ``out[0]`` and ``out[:2]`` all work; integers and slices count only the values that
+are not None. Iterating gives the keys, as for every dict; ``to_tuple()`` gives the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+__all__ = [
+    "ModelOutput",
+    "BaseModelOutput",
+    "BaseModelOutputWithPooling",
+    "BertForPreTrainingOutput",
+    "MobileBertForPreTrainingOutput",
+    "MaskedLMOutput",
+    "NextSentencePredictorOutput",
+    "SequenceClassifierOutput",
+    "MultipleChoiceModelOutput",
+    "TokenClassifierOutput",
+    "QuestionAnsweringModelOutput",
+]
+
+
+class ModelOutput(dict[str, Any]):
+    """The root of all outputs; a subclass declares its fields, in order, as annotations."""
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.fields = tuple(cls.__annotations__)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        if len(values) == 1 and not named and isinstance(values[0], (Mapping, list, zip)):
+            given = dict(values[0])  # a mapping or pairs, as tree utilities rebuild a dict
+        else:
+            given = {**dict(zip(self.fields, values, strict=False)), **named}
+            if len(values) > len(self.fields) or len(given) < len(values) + len(named):
+                raise TypeError(f"{type(self).__name__} takes {', '.join(self.fields)}")
+        unknown = [name for name in given if name not in self.fields]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {unknown[0]!r}; it has {', '.join(self.fields)}")
+        super().__init__({name: given[name] for name in self.fields if given.get(name) is not None})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).fields:
+            return self.get(name)
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(type(self).fields)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        return self.to_tuple()[key]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self.fields:
+            raise KeyError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self.fields)}")
+        if value is None:
+            self.pop(name, None)
+            return
+        known = {**self, name: value}
+        super().clear()
+        super().update({field: known[field] for field in self.fields if field in known})
+
+    def __reduce__(self) -> Any:
+        return type(self), (dict(self),)
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the values that are not None, in the order of the fields."""
+        return tuple(self.values())
+
+
+class BaseModelOutput(ModelOutput):
+    """An encoder's output.
+
+    Attributes:
+        last_hidden_state: (batch, tokens, hidden_size).
+        hidden_states: the embedding output and each layer's, a tuple of (batch, tokens, hidden_size).
+        attentions: weights after softmax, one (batch, heads, tokens, tokens) a layer.
+    """
+
+    last_hidden_state: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class BaseModelOutputWithPooling(ModelOutput):
+    """An encoder's output with ``pooler_output`` (batch, hidden_size); see ``BaseModelOutput``."""
+
+    last_hidden_state: Any
+    pooler_output: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class BertForPreTrainingOutput(ModelOutput):
+    """Output of the two pre-training heads.
+
+    Attributes:
+        loss: the sum of the masked-language-model and next-sentence losses, a scalar.
+        prediction_logits: (batch, tokens, vocab_size).
+        seq_relationship_logits: (batch, 2); index 0 = B continues A, 1 = B is random.
+        hidden_states, attentions: see ``BaseModelOutput``.
+    """
+
+    loss: Any
+    prediction_logits: Any
+    seq_relationship_logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class MobileBertForPreTrainingOutput(ModelOutput):
+    """Output of ``MobileBertForPreTraining``; the fields are those of ``BertForPreTrainingOutput``."""
+
+    loss: Any
+    prediction_logits: Any
+    seq_relationship_logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class MaskedLMOutput(ModelOutput):
+    """``loss`` (scalar) and ``logits`` (batch, tokens, vocab_size)."""
+
+    loss: Any
+    logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class NextSentencePredictorOutput(ModelOutput):
+    """``loss`` (scalar) and ``logits`` (batch, 2); index 0 = B continues A, 1 = B is random."""
+
+    loss: Any
+    logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class SequenceClassifierOutput(ModelOutput):
+    """``loss`` (scalar) and ``logits`` (batch, num_labels)."""
+
+    loss: Any
+    logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class MultipleChoiceModelOutput(ModelOutput):
+    """``loss`` (scalar) and ``logits`` (batch, choices)."""
+
+    loss: Any
+    logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class TokenClassifierOutput(ModelOutput):
+    """``loss`` (scalar) and ``logits`` (batch, tokens, num_labels)."""
+
+    loss: Any
+    logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class QuestionAnsweringModelOutput(ModelOutput):
+    """``loss`` (scalar), ``start_logits`` and ``end_logits`` (batch, tokens)."""
+
+    loss: Any
+    start_logits: Any
+    end_logits: Any
+    hidden_states: Any
+    attentions: Any

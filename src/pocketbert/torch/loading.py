@@ -1,0 +1,187 @@
+"""From a folder to a model and back: every parameter is loaded or the call is refused."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from pocketbert import schema
+from pocketbert.checkpoint import Fit, fit, modern_name, open_checkpoint, write_checkpoint
+from pocketbert.config import PretrainedConfig
+from pocketbert.errors import CheckpointError, ConfigError, InputError
+from pocketbert.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.torch.model import PreTrainedModel, initialize
+
+__all__ = ["load", "save"]
+
+M = TypeVar("M", bound=PreTrainedModel)
+
+
+def load(
+    cls: type[M],
+    name: str | os.PathLike[str] | None,
+    *,
+    config: PretrainedConfig | str | os.PathLike[str] | None,
+    state_dict: Mapping[str, Tensor] | None,
+    dtype: torch.dtype | str | None,
+    device: torch.device,
+    ignore_mismatched_sizes: bool,
+    allow_float16: bool,
+    hub: HubOptions,
+    overrides: dict[str, Any],
+) -> tuple[M, dict[str, list[Any]]]:
+    """See ``PreTrainedModel.from_pretrained``."""
+    if name is None and (state_dict is None or config is None):
+        raise InputError("without a name or folder, both config and state_dict are needed")
+    folder = None
+    if name is not None:
+        folder = local_folder(name, CONFIG_FILES if config is None else (), weights=state_dict is None, options=hub)
+    config, options = _configure(cls, folder if config is None else config, overrides)
+    config.name_or_path = "" if name is None else str(name)
+    if state_dict is None:
+        assert folder is not None
+        checkpoint = open_checkpoint(folder)
+        stored = {tensor: (found.shape, found.dtype) for tensor, found in checkpoint.tensors.items()}
+        read = checkpoint.torch_tensor
+    else:
+        given = {modern_name(key): value for key, value in state_dict.items()}
+        stored = {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in given.items()}
+        read = given.__getitem__
+    target = _dtype(dtype, [found for _, found in stored.values()])
+
+    with torch.device("meta"):
+        model = cls(config, **options)
+    model.allow_float16 = allow_float16
+    model.check_precision(target)
+    wanted = model._schema()
+    found = fit({key: shape for key, (shape, _) in stored.items()}, wanted, config)
+    fresh = _fresh(cls, found, wanted, ignore_mismatched_sizes, folder)
+
+    state = {key: read(source).to(device=device, dtype=target, copy=True) for key, source in found.sources.items()}
+    for parameter in fresh:
+        with torch.no_grad():
+            state[parameter.name] = initialize(parameter, config, target, device)
+    frozen = {key for key, parameter in model.named_parameters() if not parameter.requires_grad}
+    model.load_state_dict(state, strict=False, assign=True)
+    model.tie_weights()
+    model.requires_grad_(True)
+    for key, parameter in model.named_parameters():
+        if key in frozen:
+            parameter.requires_grad = False
+    model.eval()
+    info: dict[str, list[Any]] = {
+        "missing_keys": [p.name for p in found.missing],
+        "unexpected_keys": found.unused,
+        "mismatched_keys": [(p.name, disk, ours) for p, disk, ours in found.misshaped],
+    }
+    return model, info
+
+
+def save(
+    model: PreTrainedModel,
+    folder: str | os.PathLike[str],
+    state_dict: Mapping[str, Tensor] | None,
+    max_shard_size: int | str,
+) -> None:
+    """See ``PreTrainedModel.save_pretrained``."""
+    from safetensors.torch import save_file
+
+    wanted = model._schema()
+    state = dict(model.state_dict() if state_dict is None else state_dict)
+    found = fit({key: tuple(value.shape) for key, value in state.items()}, wanted, model.config)
+    complaint = found.complaint()
+    if complaint:
+        raise CheckpointError(f"this {type(model).__name__} is not what its configuration says: {complaint}")
+    tensors = {p.name: state[found.sources[p.name]] for p in wanted if p.tied_to is None}
+    dtypes = {str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.is_floating_point()}
+
+    config = type(model.config).from_dict(model.config.to_dict())
+    config.architectures = [type(model).__name__]
+    config.torch_dtype = dtypes.pop() if len(dtypes) == 1 else None
+
+    def write(names: Iterable[str], path: Path) -> None:
+        chosen = {name: tensors[name].detach().cpu().contiguous() for name in names}
+        save_file(chosen, path, metadata={"format": "pt"})
+
+    sizes = {name: value.numel() * value.element_size() for name, value in tensors.items()}
+    write_checkpoint(folder, config, sizes, write, max_shard_size)
+
+
+def _configure(
+    cls: type[PreTrainedModel], source: PretrainedConfig | str | os.PathLike[str] | None, overrides: dict[str, Any]
+) -> tuple[PretrainedConfig, dict[str, Any]]:
+    """Return the configuration with ``overrides`` set, and those that are arguments of the class instead."""
+    assert source is not None
+    options = {name: overrides.pop(name) for name in ("add_pooling_layer",) if name in overrides}
+    if isinstance(source, PretrainedConfig):
+        if not isinstance(source, cls.config_class):
+            wanted = cls.config_class.__name__
+            raise ConfigError(f"{cls.__name__} needs a {wanted}, got a {type(source).__name__}")
+        config = type(source).from_dict(source.to_dict())
+        config.attn_implementation = source.attn_implementation
+        config.update(overrides)
+    else:
+        config = cls.config_class.from_pretrained(source, **overrides)  # type: ignore[assignment]
+    return config, options
+
+
+def _dtype(dtype: torch.dtype | str | None, stored: list[str]) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    if dtype == "auto":
+        floats = [found for found in stored if "float" in found]
+        dtype = max(set(floats), key=floats.count) if floats else "float32"
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InputError(f"dtype {dtype!r} is no float dtype; choose float32, bfloat16, float16, float64 or 'auto'")
+    return found
+
+
+def _fresh(
+    cls: type[PreTrainedModel],
+    found: Fit,
+    wanted: list[schema.Parameter],
+    ignore_mismatched_sizes: bool,
+    folder: Path | None,
+) -> list[schema.Parameter]:
+    """Return the parameters to start afresh, with a warning that names them; refuse everything else that is amiss."""
+    there = {p.part for p in wanted if p.name in found.sources} | {p.part for p, _, _ in found.misshaped}
+    is_head = {p.part: p.part not in ("embeddings", "encoder") and cls.head != "none" for p in wanted}
+    lacking = [p for p in found.missing if is_head[p.part] and p.part not in there]
+    refused = Fit(
+        found.sources,
+        [p for p in found.missing if p not in lacking],
+        [] if ignore_mismatched_sizes else found.misshaped,
+        found.unexpected,
+        [],
+    )
+    complaint = refused.complaint()
+    if complaint:
+        raise CheckpointError(f"{folder or 'the state_dict'} does not fit {cls.__name__}: {complaint}{_cure(refused)}")
+    changed = [p for p, _, _ in found.misshaped]
+    fresh = lacking + changed
+    if fresh:
+        shapes = "".join(f"; {p.name} was {disk}, is {ours}" for p, disk, ours in found.misshaped)
+        warnings.warn(
+            f"{cls.__name__}: {', '.join(p.name for p in fresh)} not in the checkpoint and started with random values: "
+            f"train the model before you use its answers{shapes}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return fresh
+
+
+def _cure(refused: Fit) -> str:
+    if refused.unexpected:
+        return "; pass state_dict= with only the tensors that you want"
+    if refused.misshaped:
+        return "; pass ignore_mismatched_sizes=True to start those afresh"
+    if refused.missing and {p.part for p in refused.missing} == {"pooler"}:
+        return "; pass add_pooling_layer=False to load the encoder without its pooler"
+    return ""

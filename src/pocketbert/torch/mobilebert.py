@@ -1,0 +1,293 @@
+"""MobileBERT (arXiv 2004.02984), read top to bottom: embeddings -> bottleneck -> attention -> stacked FFNs -> encoder.
+
+Shapes: B batch, T tokens, E embedding_size, W hidden_size (between blocks), I true_hidden_size (inside a block),
+V vocabulary. The modules carry the names that are on disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pocketbert import outputs
+from pocketbert.config import MobileBertConfig
+from pocketbert.outputs import ModelOutput
+from pocketbert.torch import heads
+from pocketbert.torch.bert import (
+    BertEncoder,
+    BertLikeModel,
+    BertLikeTask,
+    Intermediate,
+    LMPredictions,
+    LMTransform,
+    Pooler,
+    PositionedEmbeddings,
+    SelfAttention,
+)
+from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
+from pocketbert.torch.layers import Attention, make_norm
+from pocketbert.torch.model import PreTrainedModel
+
+__all__ = [
+    "MobileBertPreTrainedModel",
+    "MobileBertModel",
+    "MobileBertForPreTraining",
+    "MobileBertForMaskedLM",
+    "MobileBertForNextSentencePrediction",
+    "MobileBertForSequenceClassification",
+    "MobileBertForMultipleChoice",
+    "MobileBertForTokenClassification",
+    "MobileBertForQuestionAnswering",
+]
+
+
+class MobileBertEmbeddings(PositionedEmbeddings):
+    """Narrow word vectors, each with its neighbours', widened; then position, type, norm, dropout (section 3.1)."""
+
+    def __init__(self, config: MobileBertConfig) -> None:
+        super().__init__()
+        self.trigram = config.trigram_input
+        self.widen = config.trigram_input or config.embedding_size != config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        width = config.embedding_size * (3 if config.trigram_input else 1)
+        self.embedding_transformation = nn.Linear(width, config.hidden_size)
+        self.LayerNorm = make_norm(config.normalization_type, config.hidden_size, config.outer_layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, words: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None) -> Tensor:
+        """(B, T, E) word vectors -> (B, T, W).
+
+        The trigram does not know the mask: the last token of a padded text has [PAD]'s vector beside it, as in the
+        original.
+        """
+        if self.trigram:
+            following, previous = F.pad(words[:, 1:], (0, 0, 0, 1)), F.pad(words[:, :-1], (0, 0, 1, 0))
+            words = torch.cat([following, words, previous], dim=2)  # (B, T, 3E)
+        if self.widen:
+            words = self.embedding_transformation(words)
+        return self.dropout(self.LayerNorm(self.place(words, token_type_ids, position_ids)))  # type: ignore[no-any-return]
+
+
+class DenseNorm(nn.Module):
+    """Dense, dropout, residual, norm."""
+
+    def __init__(
+        self, config: MobileBertConfig, into: int, out: int, dropout: float = 0.0, eps: float | None = None
+    ) -> None:
+        super().__init__()
+        self.dense = nn.Linear(into, out)
+        self.LayerNorm = make_norm(config.normalization_type, out, config.layer_norm_eps if eps is None else eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """(B, T, into), (B, T, out) -> (B, T, out)."""
+        update = self.dense(x)
+        if self.dropout.p:
+            update = self.dropout(update)
+        return self.LayerNorm(update + residual)  # type: ignore[no-any-return]
+
+
+class BottleneckDense(nn.Module):
+    """Dense and norm, from the width between blocks to the width inside one."""
+
+    def __init__(self, config: MobileBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intra_bottleneck_size)
+        self.LayerNorm = make_norm(config.normalization_type, config.intra_bottleneck_size, config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, I)."""
+        return self.LayerNorm(self.dense(hidden))  # type: ignore[no-any-return]
+
+
+class Bottleneck(nn.Module):
+    """The way into a block (section 3.1, figure 1c)."""
+
+    def __init__(self, config: MobileBertConfig) -> None:
+        super().__init__()
+        self.inside = config.use_bottleneck_attention
+        self.input = BottleneckDense(config)
+        self.attention = BottleneckDense(config) if config.key_query_shared_bottleneck else None
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, W) -> what query and key read, what value reads, and the residual (B, T, I)."""
+        residual = self.input(hidden)
+        if self.inside:
+            return residual, residual, residual
+        return hidden if self.attention is None else self.attention(hidden), hidden, residual
+
+
+class MobileBertAttention(nn.Module):
+    """Self-attention and its output."""
+
+    def __init__(self, config: MobileBertConfig, index: int) -> None:
+        super().__init__()
+        width = config.true_hidden_size
+        self.self = SelfAttention(config, index, width, config.query_key_size, config.value_size)
+        dropout = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
+        self.output = DenseNorm(config, self.self.query.out_features, width, dropout)
+
+    def forward(
+        self, query: Tensor, value: Tensor, residual: Tensor, attention: Attention
+    ) -> tuple[Tensor, Tensor | None]:
+        """-> (B, T, I) and weights."""
+        context, weights = self.self(query, value, attention)
+        return self.output(context, residual), weights
+
+
+class FeedForward(nn.Module):
+    """One of a block's inner feed-forward networks (section 3.3)."""
+
+    def __init__(self, config: MobileBertConfig) -> None:
+        super().__init__()
+        self.intermediate = Intermediate(config.true_hidden_size, config.intermediate_size, config.hidden_act)
+        self.output = DenseNorm(config, config.intermediate_size, config.true_hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, I) -> (B, T, I)."""
+        return self.output(self.intermediate(x), x)  # type: ignore[no-any-return]
+
+
+class MobileBertOutput(DenseNorm):
+    """The last feed-forward network's second half, and the way out of the block."""
+
+    def __init__(self, config: MobileBertConfig) -> None:
+        dropout = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
+        inner, eps = config.true_hidden_size, config.outer_layer_norm_eps
+        super().__init__(config, config.intermediate_size, inner, dropout, eps)
+        self.bottleneck = None
+        if config.use_bottleneck:
+            self.bottleneck = DenseNorm(config, inner, config.hidden_size, config.hidden_dropout_prob)
+
+    def forward(self, x: Tensor, residual: Tensor, block_input: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, T, M), (B, T, I), (B, T, W) -> (B, T, W)."""
+        inner = super().forward(x, residual)
+        return inner if self.bottleneck is None else self.bottleneck(inner, block_input)
+
+
+class MobileBertLayer(nn.Module):
+    """Bottleneck in, attention, feed-forward networks, bottleneck out."""
+
+    def __init__(self, config: MobileBertConfig, index: int) -> None:
+        super().__init__()
+        self.attention = MobileBertAttention(config, index)
+        self.intermediate = Intermediate(config.true_hidden_size, config.intermediate_size, config.hidden_act)
+        self.output = MobileBertOutput(config)
+        self.bottleneck = Bottleneck(config) if config.use_bottleneck else None
+        self.ffn = nn.ModuleList(FeedForward(config) for _ in range(config.num_feedforward_networks - 1))
+
+    def forward(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
+        """(B, T, W) -> (B, T, W) and weights."""
+        query, value, residual = (hidden,) * 3 if self.bottleneck is None else self.bottleneck(hidden)
+        x, weights = self.attention(query, value, residual, attention)  # (B, T, I)
+        for network in self.ffn:
+            x = network(x)
+        return self.output(self.intermediate(x), x, hidden), weights
+
+
+class MobileBertPredictions(LMPredictions):
+    """Logits of every word: the narrow word table, widened by ``dense``, as a matrix, and a bias."""
+
+    def __init__(self, config: MobileBertConfig) -> None:
+        nn.Module.__init__(self)
+        self.transform = LMTransform(config)
+        self.dense = nn.Linear(config.vocab_size, config.hidden_size - config.embedding_size, bias=False)
+        self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
+        self.bias = self.decoder.bias
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, V)."""
+        hidden = self.transform(hidden)
+        narrow, rest = hidden.split([self.decoder.in_features, self.dense.out_features], dim=-1)
+        return self.decoder(narrow) + rest @ self.dense.weight  # type: ignore[no-any-return]
+
+
+class MobileBertPreTrainedModel(PreTrainedModel):
+    """What all MobileBERT classes are."""
+
+    config_class = MobileBertConfig
+    base_model_prefix = "mobilebert"
+
+
+class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
+    """The encoder, optionally with its pooler."""
+
+    def __init__(self, config: MobileBertConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__(config)
+        self.embeddings = MobileBertEmbeddings(config)
+        self.encoder = BertEncoder([MobileBertLayer(config, index) for index in range(config.num_hidden_layers)])
+        self.pooler = Pooler(config.hidden_size, config.classifier_activation) if add_pooling_layer else None
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Return a ``BaseModelOutputWithPooling``; see ``pocketbert.torch.calls`` for the arguments.
+
+        Note the documented order: ``output_hidden_states`` comes before ``output_attentions`` here.
+        """
+        return self.encode(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            head_mask,
+            inputs_embeds,
+            output_attentions,
+            output_hidden_states,
+            return_dict,
+        )
+
+
+class MobileBertTask(BertLikeTask, MobileBertPreTrainedModel):
+    """A MobileBERT encoder with a head."""
+
+    encoder_class: ClassVar[type[PreTrainedModel]] = MobileBertModel
+
+    def make_predictions(self) -> LMPredictions:
+        """Return the masked-language-model head."""
+        return MobileBertPredictions(self.config)
+
+
+class MobileBertForPreTraining(BertPreTrainingCall, heads.PreTraining, MobileBertTask):
+    """MobileBERT with both pre-training heads."""
+
+    output_class = outputs.MobileBertForPreTrainingOutput
+
+
+class MobileBertForMaskedLM(BertCall, heads.MaskedLM, MobileBertTask):
+    """MobileBERT with its masked-language-model head."""
+
+
+class MobileBertForNextSentencePrediction(BertCall, heads.NextSentence, MobileBertTask):
+    """MobileBERT with its next-sentence head."""
+
+
+class MobileBertForSequenceClassification(BertCall, heads.SequenceClassification, MobileBertTask):
+    """MobileBERT with a classification or regression head over the pooled text."""
+
+
+class MobileBertForMultipleChoice(BertCall, heads.MultipleChoice, MobileBertTask):
+    """MobileBERT with a score for each of several texts."""
+
+
+class MobileBertForTokenClassification(BertCall, heads.TokenClassification, MobileBertTask):
+    """MobileBERT with a class for each token."""
+
+
+class MobileBertForQuestionAnswering(BertSpanCall, heads.QuestionAnswering, MobileBertTask):
+    """MobileBERT with an answer's start and end."""

@@ -1,0 +1,22 @@
+"""Shared by all tests: where optional material is, and one thread so that parallel workers do not fight."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of references and data sets beside the project, or skip."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared")
+    return SHARED
