@@ -20,3 +20,22 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared")
     return SHARED
+
+
+def _encoder(name: str) -> Path:
+    folder = ROOT / ".cache" / name
+    if not (folder / "model.safetensors").is_file():
+        pytest.skip(f"needs .cache/{name} (scripts/fetch-encoders --all)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """Return the folder of a real 6-layer BERT encoder, or skip."""
+    return _encoder("minilm-bert")
+
+
+@pytest.fixture(scope="session")
+def splade() -> Path:
+    """Return the folder of a real 2-layer BertForMaskedLM with old parameter names, or skip."""
+    return _encoder("splade-bert")

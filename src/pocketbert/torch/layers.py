@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+
+import torch
+from torch import Tensor, nn
 
 __all__ = ["Attention", "NoNorm", "activation", "make_norm", "prune_linear", "run_layers"]
 
@@ -43,6 +44,8 @@ class NoNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., size) -> (..., size)."""
+        if torch.is_grad_enabled():
+            return x * self.weight + self.bias  # addcmul's backward would multiply once more
         return torch.addcmul(self.bias, x, self.weight)
 
 
@@ -58,7 +61,8 @@ class Attention:
         bias: added to the scores, broadcast to (B, H, T, T): 0 where visible, the dtype's minimum where masked.
         head_masks: one (H,) or None a layer; multiplies the weights.
         need_weights: also return the weights.
-        implementation: ``"sdpa"`` or ``"eager"``; weights and head masks always take the eager form, which is equal.
+        implementation: ``"sdpa"`` or ``"eager"``. Weights and head masks always take the eager form, which is equal,
+            and so does dropout on the CPU, where SDPA has no fused form with dropout.
     """
 
     def __init__(
@@ -85,9 +89,9 @@ class Attention:
         Returns:
             the context (B, T, H*D), and the weights (B, H, T, T) or None.
         """
-        q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, H, T, D)
+        q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))  # (B, H, T, D)
         head_mask = self.head_masks[layer]
-        if not self.eager and head_mask is None:
+        if not self.eager and head_mask is None and not (dropout and q.device.type == "cpu"):
             context = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias, dropout_p=dropout)
             return context.transpose(1, 2).flatten(2), None
         scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, H, T, T)
