@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Attention", "NoNorm", "activation", "make_norm", "prune_linear", "run_layers"]
+__all__ = ["Attention", "NoNorm", "activation", "drop", "make_norm", "prune_linear", "run_layers"]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="none"),
@@ -52,6 +52,20 @@ class NoNorm(nn.Module):
 def make_norm(kind: str, size: int, eps: float) -> nn.Module:
     """Return the module of a ``normalization_type``."""
     return NoNorm(size) if kind == "no_norm" else nn.LayerNorm(size, eps=eps)
+
+
+def drop(x: Tensor, probability: float) -> Tensor:
+    """Dropout, as ``F.dropout``, that draws four elements from one random number on the CPU.
+
+    There the draws cost more than all else. Sixteen bits decide an element, so the probability is met to 1e-5, and the
+    rest is scaled by what it truly is.
+    """
+    cut = round(probability * 65536)
+    if x.device.type != "cpu" or not 0 < cut < 65536 or torch.compiler.is_compiling():
+        return F.dropout(x, probability)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    keep = draws.view(torch.int16)[: x.numel()].view(x.shape) >= cut - 32768
+    return x * keep.to(x.dtype).mul_(65536 / (65536 - cut))
 
 
 class Attention:
@@ -97,7 +111,7 @@ class Attention:
         scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, H, T, T)
         if self.bias is not None:
             scores = scores + self.bias
-        weights = F.dropout(torch.softmax(scores, dim=-1), dropout)
+        weights = drop(torch.softmax(scores, dim=-1), dropout)
         if head_mask is not None:
             weights = weights * head_mask.view(1, heads, 1, 1)
         context = (weights @ v).transpose(1, 2).flatten(2)
