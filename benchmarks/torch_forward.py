@@ -88,7 +88,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     table = Table(title=f"milliseconds, batch 1, {arguments.threads} threads, torch {torch.__version__}")
-    for column in ("model", "tokens", "pass", "pocketbert", "transformers eager", "transformers sdpa", "best peer / ours"):
+    peers = ("transformers eager", "transformers sdpa")
+    for column in ("model", "tokens", "pass", "pocketbert", *peers, "best peer / ours"):
         table.add_column(column, justify="left" if column in ("model", "pass") else "right")
     for family in arguments.families:
         found = models(family)
@@ -97,9 +98,8 @@ def main() -> None:
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             for name, kind in (("forward", forward), ("forward + backward", forward_backward)):
                 times = measure({label: kind(model, inputs) for label, model in found.items()}, arguments.rounds)
-                peers = [value for label, value in times.items() if label != "pocketbert"]
-                cells = [f"{times[k]:.1f}" if k in times else "-" for k in ("transformers eager", "transformers sdpa")]
-                ratio = min(peers) / times["pocketbert"]
+                cells = [f"{times[peer]:.1f}" if peer in times else "-" for peer in peers]
+                ratio = min(times[peer] for peer in peers if peer in times) / times["pocketbert"]
                 table.add_row(family, str(tokens), name, f"{times['pocketbert']:.1f}", *cells, f"{ratio:.2f}")
     Console(width=120).print(table)
 

@@ -1,0 +1,163 @@
+"""Tokens that are matched in the text before it is split: special tokens, and those that a user adds."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pocketbert.errors import InputError
+
+__all__ = ["AddedToken", "AddedVocabulary", "as_added"]
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token that is matched whole.
+
+    ``single_word`` keeps it from matching inside a word; ``lstrip`` and ``rstrip`` let it take the blanks beside it;
+    ``normalized`` matches it in the normalised text rather than in the text as given; ``special`` marks tokens that
+    ``skip_special_tokens`` leaves out.
+    """
+
+    content: str
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = True
+    special: bool = False
+
+    def __str__(self) -> str:
+        """The token itself."""
+        return self.content
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as ``tokenizer_config.json`` holds them."""
+        return asdict(self)
+
+
+def as_added(token: Any, *, special: bool = False) -> AddedToken:
+    """Return a string, an added token of the ``tokenizers`` library or a dict from a file as an :class:`AddedToken`.
+
+    A string that is ``special`` is matched in the text as given, any other in the normalised text.
+
+    Raises:
+        InputError: ``token`` is none of these.
+    """
+    if isinstance(token, str):
+        return AddedToken(token, normalized=not special, special=special)
+    if isinstance(token, Mapping):
+        content = token.get("content")
+        fields = {
+            name: bool(token[name])
+            for name in ("single_word", "lstrip", "rstrip", "normalized", "special")
+            if name in token
+        }
+        fields.setdefault("normalized", not (fields.get("special", False) or special))
+    else:
+        content = getattr(token, "content", None)
+        fields = {
+            name: bool(getattr(token, name, False))
+            for name in ("single_word", "lstrip", "rstrip", "normalized", "special")
+        }
+    if not isinstance(content, str):
+        raise InputError(f"a token must be a string or an AddedToken, not {token!r}")
+    added = AddedToken(content, **fields)
+    return replace(added, special=True) if special else added
+
+
+class AddedVocabulary:
+    """The added tokens of a pure Python tokenizer and how they are found, as in the ``tokenizers`` library.
+
+    Matching is leftmost, then longest: first the tokens that are not ``normalized``, in the text as given, then the
+    others in what normalising makes of the rest.
+    """
+
+    def __init__(self, vocab: Mapping[str, int], normalize: Callable[[str], str]) -> None:
+        """Extend ``vocab``; ``normalize`` is what the text goes through before ``normalized`` tokens are sought."""
+        self._vocab = vocab
+        self._normalize = normalize
+        self.by_id: dict[int, AddedToken] = {}
+        self.ids: dict[str, int] = {}
+        self._refresh()
+
+    def add(self, tokens: Iterable[AddedToken]) -> int:
+        """Add ``tokens``; one that the vocabulary has keeps its id. Returns how many were not added tokens yet."""
+        count = 0
+        for token in tokens:
+            if not token.content or token in self.by_id.values():
+                continue
+            count += 1
+            self.assign(token, self._id_for(token.content))
+        self._refresh()
+        return count
+
+    def assign(self, token: AddedToken, id_: int) -> None:
+        """Give ``token`` the id ``id_``."""
+        self.ids[token.content] = id_
+        self.by_id[id_] = token
+
+    @property
+    def special(self) -> set[str]:
+        """The tokens that are special."""
+        return {token.content for token in self.by_id.values() if token.special}
+
+    def split_raw(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
+        """Split the text as given; see :meth:`split_normalized`. Without ``keep_special``, special tokens stay text."""
+        return self._split(text, *self._raw, keep_special=keep_special)
+
+    def split_normalized(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
+        """Split normalised text into ``(id, start, stop)``, the id None where no added token is."""
+        return self._split(text, *self._normalized, keep_special=keep_special)
+
+    def _id_for(self, content: str) -> int:
+        known = self.ids.get(content, self._vocab.get(content))
+        if known is not None:
+            return known
+        return max(len(self._vocab), max(self.by_id, default=-1) + 1)
+
+    def _refresh(self) -> None:
+        raw = {token.content: token for token in self.by_id.values() if not token.normalized}
+        normalized = {self._normalize(token.content): token for token in self.by_id.values() if token.normalized}
+        normalized.pop("", None)
+        self._raw = (_pattern(raw), raw)
+        self._normalized = (_pattern(normalized), normalized)
+
+    def _split(
+        self, text: str, pattern: re.Pattern[str] | None, tokens: Mapping[str, AddedToken], *, keep_special: bool
+    ) -> Iterator[tuple[int | None, int, int]]:
+        done = 0
+        for match in pattern.finditer(text) if pattern else ():
+            start, stop = match.span()
+            token = tokens[match.group()]
+            if token.special and not keep_special:
+                continue
+            if token.single_word and (_is_word(text[start - 1 : start]) or _is_word(text[stop : stop + 1])):
+                continue
+            if token.lstrip:
+                start = max(len(text[:start].rstrip()), done)
+            if token.rstrip:
+                stop = len(text) - len(text[stop:].lstrip())
+            if done < start:
+                yield None, done, start
+            yield self.ids[token.content], start, stop
+            done = stop
+        if done < len(text):
+            yield None, done, len(text)
+
+
+def _pattern(contents: Iterable[str]) -> re.Pattern[str] | None:
+    longest_first = sorted(contents, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+
+def _is_word(char: str) -> bool:
+    """Whether ``char`` is a word character as UTS #18 has it: a letter, mark, digit, connector or joiner."""
+    return bool(char) and (
+        char.isalnum()
+        or unicodedata.category(char)[0] == "M"
+        or char in "\u200c\u200d"
+        or unicodedata.category(char) == "Pc"
+    )

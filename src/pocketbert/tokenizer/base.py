@@ -1,0 +1,256 @@
+"""What the Python and the Fast tokenizers share: everything but turning a text into tokens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from pocketbert.errors import ConfigError, InputError
+from pocketbert.tokenizer.added import AddedToken, as_added
+from pocketbert.tokenizer.arguments import NO_LIMIT, side_of
+from pocketbert.tokenizer.encode import Encoder
+from pocketbert.tokenizer.layout import Layout
+from pocketbert.tokenizer.pretrained import Pretrained
+from pocketbert.tokenizer.special import ROLES
+from pocketbert.tokenizer.tensors import as_lists
+
+__all__ = ["TokenizerBase"]
+
+
+class TokenizerBase(Encoder, Pretrained, ABC):
+    """The surface of every tokenizer.
+
+    Subclasses turn texts into pieces and keep the vocabulary; calls are in :class:`Encoder`, files in :mod:`.saving`.
+    """
+
+    model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask")
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt"}
+    is_fast: ClassVar[bool] = False
+
+    def _init_shared(
+        self,
+        roles: Mapping[str, Any],
+        *,
+        model_max_length: int | None = None,
+        padding_side: str = "right",
+        truncation_side: str = "right",
+        clean_up_tokenization_spaces: bool = True,
+        additional_special_tokens: Sequence[Any] | None = None,
+        split_special_tokens: bool = False,
+        pad_token_type_id: int = 0,
+        model_input_names: Sequence[str] | None = None,
+        added_tokens_decoder: Mapping[int, AddedToken] | None = None,
+        name_or_path: str = "",
+        **unknown: Any,
+    ) -> None:
+        """Set what the constructors share; the vocabulary must be in place."""
+        if unknown:
+            raise InputError(f"{type(self).__name__} takes no argument {', '.join(map(repr, sorted(unknown)))}")
+        self.model_max_length = NO_LIMIT if model_max_length is None else model_max_length
+        self.padding_side = side_of("padding_side", padding_side)
+        self.truncation_side = side_of("truncation_side", truncation_side)
+        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.split_special_tokens = split_special_tokens
+        self.pad_token_type_id = pad_token_type_id
+        self.name_or_path = name_or_path
+        if model_input_names is not None:
+            self.model_input_names = tuple(model_input_names)
+        self._init_roles(roles, additional_special_tokens or ())
+        saved = sorted((added_tokens_decoder or {}).items())
+        self._add([token for id_, token in saved if self.added_tokens_decoder.get(id_) != token])
+        self._required("unk_token")
+        first, last = self._required("cls_token"), self._required("sep_token")
+        self._add(
+            [token for token in self.all_special_tokens_extended if token.content not in self.added_tokens_encoder]
+        )
+        self._layouts = (Layout.bert(1, first, last), Layout.bert(2, first, last))
+
+    def _required(self, role: str) -> tuple[str, int]:
+        """The token of a role that no BERT tokenizer can do without, and its id."""
+        token = self._roles.get(role)
+        id_ = None if token is None else self._token_to_id(token.content)
+        if token is None or id_ is None:
+            raise ConfigError(
+                f"{role}={token and token.content!r} is not among the {self.vocab_size} tokens of the vocabulary; "
+                f"pass the {role} that it holds, or a vocabulary made for BERT"
+            )
+        return token.content, id_
+
+    # ---- what a subclass provides -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _add(self, tokens: Sequence[AddedToken]) -> int:
+        """Add tokens; returns how many were not added tokens yet."""
+
+    @abstractmethod
+    def _token_to_id(self, token: str) -> int | None:
+        """The id of ``token``, None if it is not in the vocabulary."""
+
+    @abstractmethod
+    def _id_to_token(self, id_: int) -> str | None:
+        """The token of ``id_``, None if the vocabulary has no such id."""
+
+    @abstractmethod
+    def get_vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """The number of tokens, added tokens not counted."""
+
+    @property
+    @abstractmethod
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id -> added token (special tokens among them)."""
+
+    @abstractmethod
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """Join word pieces to text: ``["un", "##known", "."]`` is ``"unknown."``."""
+
+    # ---- tokens and ids -----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """The number of tokens, added tokens included."""
+        return len(self.get_vocab())
+
+    def __bool__(self) -> bool:
+        """Always true: an empty vocabulary is still a tokenizer."""
+        return True
+
+    def __repr__(self) -> str:
+        """The class, its size and its special tokens."""
+        return (
+            f"{type(self).__name__}(vocab_size={self.vocab_size}, model_max_length={self.model_max_length}, "
+            f"special_tokens={self.special_tokens_map})"
+        )
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        return self.get_vocab()
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """Added token -> id."""
+        return {token.content: id_ for id_, token in self.added_tokens_decoder.items()}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Added token -> id."""
+        return self.added_tokens_encoder
+
+    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
+        """Add one token or a list of them (strings or :class:`AddedToken`), matched whole from now on.
+
+        New tokens get the next ids: resize the model's embeddings to ``len(tokenizer)``. Returns how many were added.
+        """
+        if not new_tokens:
+            return 0
+        tokens = new_tokens if isinstance(new_tokens, (list, tuple)) else [new_tokens]
+        return self._add([as_added(token, special=special_tokens) for token in tokens])
+
+    def add_special_tokens(
+        self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
+    ) -> int:
+        """Give roles their tokens, adding those that the vocabulary lacks.
+
+        Args:
+            special_tokens_dict: role -> token, and ``"additional_special_tokens"`` -> list of tokens.
+            replace_additional_special_tokens: whether that list replaces the present one or extends it.
+
+        Returns:
+            How many tokens were added.
+
+        Raises:
+            InputError: an unknown role.
+        """
+        added: list[AddedToken] = []
+        for role, value in special_tokens_dict.items():
+            if role == "additional_special_tokens":
+                tokens = [as_added(token, special=True) for token in value]
+                kept = [] if replace_additional_special_tokens else self._additional
+                self._additional = [*kept, *(token for token in tokens if token not in kept)]
+                added += tokens
+            elif role in ROLES:
+                added.append(as_added(value, special=True))
+                self._set_role(role, added[-1])
+            else:
+                raise InputError(f"{role!r} is no role of a special token; roles: {', '.join(ROLES)}")
+        return self._add(added)
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """The id of a token, or the ids of a list; of the unknown token for those that the vocabulary lacks."""
+        if isinstance(tokens, str):
+            return self._id_of(tokens)
+        if not isinstance(tokens, Iterable) or not all(isinstance(token, str) for token in tokens):
+            raise InputError(f"tokens must be strings, not {str(tokens)[:60]}")
+        return [self._id_of(token) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """The token of an id, or the tokens of a list; the unknown token for ids that the vocabulary lacks."""
+        if not isinstance(ids := as_lists(ids), list):
+            return self._token_of(_id(ids))
+        skip = set(self.all_special_ids) if skip_special_tokens else ()
+        return [self._token_of(id_) for id_ in map(_id, ids) if id_ not in skip]
+
+    def _id_of(self, token: str) -> int | None:
+        id_ = self._token_to_id(token)
+        unknown = self._roles.get("unk_token")
+        return self._token_to_id(unknown.content) if id_ is None and unknown else id_
+
+    def _token_of(self, id_: int) -> str | None:
+        token = self._id_to_token(id_)
+        return self.unk_token if token is None else token
+
+    # ---- ids to text --------------------------------------------------------------------------------------------
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str:
+        """The text of ids: an int, a list, or a tensor of one row. Ids that the vocabulary lacks are left out.
+
+        Args:
+            token_ids: the ids.
+            skip_special_tokens: leave ``[CLS]``, ``[SEP]``, ``[PAD]`` and the like out.
+            clean_up_tokenization_spaces: write ``do n't`` as ``don't``, and so on; by default the tokenizer's setting.
+        """
+        ids = as_lists(token_ids)
+        special = self._special_contents() if skip_special_tokens else ()
+        tokens = [self._id_to_token(_id(id_)) for id_ in (ids if isinstance(ids, list) else [ids])]
+        text = self.convert_tokens_to_string([token for token in tokens if token is not None and token not in special])
+        clean = (
+            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        )
+        return self.clean_up_tokenization(text) if clean else text
+
+    def batch_decode(
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> list[str]:
+        """The text of each row; see :meth:`decode`."""
+        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in as_lists(sequences)]
+
+    @staticmethod
+    def clean_up_tokenization(out_string: str) -> str:
+        """Undo the blanks that splitting put around English punctuation and contractions."""
+        for blank in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
+            if blank == " n't":
+                out_string = out_string.replace(" ' ", "'")
+            out_string = out_string.replace(blank, blank[1:])
+        return out_string
+
+    def _special_contents(self) -> set[str]:
+        """The tokens that ``skip_special_tokens`` leaves out."""
+        return {token.content for token in self.added_tokens_decoder.values() if token.special}
+
+
+def _id(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InputError(f"ids must be whole numbers of at least 0, not {str(value)[:40]}")
+    return value

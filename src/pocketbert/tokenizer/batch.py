@@ -1,0 +1,167 @@
+"""The result of a tokenizer call: lists or tensors by name, and the rows behind them."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pocketbert.errors import InputError
+from pocketbert.tokenizer.encoding import CharSpan, Encoding, TokenSpan
+from pocketbert.tokenizer.tensors import tensor
+
+if TYPE_CHECKING:
+    Data = UserDict[str, Any]
+else:
+    Data = UserDict
+
+__all__ = ["BatchEncoding"]
+
+S = TypeVar("S", CharSpan, TokenSpan)
+
+
+class BatchEncoding(Data):
+    """Model inputs by name, as a dict and as attributes; by integer, the :class:`Encoding` of a row.
+
+    ``model(**batch)``, ``batch["input_ids"]``, ``batch.input_ids`` and ``batch[0].tokens`` all work. Methods that map
+    between tokens, words and characters take ``(row, index)``, or ``(index)`` alone for the first row.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        encodings: Sequence[Encoding] | None = None,
+        tensor_type: str | None = None,
+        *,
+        prepend_batch_axis: bool = False,
+    ) -> None:
+        """Hold ``data``, converted to tensors where ``tensor_type`` ("np", "pt", "tf") says so."""
+        super().__init__(data)
+        self._encodings = encodings
+        self.convert_to_tensors(tensor_type, prepend_batch_axis=prepend_batch_axis)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the value named ``key``, or for an integer or slice the encodings of those rows."""
+        if isinstance(key, str):
+            return self.data[key]
+        return self._rows[key]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value named ``name``."""
+        try:
+            return self.__dict__["data"][name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}") from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the rows too, with all that is known of them."""
+        return {"data": self.data, "_encodings": self.encodings}
+
+    @property
+    def encodings(self) -> list[Encoding] | None:
+        """The rows; None for a batch that was padded or built by hand."""
+        return None if self._encodings is None else list(self._encodings)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether rows know their words and characters."""
+        return self._encodings is not None
+
+    @property
+    def n_sequences(self) -> int | None:
+        """The number of texts in each row, 1 or 2; None where it is not known."""
+        return self._encodings[0].n_sequences if self._encodings else None
+
+    def convert_to_tensors(self, tensor_type: str | None = None, *, prepend_batch_axis: bool = False) -> BatchEncoding:
+        """Turn every value into a tensor, in place; see :func:`pocketbert.tokenizer.tensors.tensor`."""
+        if tensor_type is not None:
+            for name, value in self.data.items():
+                self.data[name] = tensor([value] if prepend_batch_axis else value, tensor_type, name=name)
+        return self
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
+        """Move every PyTorch tensor to ``device``, in place; other values stay."""
+        for name, value in self.data.items():
+            if hasattr(value, "to"):
+                self.data[name] = value.to(device, non_blocking=non_blocking)
+        return self
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        """The tokens of a row."""
+        return self._row(batch_index).tokens
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """The word of each token of a row; None for special tokens."""
+        return self._row(batch_index).word_ids
+
+    words = word_ids
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """The text, 0 or 1, of each token of a row; None for special tokens."""
+        return self._row(batch_index).sequence_ids
+
+    def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """The text, 0 or 1, of a token."""
+        row, token = self._token(batch_or_token_index, token_index)
+        return row.token_to_sequence(token)
+
+    def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """The word of a token; None for special tokens."""
+        row, token = self._token(batch_or_token_index, token_index)
+        return row.token_to_word(token)
+
+    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
+        """The characters of a token; None for special tokens."""
+        row, token = self._token(batch_or_token_index, token_index)
+        return _span(CharSpan, row.token_to_chars(token))
+
+    def char_to_token(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """The token that covers a character; None for a character that no token covers."""
+        row, char = self._split(batch_or_char_index, char_index)
+        return row.char_to_token(char, sequence_index)
+
+    def char_to_word(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """The word that covers a character."""
+        row, char = self._split(batch_or_char_index, char_index)
+        return row.char_to_word(char, sequence_index)
+
+    def word_to_tokens(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> TokenSpan | None:
+        """The tokens of a word."""
+        row, word = self._split(batch_or_word_index, word_index)
+        return _span(TokenSpan, row.word_to_tokens(word, sequence_index))
+
+    def word_to_chars(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> CharSpan | None:
+        """The characters of a word."""
+        row, word = self._split(batch_or_word_index, word_index)
+        return _span(CharSpan, row.word_to_chars(word, sequence_index))
+
+    @property
+    def _rows(self) -> Sequence[Encoding]:
+        if self._encodings is None:
+            raise InputError("this batch holds no encodings; they come with a tokenizer's call, not with pad()")
+        return self._encodings
+
+    def _row(self, index: int) -> Encoding:
+        rows = self._rows
+        if not -len(rows) <= index < len(rows):
+            raise InputError(f"row {index} of a batch of {len(rows)}")
+        return rows[index]
+
+    def _split(self, first: int, second: int | None) -> tuple[Encoding, int]:
+        return (self._row(0), first) if second is None else (self._row(first), second)
+
+    def _token(self, first: int, second: int | None) -> tuple[Encoding, int]:
+        row, token = self._split(first, second)
+        return row, token + len(row) if token < 0 else token
+
+
+def _span(kind: Callable[[int, int], S], value: tuple[int, int] | None) -> S | None:
+    return None if value is None else kind(*value)

@@ -1,0 +1,391 @@
+"""From texts to model inputs: truncation, windows, special tokens, padding and tensors, for both kinds of tokenizer."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pocketbert.errors import InputError
+from pocketbert.tokenizer.arguments import Padding, Texts, Truncation, padding_of, side_of, texts_of, truncation_of
+from pocketbert.tokenizer.batch import BatchEncoding
+from pocketbert.tokenizer.encoding import Encoding, Piece
+from pocketbert.tokenizer.layout import Layout, Side
+from pocketbert.tokenizer.rows import Rows, Tokenized
+from pocketbert.tokenizer.special import SpecialTokens
+from pocketbert.tokenizer.tensors import TENSOR_KINDS, as_lists
+
+__all__ = ["Encoder"]
+
+logger = logging.getLogger(__name__)
+
+# Columns beside the ids, in the order in which they are returned, and where a row keeps each.
+_COLUMNS = {
+    "token_type_ids": "type_ids",
+    "attention_mask": "attention_mask",
+    "special_tokens_mask": "special_tokens_mask",
+    "offset_mapping": "offsets",
+}
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What one call asks for, checked."""
+
+    add_special_tokens: bool
+    padding: Padding | None
+    truncation: Truncation | None
+    split_into_words: bool
+    split_special_tokens: bool
+    columns: tuple[str, ...]
+    overflow: bool
+    length: bool
+    tensors: str | None
+    warn_length: bool
+
+
+class Encoder(SpecialTokens):
+    """The calls that make model inputs. Nothing here changes with a call, so threads may share a tokenizer."""
+
+    model_input_names: Sequence[str]
+    model_max_length: int
+    padding_side: Side
+    truncation_side: Side
+    pad_token_type_id: int
+    split_special_tokens: bool
+    _warned_length = False
+
+    _layouts: tuple[Layout, Layout]  # where the special tokens of a row of one text and of two go
+
+    @abstractmethod
+    def _tokenized(
+        self, texts: Sequence[Any], *, split_into_words: bool, split_special_tokens: bool, details: bool
+    ) -> Tokenized:
+        """Tokenize ``texts`` (strings, or lists of words); ``details`` foretells that more than ids will be read."""
+
+    def __call__(
+        self,
+        text: Any = None,
+        text_pair: Any = None,
+        text_target: Any = None,
+        text_pair_target: Any = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        **extras: Any,
+    ) -> BatchEncoding:
+        """Turn one text, one pair, or a batch of either, into model inputs.
+
+        Lone surrogates, which no UTF-8 can hold, count as U+FFFD, the replacement character.
+
+        Args:
+            text: a string; a batch is a list of them, or of (text, pair) tuples. With ``is_split_into_words``, a list
+                of words stands for each string.
+            text_pair: the second text of each row, in the same form.
+            text_target: texts whose ids become ``labels``.
+            text_pair_target: the second texts of ``text_target``.
+            add_special_tokens: put ``[CLS]`` and ``[SEP]`` around the texts.
+            padding: True or "longest", "max_length", or False.
+            truncation: True or "longest_first", "only_first", "only_second", or False.
+            max_length: tokens of a row, special tokens included; by default ``model_max_length``. Given with neither
+                ``padding`` nor ``truncation``, it truncates.
+            stride: tokens that neighbouring windows share, for ``return_overflowing_tokens``.
+            is_split_into_words: texts come as lists of words; offsets are then within each word.
+            pad_to_multiple_of: round the padded length up to a multiple.
+            padding_side: "left" or "right"; by default the tokenizer's.
+            return_tensors: "np", "pt" or "tf"; by default lists. Tensors always have a batch axis.
+            return_token_type_ids: whether to return them; by default if the model takes them.
+            return_attention_mask: likewise.
+            return_overflowing_tokens: return every window of a truncated text as a row of its own, and the text that
+                each row is from as ``overflow_to_sample_mapping``.
+            return_special_tokens_mask: 1 for padding and special tokens that were added.
+            return_offsets_mapping: the characters (start, exclusive end) of each token.
+            return_length: the number of tokens of each row.
+            verbose: log, once, that a row is longer than the model takes.
+            extras: ``split_special_tokens=True`` reads special tokens in the text as ordinary characters.
+
+        Raises:
+            InputError: an argument that cannot be met; the message says which, and what to pass.
+        """
+        if "pad_to_max_length" in extras:
+            warnings.warn("pad_to_max_length is now padding='max_length'", FutureWarning, stacklevel=2)
+            padding = "max_length" if extras.pop("pad_to_max_length") else padding
+            truncation = truncation if truncation is not None else max_length is not None
+        split_special = extras.pop("split_special_tokens", self.split_special_tokens)
+        if extras:
+            raise InputError(f"unknown argument {', '.join(map(repr, sorted(extras)))} in a tokenizer call")
+        if return_tensors is not None and return_tensors not in TENSOR_KINDS:
+            raise InputError(
+                f"return_tensors={return_tensors!r} is unknown; pass one of {', '.join(map(repr, TENSOR_KINDS))}"
+            )
+        wanted = {
+            "token_type_ids": self._takes("token_type_ids", return_token_type_ids),
+            "attention_mask": self._takes("attention_mask", return_attention_mask),
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        options = _Options(
+            add_special_tokens=add_special_tokens,
+            padding=self._padding(padding, max_length, pad_to_multiple_of, padding_side),
+            truncation=truncation_of(
+                truncation,
+                max_length=max_length,
+                stride=stride,
+                side=side_of("truncation_side", self.truncation_side),
+                model_max_length=self.model_max_length,
+                padding=padding,
+            ),
+            split_into_words=is_split_into_words,
+            split_special_tokens=split_special,
+            columns=tuple(name for name, asked in wanted.items() if asked),
+            overflow=return_overflowing_tokens,
+            length=return_length,
+            tensors=return_tensors,
+            warn_length=verbose and max_length is None,
+        )
+        if options.padding and options.truncation and options.truncation.length % (options.padding.multiple or 1):
+            raise InputError(
+                f"rows cut to {options.truncation.length} tokens cannot be padded to a multiple of "
+                f"{pad_to_multiple_of}; pass a max_length that is one"
+            )
+        if text is not None:
+            batch = self._encode(texts_of(text, text_pair, split_into_words=is_split_into_words), options)
+            if text_target is None:
+                return batch
+        if text_target is None:
+            raise InputError("no text; pass text, or text_target for labels")
+        target = self._encode(texts_of(text_target, text_pair_target, split_into_words=is_split_into_words), options)
+        if text is None:
+            return target
+        batch["labels"] = target["input_ids"]
+        return batch
+
+    def encode_plus(
+        self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any
+    ) -> BatchEncoding:
+        """Encode one text or one pair; options are those of a call."""
+        batched = isinstance(text, (list, tuple)) and not options.get("is_split_into_words", False)
+        if batched or (text and isinstance(text, (list, tuple)) and not isinstance(text[0], str)):
+            raise InputError(
+                f"encode_plus takes one text, not a {type(text).__name__}; call the tokenizer with a batch"
+            )
+        return self(text, text_pair, add_special_tokens=add_special_tokens, **options)
+
+    def batch_encode_plus(
+        self, batch_text_or_text_pairs: Sequence[Any], add_special_tokens: bool = True, **options: Any
+    ) -> BatchEncoding:
+        """Encode a list of texts or of (text, pair) tuples; options are those of a call."""
+        if not isinstance(batch_text_or_text_pairs, (list, tuple)):
+            raise InputError(
+                f"batch_encode_plus takes a list of texts, not a {type(batch_text_or_text_pairs).__name__}"
+            )
+        if options.get("is_split_into_words") and all(isinstance(row, str) for row in batch_text_or_text_pairs):
+            batch_text_or_text_pairs = [batch_text_or_text_pairs]
+        return self(batch_text_or_text_pairs, add_special_tokens=add_special_tokens, **options)
+
+    def encode(
+        self,
+        text: Any,
+        text_pair: Any = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """The ids of one text or pair; options are those of a call."""
+        options |= {"padding": padding, "truncation": truncation, "max_length": max_length, "stride": stride}
+        options |= {"padding_side": padding_side, "return_tensors": return_tensors}
+        return self.encode_plus(text, text_pair, add_special_tokens, **options)["input_ids"]
+
+    def tokenize(self, text: Any, pair: Any = None, add_special_tokens: bool = False, **options: Any) -> list[str]:
+        """The tokens of one text or pair, as the vocabulary writes them."""
+        return self.encode_plus(text, pair, add_special_tokens, **options).tokens()
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """The special tokens of a row: 2 for a text, 3 for a pair."""
+        return self._layouts[1 if pair else 0].special_count
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """``[CLS] A [SEP]``, or ``[CLS] A [SEP] B [SEP]``."""
+        return self._row_of_ids(token_ids_0, token_ids_1).ids
+
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """0 for ``[CLS] A [SEP]``, 1 for ``B [SEP]``."""
+        return self._row_of_ids(token_ids_0, token_ids_1).type_ids
+
+    def get_special_tokens_mask(
+        self,
+        token_ids_0: Sequence[int],
+        token_ids_1: Sequence[int] | None = None,
+        already_has_special_tokens: bool = False,
+    ) -> list[int]:
+        """1 for special tokens, 0 for others, of the row that these ids make or, with the flag, already are."""
+        if not already_has_special_tokens:
+            return self._row_of_ids(token_ids_0, token_ids_1).special_tokens_mask
+        if token_ids_1 is not None:
+            raise InputError("token_ids_1 with already_has_special_tokens=True; pass the whole row as token_ids_0")
+        special = set(self.all_special_ids)
+        return [int(id_ in special) for id_ in token_ids_0]
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """The tokens of one text that fit beside the special tokens."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=False)
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """The tokens of a pair that fit beside the special tokens."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad rows that were encoded before: a dict of lists, a list of dicts, or one row as a dict.
+
+        ``input_ids``, ``attention_mask``, ``token_type_ids`` and ``special_tokens_mask`` are padded; other columns stay
+        as they are. Tensors are accepted; lists come back unless ``return_tensors`` says otherwise.
+        """
+        columns = self._columns_of(encoded_inputs)
+        options = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
+        single = not columns["input_ids"] or not isinstance(columns["input_ids"][0], list)
+        if single:
+            columns = {name: [value] for name, value in columns.items()}
+        ids = columns["input_ids"]
+        if any(len(column) != len(ids) for column in columns.values()):
+            sizes = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+            raise InputError(f"columns differ in their number of rows: {sizes}")
+        if self._takes("attention_mask", return_attention_mask):
+            columns.setdefault("attention_mask", [[1] * len(row) for row in ids])
+        if options:
+            length = _target(max(map(len, ids)), options)
+            fills = {"input_ids": self.pad_token_id, "attention_mask": 0}
+            fills |= {"token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1}
+            for name, fill in fills.items():
+                if name in columns:
+                    columns[name] = [_fill(row, length, fill, options.side) for row in columns[name]]
+        if single and return_tensors is None:
+            columns = {name: rows[0] for name, rows in columns.items()}
+        return BatchEncoding(columns, tensor_type=return_tensors)
+
+    def _columns_of(self, encoded: Any) -> dict[str, Any]:
+        if isinstance(encoded, (list, tuple)) and encoded and all(isinstance(row, Mapping) for row in encoded):
+            encoded = {name: [row[name] for row in encoded] for name in encoded[0]}
+        if not isinstance(encoded, Mapping) or "input_ids" not in encoded:
+            raise InputError("pad takes a dict with input_ids, or a list of such dicts")
+        return {name: as_lists(value) for name, value in encoded.items()}
+
+    def _takes(self, name: str, asked: bool | None) -> bool:
+        return name in self.model_input_names if asked is None else asked
+
+    def _padding(self, padding: Any, max_length: int | None, multiple: int | None, side: str | None) -> Padding | None:
+        options = padding_of(
+            padding,
+            max_length=max_length,
+            multiple=multiple,
+            side=side_of("padding_side", self.padding_side if side is None else side),
+            model_max_length=self.model_max_length,
+        )
+        if options and self.pad_token_id is None:
+            raise InputError(
+                f"padding={padding!r} needs a pad token; set tokenizer.pad_token, '[PAD]' in BERT's vocabularies"
+            )
+        return options
+
+    def _row_of_ids(self, first: Sequence[int], second: Sequence[int] | None) -> Encoding:
+        tokens = Tokenized([list(first)] if second is None else [list(first), list(second)], _no_piece)
+        return Rows(tokens, [None if second is None else 1], self._layouts, None, overflow=False)[0]
+
+    def _encode(self, texts: Texts, options: _Options) -> BatchEncoding:
+        rows = self._rows(texts, options)
+        longest = max(map(len, rows.ids), default=0)
+        if options.warn_length and not self._warned_length and longest > self.model_max_length:
+            self._warned_length = True
+            logger.warning(
+                "a text has %d tokens and the model takes %d; pass truncation=True", longest, self.model_max_length
+            )
+        if options.padding:
+            assert self.pad_token is not None
+            assert self.pad_token_id is not None
+            target = _target(longest, options.padding)
+            rows.pad(
+                target,
+                options.padding.side,
+                token=self.pad_token,
+                token_id=self.pad_token_id,
+                type_id=self.pad_token_type_id,
+            )
+        data: dict[str, Any] = {"input_ids": rows.ids}
+        columns = {name: _COLUMNS[name] for name in options.columns}
+        data |= {name: [] for name in columns}
+        for row in rows if columns else ():
+            for name, attribute in columns.items():
+                data[name].append(getattr(row, attribute))
+        if options.tensors is None and not texts.batched and not options.overflow:
+            data = {name: column[0] for name, column in data.items()}
+        if options.length:
+            data["length"] = [len(ids) for ids in rows.ids]
+        if options.overflow:
+            data["overflow_to_sample_mapping"] = rows.samples
+        return BatchEncoding(data, rows, options.tensors)
+
+    def _rows(self, texts: Texts, options: _Options) -> Rows:
+        seconds: list[int | None] = []
+        everything = list(texts.first)
+        for second in texts.second:
+            seconds.append(None if second is None else len(everything))
+            if second is not None:
+                everything.append(second)
+        tokens = self._tokenized(
+            everything,
+            split_into_words=options.split_into_words,
+            split_special_tokens=options.split_special_tokens,
+            details="offset_mapping" in options.columns,
+        )
+        layouts = self._layouts if options.add_special_tokens else (Layout.bare(1), Layout.bare(2))
+        return Rows(tokens, seconds, layouts, options.truncation, overflow=options.overflow)
+
+
+def _no_piece(_: int) -> Piece:
+    raise AssertionError("rows made of ids know nothing but ids")
+
+
+def _target(longest: int, padding: Padding) -> int:
+    length = longest if padding.length is None else padding.length
+    return -(-length // padding.multiple) * padding.multiple if padding.multiple else length
+
+
+def _fill(row: list[Any], length: int, value: Any, side: Side) -> list[Any]:
+    fill = [value] * (length - len(row))
+    return fill + row if side == "left" else row + fill

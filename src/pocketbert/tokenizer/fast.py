@@ -1,0 +1,278 @@
+"""The Fast tokenizers: the ``tokenizers`` library finds the tokens, the rest is shared with the Python ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pocketbert.errors import CheckpointError, InputError
+from pocketbert.tokenizer.added import AddedToken, as_added
+from pocketbert.tokenizer.base import TokenizerBase
+from pocketbert.tokenizer.encoding import Piece
+from pocketbert.tokenizer.files import read_text, read_tokenizer_json, read_vocab
+from pocketbert.tokenizer.layout import Layout, Special
+from pocketbert.tokenizer.normalize import replace_surrogates
+from pocketbert.tokenizer.rows import Tokenized
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["FastTokenizer"]
+
+
+class FastTokenizer(TokenizerBase):
+    """WordPiece on the ``tokenizers`` library.
+
+    The library's object is used for nothing but finding tokens: it is never given padding or truncation, and adding
+    tokens replaces it by a changed copy. So calls share no state, and threads may share a tokenizer.
+    """
+
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
+    is_fast: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str] | Mapping[str, int] | None = None,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        do_lower_case: bool = True,
+        unk_token: Any = "[UNK]",
+        sep_token: Any = "[SEP]",
+        pad_token: Any = "[PAD]",
+        cls_token: Any = "[CLS]",
+        mask_token: Any = "[MASK]",
+        tokenize_chinese_chars: bool = True,
+        strip_accents: bool | None = None,
+        *,
+        clean_text: bool = True,
+        wordpieces_prefix: str = "##",
+        **shared: Any,
+    ) -> None:
+        """Build a tokenizer from a vocabulary or a ``tokenizer.json``.
+
+        Args:
+            vocab_file: path of a ``vocab.txt``, or the vocabulary itself as a mapping of token to id.
+            tokenizer_file: path of a ``tokenizer.json``; it goes before ``vocab_file``.
+            do_lower_case: lowercase the text.
+            unk_token: stands for words that the vocabulary cannot spell.
+            sep_token: ends each text of a row.
+            pad_token: fills short rows.
+            cls_token: begins a row.
+            mask_token: stands for a token to be predicted.
+            tokenize_chinese_chars: make every CJK ideograph a word; switch it off for Japanese.
+            strip_accents: remove accents; None means if ``do_lower_case``.
+            clean_text: remove control characters and make every blank a space.
+            wordpieces_prefix: what marks a piece inside a word.
+            shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
+                ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``pad_token_type_id``,
+                ``model_input_names``.
+
+        Raises:
+            CheckpointError: a file is missing or damaged.
+            ConfigError: the vocabulary lacks ``unk_token``, ``cls_token`` or ``sep_token``.
+        """
+        normalizer = {
+            "clean_text": clean_text,
+            "handle_chinese_chars": tokenize_chinese_chars,
+            "strip_accents": strip_accents,
+            "lowercase": do_lower_case,
+        }
+        if tokenizer_file is not None:
+            self._library = _load(tokenizer_file, normalizer)
+        elif vocab_file is not None:
+            self._library = _build(read_vocab(vocab_file), str(unk_token), wordpieces_prefix, normalizer)
+        else:
+            raise InputError("no vocabulary; pass vocab_file or tokenizer_file")
+        self.do_lower_case = do_lower_case
+        self._settings = {
+            "do_lower_case": do_lower_case,
+            "tokenize_chinese_chars": tokenize_chinese_chars,
+            "strip_accents": strip_accents,
+            "clean_text": clean_text,
+            "wordpieces_prefix": wordpieces_prefix,
+        }
+        self._init_shared(
+            {
+                "unk_token": unk_token,
+                "sep_token": sep_token,
+                "pad_token": pad_token,
+                "cls_token": cls_token,
+                "mask_token": mask_token,
+            },
+            **shared,
+        )
+        if self._library.post_processor is None and tokenizer_file is None:
+            self._library.post_processor = _post_processor(self._layouts)
+        else:
+            self._layouts = _probe(self._library, tokenizer_file)
+
+    @property
+    def backend_tokenizer(self) -> tokenizers.Tokenizer:
+        """The library's tokenizer, for reading; changing it changes this tokenizer under the feet of other threads."""
+        return self._library
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens, added tokens not counted."""
+        return int(self._library.get_vocab_size(with_added_tokens=False))
+
+    def get_vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        return dict(self._library.get_vocab(with_added_tokens=True))
+
+    def __len__(self) -> int:
+        """The number of tokens, added tokens included."""
+        return int(self._library.get_vocab_size(with_added_tokens=True))
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id -> added token (special tokens among them)."""
+        return {id_: as_added(token) for id_, token in sorted(self._library.get_added_tokens_decoder().items())}
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """Join word pieces to text: ``["un", "##known", "."]`` is ``"unknown."``."""
+        decoder = self._library.decoder
+        return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
+
+    def _base_vocab(self) -> dict[str, int]:
+        return dict(self._library.get_vocab(with_added_tokens=False))
+
+    def _tokenizer_json(self) -> str:
+        return str(self._library.to_str(pretty=True))
+
+    def _token_to_id(self, token: str) -> int | None:
+        id_: int | None = self._library.token_to_id(replace_surrogates(token))
+        return id_
+
+    def _id_to_token(self, id_: int) -> str | None:
+        token: str | None = self._library.id_to_token(id_) if id_ < 2**32 else None
+        return token
+
+    def _add(self, tokens: Sequence[AddedToken]) -> int:
+        if not tokens:
+            return 0
+        from tokenizers import AddedToken as LibraryToken
+        from tokenizers import Tokenizer
+
+        library = Tokenizer.from_str(self._library.to_str())
+        count = library.add_tokens([LibraryToken(**token.to_dict()) for token in tokens])
+        self._library = library
+        return int(count)
+
+    def _tokenized(
+        self, texts: Sequence[Any], *, split_into_words: bool, split_special_tokens: bool, details: bool
+    ) -> Tokenized:
+        library = self._library
+        if split_special_tokens:
+            library = type(library).from_str(library.to_str())
+            library.encode_special_tokens = True
+        source = _Source(library, texts, split_into_words)
+        # The words of a text that came split are nearly always asked for.
+        encodings = source.detailed if details or split_into_words else source.quick()
+        return Tokenized([encoding.ids for encoding in encodings], source.piece)
+
+
+class _Source:
+    """The texts of a call and the library's tokenizer as it was then."""
+
+    def __init__(self, library: tokenizers.Tokenizer, texts: Sequence[Any], split_into_words: bool) -> None:
+        self._library = library
+        self._texts = texts
+        self._split = split_into_words
+
+    def quick(self) -> list[tokenizers.Encoding]:
+        """The encodings with their ids only."""
+        return self._encode(self._library.encode_batch_fast)
+
+    @cached_property
+    def detailed(self) -> list[tokenizers.Encoding]:
+        """The encodings with tokens, words and offsets, found when first asked for: about a fifth slower."""
+        return self._encode(self._library.encode_batch)
+
+    def piece(self, text: int) -> Piece:
+        """All that is known of a text."""
+        piece: Piece = self.detailed[text]
+        return piece
+
+    def _encode(self, call: Any) -> list[tokenizers.Encoding]:
+        try:
+            encodings = call(self._texts, is_pretokenized=self._split, add_special_tokens=False)
+        except TypeError:  # the library takes UTF-8 only, and the texts were checked to be strings
+            clean = _without_surrogates(self._texts)
+            if clean == list(self._texts):
+                raise
+            encodings = call(clean, is_pretokenized=self._split, add_special_tokens=False)
+        return list(encodings)
+
+
+def _without_surrogates(texts: Sequence[Any]) -> list[Any]:
+    return [
+        replace_surrogates(text) if isinstance(text, str) else [replace_surrogates(word) for word in text]
+        for text in texts
+    ]
+
+
+def _build(vocab: dict[str, int], unk_token: str, prefix: str, normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """BERT's pipeline over ``vocab``."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    library = Tokenizer(models.WordPiece(vocab, unk_token=unk_token, continuing_subword_prefix=prefix))
+    library.normalizer = normalizers.BertNormalizer(**normalizer)
+    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    library.decoder = decoders.WordPiece(prefix=prefix)
+    return library
+
+
+def _load(path: str | os.PathLike[str], normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """The library's tokenizer from its file, normalising as ``normalizer`` says if it is BERT's."""
+    from tokenizers import Tokenizer, normalizers
+
+    read_tokenizer_json(path)  # damage and foreign models are reported from here, in our words
+    try:
+        library = Tokenizer.from_str(read_text(path))
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a tokenizer.json that the tokenizers library reads: {error}") from error
+    library.no_padding()
+    library.no_truncation()
+    if isinstance(library.normalizer, normalizers.BertNormalizer):
+        library.normalizer = normalizers.BertNormalizer(**normalizer)
+    return library
+
+
+def _post_processor(layouts: tuple[Layout, Layout]) -> Any:
+    """The library's form of our layouts, for whoever reads our tokenizer.json."""
+    from tokenizers import processors
+
+    specials = {special.token: special.id for layout in layouts for group in layout.groups for special in group}
+    return processors.TemplateProcessing(
+        single=_template(layouts[0]), pair=_template(layouts[1]), special_tokens=list(specials.items())
+    )
+
+
+def _template(layout: Layout) -> list[str]:
+    names = iter("AB")
+    first, *others = layout.groups
+    pieces = [f"{special.token}:{special.type_id}" for special in first]
+    for type_id, group in zip(layout.text_type_ids, others, strict=True):
+        pieces += [f"${next(names)}:{type_id}", *(f"{special.token}:{special.type_id}" for special in group)]
+    return pieces
+
+
+def _probe(library: tokenizers.Tokenizer, path: object) -> tuple[Layout, Layout]:
+    """Our form of the library's post-processor, whichever it is, learnt from what it makes of one and two texts."""
+    layouts = []
+    for texts in (["a"], ["a", "a"]):
+        row = library.encode(*texts)
+        groups: list[list[Special]] = [[]]
+        type_ids: list[int] = []
+        for token, id_, type_id, text in zip(row.tokens, row.ids, row.type_ids, row.sequence_ids, strict=True):
+            if text is None:
+                groups[-1].append(Special(token, id_, type_id))
+            elif text == len(groups) - 1:
+                groups.append([])
+                type_ids.append(type_id)
+        if len(groups) != len(texts) + 1:
+            raise CheckpointError(f"{path}: its post_processor does not lay texts out one after the other")
+        layouts.append(Layout(tuple(map(tuple, groups)), tuple(type_ids)))
+    return layouts[0], layouts[1]

@@ -1,0 +1,132 @@
+"""The rows of a call: which tokens of which texts each shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from pocketbert.errors import InputError
+from pocketbert.tokenizer.arguments import Truncation
+from pocketbert.tokenizer.encoding import Encoding, Part, Piece
+from pocketbert.tokenizer.layout import Layout, Side, Span, row_spans
+
+__all__ = ["Rows", "Tokenized"]
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """The tokens of several texts: the ids of each, and for the asking all that is known of one."""
+
+    ids: list[list[int]]
+    piece: Callable[[int], Piece]
+
+
+class Rows(Sequence[Encoding]):
+    """One :class:`Encoding` a row, made when it is asked for; ``ids`` and ``samples`` are there at once.
+
+    ``samples`` holds the number of the text, or pair, that each row is from.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokenized,
+        seconds: Sequence[int | None],
+        layouts: tuple[Layout, Layout],
+        cut: Truncation | None,
+        *,
+        overflow: bool,
+    ) -> None:
+        """Lay texts out in rows.
+
+        Args:
+            tokens: the tokens of every text, first texts first.
+            seconds: for each first text, where in ``tokens`` the second text of its pair is.
+            layouts: for one text and for two.
+            cut: how to truncate.
+            overflow: whether every window of a truncated text becomes a row, or just the first.
+
+        Raises:
+            InputError: a text cannot be truncated as asked.
+        """
+        self.ids: list[list[int]] = []
+        self.samples: list[int] = []
+        self._tokens = tokens
+        self._seconds = seconds
+        self._layouts = layouts
+        self._spans: list[tuple[Span, ...] | None] = []  # None: whole texts
+        self._padding: tuple[int, Side, str, int] | None = None
+        single = layouts[0]
+        (head, tail), room = single.ids, _room(single, cut, overflow=overflow)
+        for sample, (second, ids) in enumerate(zip(seconds, tokens.ids, strict=False)):
+            if second is None and (room is None or len(ids) <= room):  # nearly always
+                self._append(sample, None, [*head, *ids, *tail])
+                continue
+            members = [ids] if second is None else [ids, tokens.ids[second]]
+            layout = layouts[len(members) - 1]
+            for spans in _spans(sample, tuple(map(len, members)), layout, cut, overflow=overflow):
+                inner = [ids[start:stop] for ids, (start, stop) in zip(members, spans, strict=True)]
+                self._append(sample, spans, layout.fill(inner, layout.ids))
+
+    def pad(self, length: int, side: Side, *, token: str, token_id: int, type_id: int) -> None:
+        """Pad every row to ``length`` tokens; longer rows stay as they are."""
+        self._padding = (length, side, token, type_id)
+        for index, ids in enumerate(self.ids):
+            if len(ids) < length:
+                fill = [token_id] * (length - len(ids))
+                self.ids[index] = fill + ids if side == "left" else ids + fill
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Encoding: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Encoding]: ...
+
+    def __getitem__(self, index: int | slice) -> Encoding | list[Encoding]:
+        """A row, or a list of rows."""
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        sample = self.samples[index]
+        second = self._seconds[sample]
+        members = (sample,) if second is None else (sample, second)
+        spans = self._spans[index] or tuple((0, len(self._tokens.ids[text])) for text in members)
+        parts = [Part(self._tokens.piece, text, *span) for text, span in zip(members, spans, strict=True)]
+        return Encoding(self.ids[index], self._layouts[len(parts) - 1], parts, self._padding)
+
+    def __iter__(self) -> Iterator[Encoding]:
+        """Every row."""
+        return map(self.__getitem__, range(len(self)))
+
+    def _append(self, sample: int, spans: tuple[Span, ...] | None, ids: list[int]) -> None:
+        self.samples.append(sample)
+        self._spans.append(spans)
+        self.ids.append(ids)
+
+
+def _spans(
+    sample: int, lengths: tuple[int, ...], layout: Layout, cut: Truncation | None, *, overflow: bool
+) -> list[tuple[Span, ...]]:
+    room = _room(layout, cut, overflow=overflow)
+    if cut is None or room is None or sum(lengths) <= room:
+        return [tuple((0, length) for length in lengths)]
+    try:
+        return row_spans(lengths, room, strategy=cut.strategy, stride=cut.stride, side=cut.side, overflow=overflow)
+    except InputError as error:
+        raise InputError(f"text {sample}: {error}") from None
+
+
+def _room(layout: Layout, cut: Truncation | None, *, overflow: bool) -> int | None:
+    """The tokens of text that fit in a row; None for any number."""
+    if cut is None:
+        return None
+    room = cut.length - layout.special_count
+    if room < 0 or (room <= cut.stride and (overflow or cut.stride)):
+        raise InputError(
+            f"max_length={cut.length} with stride={cut.stride} leaves no room for text beside {layout.special_count} "
+            f"special tokens; pass a max_length of at least {layout.special_count + cut.stride + 1}"
+        )
+    return room

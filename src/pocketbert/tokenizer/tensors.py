@@ -1,0 +1,74 @@
+"""Lists of token values become arrays of the framework that the caller names."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from pocketbert.errors import InputError
+from pocketbert.extras import require
+
+__all__ = ["TENSOR_KINDS", "as_lists", "tensor"]
+
+TENSOR_KINDS = ("np", "pt", "tf")
+
+
+def tensor(value: Any, kind: str, *, name: str) -> Any:
+    """Return ``value`` (numbers, or lists nested to any depth) as an array.
+
+    Args:
+        value: what to convert; integers become int64 (int32 for TensorFlow, as its own constants).
+        kind: ``"np"`` for numpy, ``"pt"`` for PyTorch, ``"tf"`` for TensorFlow.
+        name: what the value is, for the error message.
+
+    Raises:
+        InputError: rows differ in length, or ``kind`` is unknown.
+        MissingExtra: the framework is not installed.
+    """
+    if kind not in TENSOR_KINDS:
+        raise InputError(f"return_tensors={kind!r} is unknown; pass one of {', '.join(map(repr, TENSOR_KINDS))}")
+    array = _array(value, name)
+    if kind == "pt":
+        return require("torch").from_numpy(array)
+    if kind == "tf":
+        return require("tensorflow").constant(array.astype(np.int32) if array.dtype == np.int64 else array)
+    return array
+
+
+def as_lists(value: Any) -> Any:
+    """Return an array of any framework as nested lists; anything else as it is, containers converted within."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "numpy"):
+        return value.numpy().tolist()
+    if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
+        return [as_lists(item) for item in value]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "tolist"):
+        return np.asarray(value.tolist())
+    if not value:  # no rows: a batch of none
+        return np.zeros((0, 0), dtype=np.int64)
+    if isinstance(value[0], list):
+        width = len(value[0])
+        if any(len(row) != width for row in value):
+            lengths = sorted({len(row) for row in value})
+            raise InputError(
+                f"rows of {name} have {lengths[0]} to {lengths[-1]} entries and cannot be one tensor; "
+                "pass padding=True, and truncation=True for texts over the model's limit"
+            )
+        if width and isinstance(value[0][0], int):  # three times as fast as np.array
+            flat = np.fromiter(chain.from_iterable(value), dtype=np.int64, count=len(value) * width)
+            return flat.reshape(len(value), width)
+        if not width:
+            return np.zeros((len(value), 0), dtype=np.int64)
+    try:
+        return np.array(value)
+    except ValueError as error:
+        raise InputError(f"{name} cannot be one tensor: {error}") from error
