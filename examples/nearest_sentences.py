@@ -41,7 +41,9 @@ def embed(sentences: list[str], checkpoint: str) -> tuple[np.ndarray, int]:
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))  # rows of like length waste no padding
     vectors = np.empty((len(ids), model.config.dim), dtype=np.float32)
     batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-    for batch in track(batches, "embedding", transient=True, disable=not sys.stderr.isatty(), console=Console(stderr=True)):
+    for batch in track(
+        batches, "embedding", transient=True, disable=not sys.stderr.isatty(), console=Console(stderr=True)
+    ):
         width = max(len(ids[index]) for index in batch)
         rows = torch.tensor([ids[index] + [0] * (width - len(ids[index])) for index in batch])
         mask = torch.tensor([[1] * len(ids[index]) + [0] * (width - len(ids[index])) for index in batch])

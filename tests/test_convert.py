@@ -11,7 +11,13 @@ import torch
 import pocketbert
 from pocketbert.convert import bert_to_distilbert, convert_bert_to_distilbert
 
-FIELDS = {"vocab_size": 50, "hidden_size": 24, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 20}
+FIELDS = {
+    "vocab_size": 50,
+    "hidden_size": 24,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 3,
+    "intermediate_size": 20,
+}
 
 
 def bert(cls=pocketbert.BertModel, **fields):
@@ -55,7 +61,11 @@ def test_pruned_heads_come_along(tmp_path):
 def test_tokenizer_files_come_along_and_name_distilberts(tmp_path):
     bert().save_pretrained(tmp_path / "bert")
     (tmp_path / "bert" / "vocab.txt").write_text("[PAD]\n[UNK]\n", "utf-8")
-    stored = {"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids", "token_type_ids"], "do_lower_case": False}
+    stored = {
+        "tokenizer_class": "BertTokenizer",
+        "model_input_names": ["input_ids", "token_type_ids"],
+        "do_lower_case": False,
+    }
     (tmp_path / "bert" / "tokenizer_config.json").write_text(json.dumps(stored), "utf-8")
     convert_bert_to_distilbert(tmp_path / "bert", tmp_path / "out")
     assert (tmp_path / "out" / "vocab.txt").read_text("utf-8") == "[PAD]\n[UNK]\n"
@@ -69,7 +79,9 @@ def test_what_distilbert_cannot_express_is_refused(tmp_path):
     arrays = {name: value.numpy() for name, value in bert().state_dict().items()}
     del arrays["encoder.layer.1.output.dense.bias"]
     arrays["embeddings.LayerNorm.weight"] = np.ones(3, np.float32)
-    with pytest.raises(pocketbert.CheckpointError, match=r"1 missing \(encoder.layer.1.output.dense.bias\); 1 misshaped"):
+    with pytest.raises(
+        pocketbert.CheckpointError, match=r"1 missing \(encoder.layer.1.output.dense.bias\); 1 misshaped"
+    ):
         bert_to_distilbert(pocketbert.BertConfig(**FIELDS), arrays)
     bert().save_pretrained(tmp_path)
     with pytest.raises(pocketbert.InputError, match="is the source itself"):

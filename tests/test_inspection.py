@@ -15,7 +15,13 @@ import pocketbert
 from pocketbert.cli import app
 from pocketbert.inspection import inspect_checkpoint
 
-FIELDS = {"vocab_size": 60, "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 20}
+FIELDS = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "intermediate_size": 20,
+}
 FIELDS |= {"embedding_size": 12, "intra_bottleneck_size": 16, "max_position_embeddings": 20}
 
 

@@ -10,8 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,26 @@ import numpy as np
 
 from pocketbert import schema
 from pocketbert.config import PretrainedConfig
-from pocketbert.errors import CheckpointError, UnsafeFileError
+from pocketbert.errors import CheckpointError, InputError, UnsafeFileError
 from pocketbert.extras import require
-from pocketbert.files import read_json, replacing
-from pocketbert.hub import WEIGHT_FILES, safe_name
+from pocketbert.files import replacing
+from pocketbert.hub import WEIGHT_FILES, shard_names
 
 __all__ = ["Checkpoint", "Fit", "Tensor", "fit", "modern_name", "open_checkpoint", "parse_size", "write_checkpoint"]
 
-# bytes of an element, and numpy's name of it (bfloat16 has none)
-_DTYPES: dict[str, tuple[int, str | None]] = {
-    "F64": (8, "float64"),
-    "F32": (4, "float32"),
-    "F16": (2, "float16"),
-    "BF16": (2, None),
-    "I64": (8, "int64"),
-    "I32": (4, "int32"),
-    "I16": (2, "int16"),
-    "I8": (1, "int8"),
-    "U8": (1, "uint8"),
-    "BOOL": (1, "bool"),
+# safetensors' names of dtypes -> everybody else's
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
-_NAMES_OF_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _STALE = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 
 
@@ -66,6 +64,7 @@ class Checkpoint:
         self.files = list(files)
         self.tensors: dict[str, Tensor] = {}
         self._pickles: dict[Path, Mapping[str, Any]] = {}
+        self._opened: dict[tuple[Path, str], Any] = {}
         for file in self.files:
             for tensor in self._list(file):
                 name = modern_name(tensor.stored_name)
@@ -92,10 +91,7 @@ class Checkpoint:
         if tensor.dtype == "bfloat16":
             halves = self._raw(tensor).astype(np.uint32) << 16
             return halves.view(np.float32).reshape(tensor.shape)
-        from safetensors import safe_open
-
-        with safe_open(tensor.file, "np") as file:
-            return np.asarray(file.get_tensor(tensor.stored_name))
+        return np.asarray(self._file(tensor.file, "np").get_tensor(tensor.stored_name))
 
     def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
         """Read every tensor."""
@@ -107,10 +103,15 @@ class Checkpoint:
         if self.is_pickle:
             return self._pickles[tensor.file][tensor.stored_name]
         require("torch")
+        return self._file(tensor.file, "pt").get_tensor(tensor.stored_name)
+
+    def _file(self, file: Path, framework: str) -> Any:
+        """Open a safetensors file once: its header may name a thousand tensors."""
         from safetensors import safe_open
 
-        with safe_open(tensor.file, "pt") as file:
-            return file.get_tensor(tensor.stored_name)
+        if (file, framework) not in self._opened:
+            self._opened[file, framework] = safe_open(file, framework)
+        return self._opened[file, framework]
 
     def _list(self, file: Path) -> list[Tensor]:
         if file.suffix == ".bin":
@@ -163,7 +164,7 @@ class Fit:
         sources: parameter -> the checkpoint's name for it, with or without the family's prefix.
         missing: parameters that the checkpoint lacks.
         misshaped: (parameter, shape on disk, shape that the configuration gives).
-        unexpected: names on disk that belong to no head of this family.
+        unexpected: names on disk that belong to no head of this family, or that stand twice, with and without prefix.
         unused: names on disk that belong to another head, or are known buffers.
     """
 
@@ -197,7 +198,8 @@ def fit(shapes: Mapping[str, Sequence[int]], wanted: Sequence[schema.Parameter],
         config: the model's configuration.
     """
     prefix = schema.PREFIXES[config.model_type] + "."
-    by_bare = {name.removeprefix(prefix): name for name in shapes}
+    by_bare: dict[str, str] = {}
+    twice = [name for name in shapes if by_bare.setdefault(name.removeprefix(prefix), name) != name]
     aliases: dict[str, list[str]] = {}
     for parameter in wanted:
         if parameter.tied_to is not None:
@@ -218,8 +220,9 @@ def fit(shapes: Mapping[str, Sequence[int]], wanted: Sequence[schema.Parameter],
     used = {p.name.removeprefix(prefix) for p in wanted}
     known = schema.known_names(config)
     rest = sorted(name for bare, name in by_bare.items() if bare not in used)
-    unexpected = [name for name in rest if name.removeprefix(prefix) not in known]
-    return Fit(sources, missing, misshaped, unexpected, [name for name in rest if name not in unexpected])
+    foreign = [name for name in rest if name.removeprefix(prefix) not in known]
+    unused = [name for name in rest if name.removeprefix(prefix) in known]
+    return Fit(sources, missing, misshaped, sorted(foreign + twice), unused)
 
 
 # -- writing ---------------------------------------------------------------------------------------------------
@@ -280,12 +283,12 @@ def parse_size(size: int | str) -> int:
     """Return bytes: ``"5GB"`` is 5e9, ``"5GiB"`` is 5 * 2**30.
 
     Raises:
-        CheckpointError: it is no positive size.
+        InputError: it is no positive size.
     """
     units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(size))
     if not match or match[2].upper() not in units or float(match[1]) <= 0:
-        raise CheckpointError(f"max_shard_size {size!r} is no size; write bytes, or a number with KB, MB or GB")
+        raise InputError(f"max_shard_size {size!r} is no size; write bytes, or a number with KB, MB or GB")
     return int(float(match[1]) * units[match[2].upper()])
 
 
@@ -293,10 +296,7 @@ def parse_size(size: int | str) -> int:
 
 
 def _shards(index: Path) -> list[Path]:
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
-        raise CheckpointError(f"{index} has no weight_map of names to files")
-    files = [index.parent / safe_name(name, where=index.name) for name in sorted(set(weight_map.values()))]
+    files = [index.parent / name for name in shard_names(index)]
     absent = [file.name for file in files if not file.is_file()]
     if absent or not files:
         raise CheckpointError(f"{index} names files that are not there: {', '.join(absent) or 'none at all'}")
@@ -311,16 +311,17 @@ def _list_safetensors(file: Path) -> list[Tensor]:
             tensors = []
             for name in opened.keys():  # noqa: SIM118  # not a dict
                 view = opened.get_slice(name)
-                tensors.append((name, tuple(view.get_shape()), view.get_dtype()))
+                tensors.append(Tensor(file, name, tuple(view.get_shape()), view.get_dtype()))
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{file} is damaged or no safetensors file ({error}); it has {file.stat().st_size} bytes: fetch it again"
         ) from error
-    for name, shape, dtype in tensors:
-        if dtype not in _DTYPES:
-            raise CheckpointError(f"{name} in {file} has dtype {dtype}; supported are {', '.join(_DTYPES)}")
-        assert prod(shape) >= 0
-    return [Tensor(file, name, shape, _DTYPES[dtype][1] or "bfloat16") for name, shape, dtype in tensors]
+    for tensor in tensors:
+        if tensor.dtype not in _DTYPES:
+            raise CheckpointError(
+                f"{tensor.stored_name} in {file} has dtype {tensor.dtype}; supported are {', '.join(_DTYPES)}"
+            )
+    return [replace(tensor, dtype=_DTYPES[tensor.dtype]) for tensor in tensors]
 
 
 def _read_pickle(file: Path) -> Mapping[str, Any]:
@@ -337,10 +338,12 @@ def _read_pickle(file: Path) -> Mapping[str, Any]:
             f"{file} holds more than tensors, or is damaged; nothing in it was run. "
             "Ask its author for model.safetensors"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:
+    except Exception as error:  # what a damaged pickle makes torch raise has no common root
         raise CheckpointError(f"{file} is damaged or no torch file: {error}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
         raise CheckpointError(f"{file} holds no mapping of names to tensors")
     return content

@@ -43,6 +43,10 @@ ACTIVATIONS = (
 )
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
+# Far beyond any real model; a file from a stranger that says more would only fill the memory.
+_MOST_LAYERS = 1000
+_MOST_LABELS = 1_000_000
+
 C = TypeVar("C", bound="PretrainedConfig")
 
 # Keys of PretrainedConfig that real files hold and that change nothing in an encoder.
@@ -148,14 +152,12 @@ class PretrainedConfig:
         self.torch_dtype = _dtype_name(others.pop("dtype", None) or torch_dtype)
         self.architectures = architectures
         self.attn_implementation = attn_implementation or "sdpa"
-        self.name_or_path = str(others.pop("name_or_path", None) or others.pop("_name_or_path", ""))
-        others.pop("_name_or_path", None)
-        others.pop("model_type", None)
+        self.name_or_path = str(others.pop("name_or_path", None) or "")
         self._set_labels(num_labels, id2label, label2id)
         for name, value in others.items():
-            if name not in self.attribute_map and name not in _PASSIVE and not name.startswith("_"):
+            if name not in self.attribute_map and name not in _PASSIVE:
                 self._refuse(name)
-            setattr(self, name, value)
+            setattr(self, name, _modern(value) if name == "hidden_act" else value)
         self.validate()
 
     # -- fields ------------------------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ class PretrainedConfig:
 
     @num_labels.setter
     def num_labels(self, count: int) -> None:
-        _check_int("num_labels", count, low=1)
+        _check_int("num_labels", count, low=1, high=_MOST_LABELS)
         if count != len(self.id2label):
             self.id2label = _default_labels(count)
             self.label2id = {label: index for index, label in self.id2label.items()}
@@ -189,6 +191,8 @@ class PretrainedConfig:
     def _set_labels(
         self, count: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None
     ) -> None:
+        if label2id is not None and not isinstance(label2id, Mapping):
+            raise ConfigError(f"label2id maps names to indices, got {label2id!r}")
         if id2label is None and label2id is not None and count in (None, len(label2id)):
             id2label = {index: label for label, index in label2id.items()}
         names = _default_labels(2)
@@ -208,11 +212,16 @@ class PretrainedConfig:
 
     @classmethod
     def _fields(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs")]
+        """Name the parameters of this class, without those that every configuration has."""
+        return _named_parameters(cls)
+
+    @classmethod
+    def _known(cls) -> set[str]:
+        """Name everything that the constructor takes."""
+        return {*cls._fields(), *_named_parameters(PretrainedConfig), *cls.attribute_map, *_PASSIVE, "name_or_path"}
 
     def _refuse(self, name: str) -> None:
-        known = [*self._fields(), *self.attribute_map, *inspect.signature(PretrainedConfig.__init__).parameters]
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name, sorted(self._known() - _PASSIVE), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ConfigError(f"{type(self).__name__} has no parameter {name!r}{hint}")
 
@@ -224,18 +233,15 @@ class PretrainedConfig:
         Raises:
             ConfigError: a field is of the wrong type, out of its range, or contradicts another.
         """
-        for name in (
-            "vocab_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "max_position_embeddings",
-        ):
-            _check_int(name, getattr(self, name), low=1)
+        for name in ("vocab_size", "hidden_size", "num_attention_heads", "max_position_embeddings"):
+            _check_int(self.attribute_map.get(name, name), getattr(self, name), low=1)
+        name = self.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+        _check_int(name, self.num_hidden_layers, low=1, high=_MOST_LAYERS)
+        for name in ("output_hidden_states", "output_attentions", "return_dict", "tie_word_embeddings"):
+            _check_bool(name, getattr(self, name))
         if self.pad_token_id is not None:
             _check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
-        if not self.initializer_range >= 0:
-            raise ConfigError(f"initializer_range {self.initializer_range!r} must not be negative")
+        _check_float("initializer_range", self.initializer_range)
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             raise ConfigError(f"problem_type {self.problem_type!r} is unknown; choose from {', '.join(PROBLEM_TYPES)}")
         if self.attn_implementation not in ("sdpa", "eager"):
@@ -254,15 +260,14 @@ class PretrainedConfig:
     # -- in and out --------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(
-        cls: type[C], pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
-    ) -> C | tuple[C, dict[str, Any]]:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """Read ``config.json`` from a folder, a file or a hub name.
 
         Args:
             pretrained_model_name_or_path: folder, path of a JSON file, or hub name.
             **kwargs: hub options (``revision``, ``cache_dir``, ``local_files_only``, ``token``, ``force_download``,
-                ``subfolder``), ``return_unused_kwargs``, and fields that override the file's.
+                ``subfolder``), fields that override the file's, and ``return_unused_kwargs``: return a pair of the
+                configuration and the keywords that it does not have.
 
         Raises:
             CheckpointError, HubError: there is no such file.
@@ -270,10 +275,7 @@ class PretrainedConfig:
         """
         unused_wanted = kwargs.pop("return_unused_kwargs", False)
         hub = HubOptions(**{name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs})
-        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
-        if not path.is_file():
-            path = local_folder(pretrained_model_name_or_path, CONFIG_FILES, options=hub) / "config.json"
-        config = cls.from_json_file(path)
+        config = cls.from_json_file(_config_file(pretrained_model_name_or_path, hub))
         config.name_or_path = str(pretrained_model_name_or_path)
         unused = config.update(kwargs, keep_unknown=unused_wanted)
         return (config, unused) if unused_wanted else config
@@ -297,19 +299,15 @@ class PretrainedConfig:
         for name in ("hidden_act", "activation"):
             if fields.get(name) == "swish":
                 fields[name] = "silu"
-        if "id2label" in fields and fields.get("num_labels") not in (None, len(fields["id2label"] or ())):
-            fields.pop("num_labels")  # the names on disk are what was trained
-        parameters = set(cls._fields()) | set(inspect.signature(PretrainedConfig.__init__).parameters)
-        known = {
-            n: v
-            for n, v in fields.items()
-            if n in parameters or n in cls.attribute_map or n in _PASSIVE or n[:1] == "_"
-        }
-        known["dtype"] = fields.get("dtype")
-        config = cls(**known)
-        for name in fields.keys() - known.keys():
-            setattr(config, name, fields[name])
-        config.validate()
+        if fields.get("id2label") is not None:
+            fields.pop("num_labels", None)  # the names on disk are what was trained
+        fields.setdefault("name_or_path", fields.get("_name_or_path") or "")
+        known = {name: value for name, value in fields.items() if name in cls._known()}
+        config = cls(**known, dtype=fields.get("dtype"))
+        for name in fields.keys() - known.keys() - {"dtype"}:
+            # a name that a method or the machinery has is never a field
+            if not name.startswith("_") and not hasattr(cls, name):
+                setattr(config, name, fields[name])
         return config
 
     def update(self, fields: Mapping[str, Any], *, keep_unknown: bool = False) -> dict[str, Any]:
@@ -320,7 +318,9 @@ class PretrainedConfig:
         """
         unused = {}
         labels = {name: fields[name] for name in ("num_labels", "id2label", "label2id") if name in fields}
-        if labels:
+        if set(labels) == {"num_labels"}:
+            self.num_labels = labels["num_labels"]
+        elif labels:
             self._set_labels(labels.get("num_labels"), labels.get("id2label"), labels.get("label2id"))
         for name, value in fields.items():
             if name in labels:
@@ -329,7 +329,9 @@ class PretrainedConfig:
                 self.torch_dtype = _dtype_name(value)
             elif name == "pruned_heads":
                 self.pruned_heads = _pruned(value)
-            elif hasattr(self, name) and not callable(getattr(type(self), name, None)):
+            elif name in ("hidden_act", "activation"):
+                setattr(self, name, _modern(value))
+            elif name in self._known() or name in vars(self):
                 setattr(self, name, value)
             elif keep_unknown:
                 unused[name] = value
@@ -349,9 +351,10 @@ class PretrainedConfig:
             out["id2label"] = {str(index): label for index, label in self.id2label.items()}
         out["pruned_heads"] = {str(layer): heads for layer, heads in self.pruned_heads.items()}
         always = {*self._fields(), "model_type"}
+        out.pop("name_or_path")
         defaults: dict[str, Any] = {"output_hidden_states": False, "output_attentions": False, "return_dict": True}
         defaults |= {"tie_word_embeddings": True, "pruned_heads": {}, "problem_type": None, "torch_dtype": None}
-        defaults |= {"architectures": None, "name_or_path": out["name_or_path"]}
+        defaults |= {"architectures": None}
         return {n: v for n, v in sorted(out.items()) if n in always or n not in defaults or v != defaults[n]}
 
     def to_json_string(self) -> str:
@@ -373,8 +376,12 @@ class PretrainedConfig:
         with replacing(save_directory) as stage:
             (stage / "config.json").write_text(text, "utf-8")
 
+    def _facts(self) -> dict[str, Any]:
+        """Return every field but where the configuration was read from."""
+        return {name: value for name, value in vars(self).items() if name != "name_or_path"}
+
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
+        return type(self) is type(other) and self._facts() == other._facts()
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
@@ -450,6 +457,7 @@ class DistilBertConfig(PretrainedConfig):
         """See ``PretrainedConfig.validate``."""
         super().validate()
         _check_int("hidden_dim", self.hidden_dim, low=1)
+        _check_bool("sinusoidal_pos_embds", self.sinusoidal_pos_embds)
         _check_heads(self.n_heads, "dim", self.dim)
         _check_activation("activation", self.activation)
         for name in ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout"):
@@ -569,8 +577,19 @@ class MobileBertConfig(PretrainedConfig):
     def validate(self) -> None:
         """See ``PretrainedConfig.validate``."""
         super().validate()
-        for name in ("intermediate_size", "type_vocab_size", "embedding_size", "num_feedforward_networks"):
+        for name in ("intermediate_size", "type_vocab_size", "embedding_size"):
             _check_int(name, getattr(self, name), low=1)
+        _check_int("num_feedforward_networks", self.num_feedforward_networks, low=1, high=_MOST_LAYERS)
+        for name in (
+            "trigram_input",
+            "use_bottleneck",
+            "use_bottleneck_attention",
+            "key_query_shared_bottleneck",
+            "classifier_activation",
+        ):
+            _check_bool(name, getattr(self, name))
+        for name in ("layer_norm_eps", "outer_layer_norm_eps"):
+            _check_float(name, getattr(self, name))
         if self.use_bottleneck:
             _check_int("intra_bottleneck_size", self.intra_bottleneck_size, low=1)
         _check_heads(
@@ -585,15 +604,16 @@ class MobileBertConfig(PretrainedConfig):
                 f"normalization_type {self.normalization_type!r} is unknown; choose 'no_norm' or 'layer_norm'"
             )
         _check_activation("hidden_act", self.hidden_act)
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             _check_probability(name, getattr(self, name))
+        _check_probability("classifier_dropout", self.classifier_dropout, optional=True)
 
     @classmethod
     def from_dict(cls: type[C], config_dict: Mapping[str, Any], **kwargs: Any) -> C:
         """As ``PretrainedConfig.from_dict``; a dict without ``model_type`` is Google's (see ``from_google_json``)."""
         if not {"model_type", "transformers_version", "architectures"} & {*config_dict, *kwargs}:
             config_dict = _google_fields(config_dict)
-        return super().from_dict(config_dict, **kwargs)  # type: ignore[misc]
+        return super().from_dict(config_dict, **kwargs)
 
     @classmethod
     def from_google_json(cls, json_file: str | os.PathLike[str]) -> MobileBertConfig:
@@ -713,10 +733,12 @@ class BertConfig(PretrainedConfig):
         super().validate()
         _check_int("intermediate_size", self.intermediate_size, low=1)
         _check_int("type_vocab_size", self.type_vocab_size, low=1)
+        _check_float("layer_norm_eps", self.layer_norm_eps)
         _check_heads(self.num_attention_heads, "hidden_size", self.hidden_size)
         _check_activation("hidden_act", self.hidden_act)
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             _check_probability(name, getattr(self, name))
+        _check_probability("classifier_dropout", self.classifier_dropout, optional=True)
 
 
 class AutoConfig:
@@ -739,15 +761,15 @@ class AutoConfig:
             ConfigError: the file has no ``model_type``, or one of another family.
         """
         hub = HubOptions(**{name: kwargs[name] for name in HubOptions.__annotations__ if name in kwargs})
-        folder = local_folder(pretrained_model_name_or_path, CONFIG_FILES, options=hub)
-        fields = read_json(folder / "config.json")
+        path = _config_file(pretrained_model_name_or_path, hub)
+        fields = read_json(path)
         if "model_type" not in fields:
-            raise ConfigError(f"{folder / 'config.json'} has no model_type; load it with the class that it belongs to")
+            raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
         return cls._class(fields["model_type"]).from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def _class(cls, model_type: str) -> type[PretrainedConfig]:
-        if model_type not in cls.classes:
+        if not isinstance(model_type, str) or model_type not in cls.classes:
             raise ConfigError(f"model_type {model_type!r} is not supported; choose from {', '.join(cls.classes)}")
         return cls.classes[model_type]
 
@@ -782,13 +804,28 @@ def _google_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         "classifier_dropout": 0.1,
         **fields,
     }
-    full.setdefault("embedding_size", full["hidden_size"])
-    full.setdefault("intra_bottleneck_size", full["hidden_size"])
+    for name in ("embedding_size", "intra_bottleneck_size"):
+        if full.get(name) is None:
+            full[name] = full["hidden_size"]
     if full["hidden_act"] == "gelu":
         full["hidden_act"] = "gelu_new"
     if full["normalization_type"] == "manual_layer_norm":
         full |= {"normalization_type": "layer_norm", "layer_norm_eps": 1e-6, "outer_layer_norm_eps": 1e-6}
     return full
+
+
+# -- where and what -------------------------------------------------------------------------------------------
+
+
+def _config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
+    """Return the path of a configuration that is given as a file, a folder or a hub name."""
+    path = Path(os.path.expanduser(os.fspath(name_or_path)))
+    return path if path.is_file() else local_folder(name_or_path, CONFIG_FILES, options=hub) / "config.json"
+
+
+def _named_parameters(cls: type[PretrainedConfig]) -> list[str]:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
 
 
 # -- checks ----------------------------------------------------------------------------------------------------
@@ -813,6 +850,16 @@ def _check_int(name: str, value: Any, low: int, high: int | None = None) -> None
         raise ConfigError(f"{name} {value} must be {limit}")
 
 
+def _check_bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, got {value!r}")
+
+
+def _check_float(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ConfigError(f"{name} {value!r} must be a finite number and not negative")
+
+
 def _check_heads(heads: int, width_name: str, width: int) -> None:
     if width % heads:
         raise ConfigError(f"head count {heads} does not divide {width_name} {width}")
@@ -823,16 +870,22 @@ def _check_activation(name: str, value: Any) -> None:
         raise ConfigError(f"{name} {value!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
 
 
-def _check_probability(name: str, value: float | None) -> None:
-    if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+def _check_probability(name: str, value: Any, *, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ConfigError(f"{name} {value!r} must be a probability from 0 to 1")
 
 
 def _pruned(heads: Mapping[Any, Any] | None) -> dict[int, list[int]]:
+    message = f"pruned_heads maps layers to lists of heads, got {heads!r}"
     try:
-        return {int(layer): sorted({int(head) for head in gone}) for layer, gone in (heads or {}).items()}
+        listed = {int(layer): sorted(set(gone)) for layer, gone in (heads or {}).items()}
     except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"pruned_heads maps layers to lists of heads, got {heads!r}") from error
+        raise ConfigError(message) from error
+    if any(isinstance(head, bool) or not isinstance(head, int) for gone in listed.values() for head in gone):
+        raise ConfigError(message)
+    return {layer: gone for layer, gone in listed.items() if gone}
 
 
 def _dtype_name(dtype: Any) -> str | None:

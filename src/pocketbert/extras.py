@@ -9,9 +9,11 @@ from pocketbert.errors import MissingExtra
 
 __all__ = ["require"]
 
-# package -> (what needs it, the extra that brings it)
+# package -> (what needs it, what to install)
 _EXTRAS = {
-    "torch": ("PyTorch models", "torch"),
+    "torch": ("PyTorch models", "'pocketbert[torch]'"),
+    "tensorflow": ("TensorFlow tensors", "tensorflow"),
+    "pyarrow": ("parquet files", "pyarrow"),
 }
 
 
@@ -19,12 +21,12 @@ def require(package: str) -> ModuleType:
     """Import ``package``.
 
     Raises:
-        MissingExtra: the package is not installed; the message names the extra that brings it.
+        MissingExtra: the package is not installed; the message says what to install.
     """
-    what, extra = _EXTRAS[package]
+    what, install = _EXTRAS[package]
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise MissingExtra(f"{what} need {package}; pip install 'pocketbert[{extra}]'") from error
+        raise MissingExtra(f"{what} need {package}; pip install {install}") from error

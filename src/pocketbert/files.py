@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,11 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"no {path.name} in {path.parent}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of too many digits, nested too deep
         raise CheckpointError(f"{path} is not JSON: {error}") from error
+    except CheckpointError:
+        raise
     except OSError as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(f"cannot read {path}: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, a JSON object was expected")
@@ -48,28 +48,31 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
     """Yield an empty staging folder whose files replace those of ``folder`` once the block ends well.
 
     Nothing in ``folder`` is touched until every staged file is complete and on disk; if the block fails (disk full,
-    Ctrl-C) the old files stay as they were. Ctrl-C during the final renames is held back until they are done.
+    Ctrl-C) the old files stay as they were. If one of the final renames fails, those before it are undone.
 
     Args:
         folder: made if it does not exist.
         stale: glob patterns of files that the new ones supersede; matches that were not staged again are removed.
 
     Raises:
-        CheckpointError: ``folder`` is a file.
+        CheckpointError: ``folder`` is a file or lies in one, or a folder stands where a file should go.
     """
     folder = Path(os.path.expanduser(os.fspath(folder)))
-    if folder.exists() and not folder.is_dir():
-        raise CheckpointError(f"{folder} is a file; pass a folder to save into")
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CheckpointError(f"{folder} is a file or lies in one; pass a folder to save into") from error
     stage = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
     try:
         yield stage
-        staged = sorted(path for path in stage.iterdir())
+        staged = sorted(stage.iterdir())
+        mode = _usual_mode(stage)
         for path in staged:
+            path.chmod(mode)  # some writers make files that only their owner can read
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        _commit(staged, folder, stale)
+        _commit(staged, folder, stale, Path(tempfile.mkdtemp(dir=stage)))
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         if made and not any(folder.iterdir()):
@@ -78,20 +81,58 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
     shutil.rmtree(stage, ignore_errors=True)
 
 
-def _commit(staged: list[Path], folder: Path, stale: Iterable[str]) -> None:
-    names = {path.name for path in staged}
-    interrupt: KeyboardInterrupt | None = None
+def _commit(staged: list[Path], folder: Path, stale: Iterable[str], attic: Path) -> None:
+    """Put ``staged`` into ``folder`` and what it supersedes into ``attic``, or leave both as they were.
+
+    Each new file takes the old one's place in one step, so that even a killed process leaves a file of either kind.
+    """
+    replaced = {folder / path.name for path in staged if os.path.lexists(folder / path.name)}
+    for old in replaced:
+        if old.is_dir():
+            raise CheckpointError(f"{old} is a folder where a file should go; move it away")
+    superseded = {old for pattern in stale for old in folder.glob(pattern) if not old.is_dir()} - replaced
+    try:
+        for old in sorted(replaced):
+            _keep(old, attic / old.name)
+        for path in staged:
+            os.replace(path, folder / path.name)
+        for old in sorted(superseded):
+            os.replace(old, attic / old.name)
+    except BaseException:
+        _persist(lambda: _undo(staged, folder, attic))
+        raise
+
+
+def _keep(old: Path, copy: Path) -> None:
+    """Give a file a second name; copy it where the file system knows no links."""
+    try:
+        os.link(old, copy, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(old, copy, follow_symlinks=False)
+
+
+def _usual_mode(folder: Path) -> int:
+    """Return the permissions that a new file gets here."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = probe.stat().st_mode
+    probe.unlink()
+    return mode & 0o777
+
+
+def _undo(staged: list[Path], folder: Path, attic: Path) -> None:
+    """Put back what ``_commit`` moved; where each file lies now tells how far it came."""
+    for path in staged:
+        if not path.exists():
+            os.replace(folder / path.name, path)
+    for old in sorted(attic.iterdir()):
+        os.replace(old, folder / old.name)
+
+
+def _persist(action: Callable[[], None]) -> None:
+    """Run ``action``, which may be run again after it was cut short, to its end in spite of Ctrl-C."""
     while True:
         try:
-            for path in staged:
-                if path.exists():
-                    os.replace(path, folder / path.name)
-            for pattern in stale:
-                for old in folder.glob(pattern):
-                    if old.name not in names:
-                        old.unlink(missing_ok=True)
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
+            return action()
+        except KeyboardInterrupt:
+            continue

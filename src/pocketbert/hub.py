@@ -7,15 +7,15 @@ fetched through ``huggingface_hub``, whose cache and environment variables (``HF
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
+from pocketbert.files import read_json
 
-__all__ = ["HubOptions", "local_folder", "safe_name", "CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES"]
+__all__ = ["HubOptions", "local_folder", "safe_name", "shard_names", "CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES"]
 
 CONFIG_FILES = ("config.json",)
 TOKENIZER_FILES = (
@@ -25,6 +25,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+_CURE = "check the name, the revision, the token and the connection, or pass a local folder"
 # In order of preference: the first that a checkpoint has is the one that is read.
 WEIGHT_FILES = (
     "model.safetensors",
@@ -77,11 +78,16 @@ def local_folder(
         raise CheckpointError(
             f"no folder {name}; pass an existing checkpoint folder or a hub name such as 'owner/model'"
         )
+    required, optional = list(required), list(optional)
     fetched = [_download(name, file, options) for file in required]
     fetched += [path for file in optional if (path := _download(name, file, options, absent_ok=True))]
     if weights:
         fetched.append(_download_weights(name, options))
-    return next(path for path in fetched if path).parent
+    found = [path for path in fetched if path is not None]
+    if not found:
+        raise HubError(f"{name} has none of {', '.join([*required, *optional])} that can be reached; {_CURE}")
+    # the folder of the snapshot: its files are links, so the path that the hub gave is kept as it is
+    return found[0].parent
 
 
 def safe_name(name: str, *, where: str) -> str:
@@ -102,6 +108,19 @@ def safe_name(name: str, *, where: str) -> str:
     return name
 
 
+def shard_names(index: Path) -> list[str]:
+    """Return the names of the files that a shard index lists.
+
+    Raises:
+        CheckpointError: it is no shard index.
+        UnsafeFileError: it names a file outside its folder.
+    """
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        raise CheckpointError(f"{index} has no weight_map of names to files")
+    return sorted({safe_name(file, where=index.name) for file in weight_map.values()})
+
+
 def _inside(folder: Path, subfolder: str) -> Path:
     inner = (folder / subfolder).resolve()
     if not inner.is_relative_to(folder.resolve()):
@@ -117,7 +136,11 @@ def _is_path(name: str) -> bool:
 
 def _download(name: str, file: str, options: HubOptions, *, absent_ok: bool = False) -> Path | None:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     try:
         return Path(
@@ -126,23 +149,39 @@ def _download(name: str, file: str, options: HubOptions, *, absent_ok: bool = Fa
                 file,
                 subfolder=options.subfolder or None,
                 revision=options.revision,
-                cache_dir=options.cache_dir,
+                cache_dir=os.fspath(options.cache_dir) if options.cache_dir is not None else None,
                 local_files_only=options.local_files_only,
                 token=options.token,
                 force_download=options.force_download,
             )
         )
-    except EntryNotFoundError as error:  # not in the repository, or offline and not in the cache
+    except LocalEntryNotFoundError as error:  # not in the cache, and the hub cannot be asked
+        if absent_ok and (_is_offline(options) or _is_known_absent(name, file, options)):
+            return None
+        raise HubError(f"cannot reach the hub for {file} of {name}: {_first_line(error)}; {_CURE}") from error
+    except EntryNotFoundError as error:
         if absent_ok:
             return None
-        raise HubError(f"{name} has no {file} that can be reached: {_first_line(error)}") from error
+        raise HubError(f"{name} has no {file}: {_first_line(error)}; {_CURE}") from error
     except HFValidationError as error:
         raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise HubError(
-            f"cannot fetch {file} of {name}: {_first_line(error)}; check the name, the revision and the token, "
-            "or pass a local folder"
-        ) from error
+    except Exception as error:  # what a lost connection raises is the business of the hub library's HTTP client
+        raise HubError(f"cannot fetch {file} of {name}: {_first_line(error)}; {_CURE}") from error
+
+
+def _is_offline(options: HubOptions) -> bool:
+    from huggingface_hub import constants
+
+    return options.local_files_only or constants.HF_HUB_OFFLINE
+
+
+def _is_known_absent(name: str, file: str, options: HubOptions) -> bool:
+    """Whether the cache remembers that the repository lacks ``file``: then a lost connection hides nothing."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = f"{options.subfolder}/{file}" if options.subfolder else file
+    cache = os.fspath(options.cache_dir) if options.cache_dir is not None else None
+    return not isinstance(try_to_load_from_cache(name, path, cache, options.revision), (str, type(None)))
 
 
 def _download_weights(name: str, options: HubOptions) -> Path:
@@ -151,18 +190,10 @@ def _download_weights(name: str, options: HubOptions) -> Path:
         if path is None:
             continue
         if file.endswith(".index.json"):
-            for shard in _shards(path):
+            for shard in shard_names(path):
                 _download(name, shard, options)
         return path
-    raise HubError(f"{name} has no weights that can be reached: none of {', '.join(WEIGHT_FILES)}")
-
-
-def _shards(index: Path) -> list[str]:
-    try:
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-        return sorted(safe_name(shard, where=index.name) for shard in names)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not a shard index: {error}") from error
+    raise HubError(f"{name} has no weights that can be reached: none of {', '.join(WEIGHT_FILES)}; {_CURE}")
 
 
 def _first_line(error: BaseException) -> str:

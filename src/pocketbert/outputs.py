@@ -51,6 +51,8 @@ class ModelOutput(dict[str, Any]):
         raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(type(self).fields)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name not in type(self).fields:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(type(self).fields)}")
         self[name] = value
 
     def __getitem__(self, key: Any) -> Any:
@@ -67,6 +69,20 @@ class ModelOutput(dict[str, Any]):
         known = {**self, name: value}
         super().clear()
         super().update({field: known[field] for field in self.fields if field in known})
+
+    def update(self, *given: Any, **named: Any) -> None:
+        """As ``dict.update``, for fields only and in their order."""
+        for name, value in dict(*given, **named).items():
+            self[name] = value
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """As ``dict.setdefault``, for fields only and in their order."""
+        if name not in self:
+            self[name] = default
+        return self.get(name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
     def __reduce__(self) -> Any:
         return type(self), (dict(self),)

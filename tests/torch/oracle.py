@@ -15,7 +15,8 @@ DISTILBERT = {
 }  # fmt: skip
 MOBILEBERT = {
     "vocab_size": 97, "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 20,
-    "embedding_size": 12, "intra_bottleneck_size": 16, "max_position_embeddings": 40, "attention_probs_dropout_prob": 0.0,
+    "embedding_size": 12, "intra_bottleneck_size": 16, "max_position_embeddings": 40,
+    "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip
 BERT = {
     "vocab_size": 97, "hidden_size": 24, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 40,
@@ -38,7 +39,7 @@ CLASSES = [(family, head) for family, heads in HEADS.items() for head in ["Model
 
 
 def randomise(model: torch.nn.Module, seed: int = 0) -> None:
-    """Give every parameter random values: norms around 1, the rest around 0 at a scale that keeps activations near 1."""
+    """Give every parameter random values: norms near 1, the rest near 0, at scales that keep activations near 1."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):

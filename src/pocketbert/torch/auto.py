@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from pocketbert import schema
 from pocketbert.config import AutoConfig, PretrainedConfig
@@ -30,7 +30,7 @@ class AutoModel:
 
     head: ClassVar[schema.Head] = "none"
 
-    def __init__(self) -> NoReturn:
+    def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} is not built but loaded: use from_pretrained or from_config")
 
     @classmethod
@@ -70,7 +70,9 @@ class AutoModelForPreTraining(AutoModel):
     @classmethod
     def class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
         """See ``AutoModel.class_for``."""
-        return (AutoModelForMaskedLM if config.model_type == "distilbert" else super()).class_for(config)
+        if config.model_type == "distilbert":
+            return AutoModelForMaskedLM.class_for(config)
+        return super().class_for(config)
 
 
 class AutoModelForMaskedLM(AutoModel):

@@ -6,6 +6,7 @@ disk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -46,7 +47,7 @@ class PositionedEmbeddings(nn.Module):
         positions, types = self.position_embeddings, self.token_type_embeddings
         place = positions.weight[: words.shape[1]] if position_ids is None else positions(position_ids)
         kind = types.weight[0] if token_type_ids is None else types(token_type_ids)
-        return words + place + kind  # type: ignore[no-any-return]
+        return words + place + kind
 
 
 class SelfAttention(nn.Module):
@@ -159,7 +160,7 @@ class BertLikeModel(PreTrainedModel):
     ) -> ModelOutput | tuple[Any, ...]:
         """Check the inputs, embed them and run the layers; the arguments are those of forward."""
         config = self.config
-        self.check_precision(self.dtype)
+        self.check_precision(self.compute_dtype)
         words = self.get_input_embeddings()
         shape = check_tokens(config, input_ids, inputs_embeds, words.embedding_dim)
         if token_type_ids is not None:
@@ -355,7 +356,7 @@ class BertModel(BertLikeModel, BertPreTrainedModel):
 class BertTask(BertLikeTask, BertPreTrainedModel):
     """A BERT encoder with a head."""
 
-    encoder_class: ClassVar[type[PreTrainedModel]] = BertModel
+    encoder_class: ClassVar[Callable[..., PreTrainedModel]] = BertModel
 
 
 class BertForPreTraining(BertPreTrainingCall, heads.PreTraining, BertTask):

@@ -5,6 +5,7 @@ Shapes: B batch, T tokens, W dim, M hidden_dim, V vocabulary. The modules carry 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -177,7 +178,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
 class DistilBertTask(heads.Task, DistilBertPreTrainedModel):
     """A DistilBERT encoder with a head."""
 
-    encoder_class: ClassVar[type[PreTrainedModel]] = DistilBertModel
+    encoder_class: ClassVar[Callable[..., PreTrainedModel]] = DistilBertModel
     pre_classifier: nn.Linear
 
     def head_dropout(self) -> float:

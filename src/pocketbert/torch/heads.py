@@ -9,6 +9,7 @@ Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ class Task(PreTrainedModel):
     ``NotImplementedError`` here.
     """
 
-    encoder_class: ClassVar[type[PreTrainedModel]]
+    encoder_class: ClassVar[Callable[..., PreTrainedModel]]
     output_class: ClassVar[type[ModelOutput]]
     old_names: ClassVar[dict[str, str]] = {}
     dropout: nn.Dropout
@@ -142,7 +143,7 @@ class MaskedLM(Task):
     """Predicts the word at every position."""
 
     head = "masked_lm"
-    output_class = outputs.MaskedLMOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.MaskedLMOutput
     old_names: ClassVar[dict[str, str]] = {"masked_lm_labels": "labels", "lm_labels": "labels"}
 
     def build(self) -> None:
@@ -162,7 +163,7 @@ class NextSentence(Task):
     """Tells whether text B continues text A (0) or is random (1)."""
 
     head = "next_sentence"
-    output_class = outputs.NextSentencePredictorOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.NextSentencePredictorOutput
     old_names: ClassVar[dict[str, str]] = {"next_sentence_label": "labels"}
 
     def build(self) -> None:
@@ -182,7 +183,7 @@ class PreTraining(Task):
     """Both pre-training heads; the loss is the sum of theirs, and needs both labels."""
 
     head = "pretraining"
-    output_class = outputs.BertForPreTrainingOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.BertForPreTrainingOutput
     old_names: ClassVar[dict[str, str]] = {"masked_lm_labels": "labels", "lm_labels": "labels"}
 
     def build(self) -> None:
@@ -204,7 +205,7 @@ class SequenceClassification(Task):
     """One answer a text: a class, several classes, or numbers."""
 
     head = "sequence_classification"
-    output_class = outputs.SequenceClassifierOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.SequenceClassifierOutput
 
     def build(self) -> None:
         """See ``Task``."""
@@ -242,7 +243,7 @@ class MultipleChoice(Task):
     """Picks one of several texts; inputs are (B, C, T)."""
 
     head = "multiple_choice"
-    output_class = outputs.MultipleChoiceModelOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.MultipleChoiceModelOutput
 
     def build(self) -> None:
         """See ``Task``."""
@@ -286,7 +287,7 @@ class TokenClassification(Task):
     """One class a token."""
 
     head = "token_classification"
-    output_class = outputs.TokenClassifierOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.TokenClassifierOutput
 
     def build(self) -> None:
         """See ``Task``."""
@@ -306,7 +307,7 @@ class QuestionAnswering(Task):
     """Where the answer starts and ends."""
 
     head = "question_answering"
-    output_class = outputs.QuestionAnsweringModelOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.QuestionAnsweringModelOutput
     qa_outputs: nn.Linear
 
     def build(self) -> None:
@@ -353,6 +354,8 @@ def _class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
 def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
     if positions.numel() != logits.shape[0]:
         raise InputError(f"positions of shape {tuple(positions.shape)} must be (batch,) = ({logits.shape[0]},)")
+    if positions.is_floating_point():
+        raise InputError(f"positions must be integers, got {str(positions.dtype).removeprefix('torch.')}")
     outside = logits.shape[1]
     clamped = positions.reshape(-1).long().clamp(0, outside)
     return F.cross_entropy(logits, clamped, ignore_index=outside)

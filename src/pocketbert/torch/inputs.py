@@ -17,7 +17,7 @@ __all__ = ["attention_bias", "check_ids", "check_labels", "check_tokens", "per_l
 
 def values_visible(tensor: Tensor) -> bool:
     """Whether the values of ``tensor`` may be looked at: it is on the CPU and no graph is being traced."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._is_tracing()
 
 
 def check_tokens(

@@ -9,11 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
-
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 __all__ = ["Attention", "NoNorm", "activation", "drop", "make_norm", "prune_linear", "run_layers"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,8 @@ from pocketbert.hub import CONFIG_FILES, HubOptions, local_folder
 from pocketbert.torch.model import PreTrainedModel, initialize
 
 __all__ = ["load", "save"]
+
+_FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -40,15 +42,15 @@ def load(
     if name is None and (state_dict is None or config is None):
         raise InputError("without a name or folder, both config and state_dict are needed")
     folder = None
-    if name is not None:
+    if name is not None and (config is None or state_dict is None):
         folder = local_folder(name, CONFIG_FILES if config is None else (), weights=state_dict is None, options=hub)
-    config, options = _configure(cls, folder if config is None else config, overrides)
+    config, options = _configure(cls, folder if config is None else config, overrides, hub)
     config.name_or_path = "" if name is None else str(name)
     if state_dict is None:
         assert folder is not None
         checkpoint = open_checkpoint(folder)
         stored = {tensor: (found.shape, found.dtype) for tensor, found in checkpoint.tensors.items()}
-        read = checkpoint.torch_tensor
+        read: Callable[[str], Tensor] = checkpoint.torch_tensor
     else:
         given = {modern_name(key): value for key, value in state_dict.items()}
         stored = {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in given.items()}
@@ -57,23 +59,23 @@ def load(
 
     with torch.device("meta"):
         model = cls(config, **options)
-    model.allow_float16 = allow_float16
+    model.base_model.allow_float16 = allow_float16
     model.check_precision(target)
     wanted = model._schema()
+    if model.state_dict().keys() != {parameter.name for parameter in wanted}:
+        raise ConfigError(f"{cls.__name__} cannot be loaded: it is no public class, or has parameters of its own")
     found = fit({key: shape for key, (shape, _) in stored.items()}, wanted, config)
     fresh = _fresh(cls, found, wanted, ignore_mismatched_sizes, folder)
+    for key, source in found.sources.items():
+        if stored[source][1] not in _FLOATS:
+            raise CheckpointError(f"{key} is stored as {stored[source][1]}, not as {', '.join(_FLOATS)}: quantised?")
 
     state = {key: read(source).to(device=device, dtype=target, copy=True) for key, source in found.sources.items()}
     for parameter in fresh:
         with torch.no_grad():
             state[parameter.name] = initialize(parameter, config, target, device)
-    frozen = {key for key, parameter in model.named_parameters() if not parameter.requires_grad}
     model.load_state_dict(state, strict=False, assign=True)
     model.tie_weights()
-    model.requires_grad_(True)
-    for key, parameter in model.named_parameters():
-        if key in frozen:
-            parameter.requires_grad = False
     model.eval()
     info: dict[str, list[Any]] = {
         "missing_keys": [p.name for p in found.missing],
@@ -114,7 +116,10 @@ def save(
 
 
 def _configure(
-    cls: type[PreTrainedModel], source: PretrainedConfig | str | os.PathLike[str] | None, overrides: dict[str, Any]
+    cls: type[PreTrainedModel],
+    source: PretrainedConfig | str | os.PathLike[str] | None,
+    overrides: dict[str, Any],
+    hub: HubOptions,
 ) -> tuple[PretrainedConfig, dict[str, Any]]:
     """Return the configuration with ``overrides`` set, and those that are arguments of the class instead."""
     assert source is not None
@@ -127,7 +132,9 @@ def _configure(
         config.attn_implementation = source.attn_implementation
         config.update(overrides)
     else:
-        config = cls.config_class.from_pretrained(source, **overrides)  # type: ignore[assignment]
+        # a folder on disk takes its subfolder from the path that was found
+        hub_options = {} if os.path.isdir(source) else vars(hub)
+        config = cls.config_class.from_pretrained(source, **hub_options, **overrides)
     return config, options
 
 

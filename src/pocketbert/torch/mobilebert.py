@@ -6,6 +6,7 @@ V vocabulary. The modules carry the names that are on disk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -66,8 +67,8 @@ class MobileBertEmbeddings(PositionedEmbeddings):
         original.
         """
         if self.trigram:
-            following, previous = F.pad(words[:, 1:], (0, 0, 0, 1)), F.pad(words[:, :-1], (0, 0, 1, 0))
-            words = torch.cat([following, words, previous], dim=2)  # (B, T, 3E)
+            padded = F.pad(words, (0, 0, 1, 1))  # (B, T+2, E); slices of length T keep torch.export's shapes general
+            words = torch.cat([padded[:, 2:], words, padded[:, :-2]], dim=2)  # next, this, previous: (B, T, 3E)
         if self.widen:
             words = self.embedding_transformation(words)
         return self.dropout(self.LayerNorm(self.place(words, token_type_ids, position_ids)))  # type: ignore[no-any-return]
@@ -190,20 +191,28 @@ class MobileBertLayer(nn.Module):
         return self.output(self.intermediate(x), x, hidden), weights
 
 
+class ExtraColumns(nn.Linear):
+    """What the word table lacks of the output matrix, (W - E, V); there may be no such columns."""
+
+    def reset_parameters(self) -> None:
+        """Leave the filling to ``post_init``: torch's own warns of an empty matrix."""
+
+
 class MobileBertPredictions(LMPredictions):
     """Logits of every word: the narrow word table, widened by ``dense``, as a matrix, and a bias."""
 
     def __init__(self, config: MobileBertConfig) -> None:
         nn.Module.__init__(self)
         self.transform = LMTransform(config)
-        self.dense = nn.Linear(config.vocab_size, config.hidden_size - config.embedding_size, bias=False)
+        self.dense = ExtraColumns(config.vocab_size, config.hidden_size - config.embedding_size, bias=False)
         self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
         self.bias = self.decoder.bias
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, W) -> (B, T, V)."""
         hidden = self.transform(hidden)
-        narrow, rest = hidden.split([self.decoder.in_features, self.dense.out_features], dim=-1)
+        width = self.decoder.in_features
+        narrow, rest = hidden[..., :width], hidden[..., width:]
         return self.decoder(narrow) + rest @ self.dense.weight  # type: ignore[no-any-return]
 
 
@@ -256,7 +265,7 @@ class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
 class MobileBertTask(BertLikeTask, MobileBertPreTrainedModel):
     """A MobileBERT encoder with a head."""
 
-    encoder_class: ClassVar[type[PreTrainedModel]] = MobileBertModel
+    encoder_class: ClassVar[Callable[..., PreTrainedModel]] = MobileBertModel
 
     def make_predictions(self) -> LMPredictions:
         """Return the masked-language-model head."""
@@ -266,7 +275,7 @@ class MobileBertTask(BertLikeTask, MobileBertPreTrainedModel):
 class MobileBertForPreTraining(BertPreTrainingCall, heads.PreTraining, MobileBertTask):
     """MobileBERT with both pre-training heads."""
 
-    output_class = outputs.MobileBertForPreTrainingOutput
+    output_class: ClassVar[type[ModelOutput]] = outputs.MobileBertForPreTrainingOutput
 
 
 class MobileBertForMaskedLM(BertCall, heads.MaskedLM, MobileBertTask):

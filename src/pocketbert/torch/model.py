@@ -153,16 +153,23 @@ class PreTrainedModel(nn.Module):
             raise InputError("safe_serialization=False would write a pickle; only safetensors is written")
         save(self, save_directory, state_dict, max_shard_size)
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The dtype in which matrices are multiplied: autocast's inside it, else that of the parameters."""
+        device = self.device.type
+        autocast = device != "meta" and torch.is_autocast_enabled(device)
+        return torch.get_autocast_dtype(device) if autocast else self.dtype
+
     def check_precision(self, dtype: torch.dtype) -> None:
         """Refuse a dtype in which this architecture overflows.
 
         Raises:
-            PrecisionError: float16 with ``normalization_type="no_norm"``, unless ``allow_float16`` is set.
+            PrecisionError: float16 with ``normalization_type="no_norm"``, unless the encoder allows it.
         """
         if (
             dtype is torch.float16
             and getattr(self.config, "normalization_type", "") == "no_norm"
-            and not self.allow_float16
+            and not self.base_model.allow_float16
         ):
             raise PrecisionError(
                 "a no_norm MobileBERT overflows in float16: its activations reach 1e7 and more, float16 ends at 65504, "
@@ -202,8 +209,16 @@ class PreTrainedModel(nn.Module):
         return self.base_model.embeddings.word_embeddings  # type: ignore[union-attr, return-value]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the word table; a tied head follows."""
-        self.base_model.embeddings.word_embeddings = value  # type: ignore[union-attr, assignment]
+        """Replace the word table; a tied head follows.
+
+        Raises:
+            InputError: its weight has another shape than the configuration gives.
+        """
+        wanted = (self.config.vocab_size, self.get_input_embeddings().embedding_dim)
+        shape = tuple(getattr(value, "weight", torch.empty(0)).shape)
+        if shape != wanted:
+            raise InputError(f"word table of shape {shape} must be {wanted}; to resize: resize_token_embeddings")
+        self.base_model.embeddings.word_embeddings = value  # type: ignore[union-attr]
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Module | None:
@@ -247,12 +262,12 @@ class PreTrainedModel(nn.Module):
         """
         table = self.get_input_embeddings()
         size = table.num_embeddings if new_num_tokens is None else new_num_tokens
+        if not isinstance(size, int) or size < 1:
+            raise InputError(f"new_num_tokens {size!r} must be a positive integer")
         if pad_to_multiple_of is not None:
             if pad_to_multiple_of < 1:
                 raise InputError(f"pad_to_multiple_of {pad_to_multiple_of} must be at least 1")
             size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
-        if not isinstance(size, int) or size < 1:
-            raise InputError(f"new_num_tokens {size!r} must be a positive integer")
         if self.config.pad_token_id is not None and size <= self.config.pad_token_id:
             raise InputError(f"new_num_tokens {size} would drop pad_token_id {self.config.pad_token_id}")
         if size == table.num_embeddings:
@@ -263,11 +278,9 @@ class PreTrainedModel(nn.Module):
             if parameter.tied_to is None and parameter.shape != old[parameter.name]:
                 owner, name = self._owner(parameter.name)
                 self._replace(owner, name, parameter)
-        table.num_embeddings = size
         self.tie_weights()
-        output = self.get_output_embeddings()
-        if isinstance(output, nn.Linear):
-            output.out_features = size
+        for module in self.modules():
+            _describe(module)
         return table
 
     def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
@@ -382,6 +395,14 @@ def initialize(
     if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
         fresh[config.pad_token_id] = 0
     return fresh
+
+
+def _describe(module: nn.Module) -> None:
+    """Let a module's sizes say what its weight's shape is."""
+    if isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.Embedding):
+        module.num_embeddings, module.embedding_dim = module.weight.shape
 
 
 def _sinusoids(positions: int, width: int) -> Tensor:
