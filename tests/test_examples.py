@@ -101,9 +101,15 @@ def test_long_and_odd_sentences(checkpoint, tmp_path, capsys, monkeypatch):
     assert "nan" not in printed.out
 
 
-def test_readme_code(checkpoint, capsys):
+def test_readme_code(checkpoint, tmp_path, capsys):
+    config = pocketbert.DistilBertConfig.from_pretrained(checkpoint)
+    pocketbert.DistilBertForQuestionAnswering(config).save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_bytes((checkpoint / "vocab.txt").read_bytes())
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     assert blocks
     for block in blocks:
-        exec(block.replace(".cache/minilm-distilbert", str(checkpoint)), {})
-    assert "torch.Size([1, 8, 16])" in capsys.readouterr().out
+        block = block.replace(".cache/minilm-distilbert", str(checkpoint))
+        exec(block.replace("path/to/checkpoint", str(tmp_path)), {})
+    printed = capsys.readouterr().out
+    assert "torch.Size([1, 8, 16])" in printed
+    assert "'answer': " in printed

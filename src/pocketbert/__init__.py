@@ -43,6 +43,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "MobileBertTokenizerFast",
         "BatchEncoding",
     ),
+    "tasks": ("pipeline",),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
         "DistilBertPreTrainedModel",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from pocketbert.config import *
     from pocketbert.errors import *
     from pocketbert.outputs import *
+    from pocketbert.tasks import *
     from pocketbert.tokenizer import *
     from pocketbert.torch.auto import *
     from pocketbert.torch.bert import *

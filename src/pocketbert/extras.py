@@ -13,7 +13,7 @@ __all__ = ["require"]
 _EXTRAS = {
     "torch": ("PyTorch models", "'pocketbert[torch]'"),
     "tensorflow": ("TensorFlow tensors", "tensorflow"),
-    "pyarrow": ("parquet files", "pyarrow"),
+    "pyarrow": ("Parquet files", "'pocketbert[parquet]'"),
 }
 
 

@@ -1,0 +1,91 @@
+"""Feature extraction: the encoder's states, by token or pooled to one vector a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketbert.batching import Floats
+from pocketbert.schema import Head
+from pocketbert.tasks.base import Options, Task, Text
+from pocketbert.tasks.checks import check_choice, check_flag
+from pocketbert.tasks.text_classification import read_pair
+from pocketbert.tasks.windows import Document
+
+__all__ = ["FeatureExtraction", "FeatureExtractionOptions"]
+
+_POOLINGS = ("none", "mean", "cls")
+
+
+@dataclass(frozen=True)
+class FeatureExtractionOptions(Options):
+    """Options of feature extraction.
+
+    Attributes:
+        pooling: ``"none"`` for every token's state, ``"mean"`` for their mean, ``"cls"`` for that of ``[CLS]``.
+        normalize: scale every vector to length 1.
+    """
+
+    pooling: str = "none"
+    normalize: bool = False
+
+    def check(self) -> None:
+        """See ``Options.check``."""
+        super().check()
+        check_choice("pooling", self.pooling, _POOLINGS)
+        check_flag("normalize", self.normalize)
+
+
+class FeatureExtraction(Task[Text, NDArray[np.float32], FeatureExtractionOptions]):
+    """Gives a text a float32 array: (tokens, hidden size), special tokens included, or (hidden size,) if pooled.
+
+    An input is a string, or a pair: a tuple of two or ``{"text": ..., "text_pair": ...}``. With ``overflow="window"``
+    each token's state comes from the window that shows most around it, so every token counts once in a mean; ``"cls"``
+    is the mean over the windows, each weighted by the tokens that it adds.
+    """
+
+    name = "feature-extraction"
+    head: ClassVar[Head] = "none"
+    options_class = FeatureExtractionOptions
+    columns = ("shape", "features")
+    optional_keys = ("text_pair",)
+
+    def read(self, item: Any, options: FeatureExtractionOptions) -> Text:
+        """See ``Task.read``."""
+        return read_pair(item)
+
+    def texts(self, example: Text, options: FeatureExtractionOptions) -> list[Text]:
+        """See ``Task.texts``."""
+        return [example]
+
+    def decode(
+        self,
+        example: Text,
+        documents: list[Document],
+        outputs: list[list[Floats]],
+        options: FeatureExtractionOptions,
+    ) -> NDArray[np.float32]:
+        """See ``Task.decode``."""
+        document, states = documents[0], outputs[0]
+        if options.pooling == "cls":
+            found = document.average([window[0] for window in states])
+        else:
+            merged = document.merge(states).astype(np.float64)
+            found = merged[~np.isnan(merged[:, 0])]
+            if options.pooling == "mean":
+                found = found.mean(axis=0)
+        if options.normalize:
+            found = found / np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
+        return found.astype(np.float32)
+
+    def table(self, answer: NDArray[np.float32]) -> list[dict[str, Any]]:
+        """See ``Task.table``."""
+        first: Mapping[str, Any] = {
+            "shape": "x".join(map(str, answer.shape)),
+            "features": " ".join(f"{value:.4f}" for value in answer.ravel()[:4]) + " ...",
+        }
+        return [dict(first)]

@@ -1,0 +1,152 @@
+"""Fill-mask: the words that a masked language model expects in place of each ``[MASK]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pocketbert.batching import Floats
+from pocketbert.errors import InputError
+from pocketbert.schema import Head
+from pocketbert.tasks.answers import Fill, Ranked
+from pocketbert.tasks.base import Options, Task, Text
+from pocketbert.tasks.checks import check_text, check_whole, fields_of, kind
+from pocketbert.tasks.numeric import best_first, softmax
+from pocketbert.tasks.windows import Document, Window
+
+__all__ = ["FillMask", "FillMaskOptions"]
+
+
+@dataclass(frozen=True)
+class FillMaskOptions(Options):
+    """Options of fill-mask.
+
+    Attributes:
+        top_k: how many words to return for a mask.
+        targets: a word or a list of words to choose among, instead of the whole vocabulary.
+    """
+
+    top_k: int = 5
+    targets: str | Sequence[str] | None = None
+
+    def check(self) -> None:
+        """See ``Options.check``."""
+        super().check()
+        check_whole("top_k", self.top_k, 1)
+        if self.targets is None or isinstance(self.targets, str):
+            return
+        if not isinstance(self.targets, (list, tuple)) or not all(isinstance(word, str) for word in self.targets):
+            raise InputError(f"targets must be a word or a list of words, not {kind(self.targets)}")
+        if not self.targets:
+            raise InputError("targets is empty; pass at least one word, or None for the whole vocabulary")
+
+
+class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
+    """Gives a text ``[{"score", "token", "token_str", "sequence"}, ...]``, best first, ``top_k`` of them.
+
+    A text with several masks gets a list of such lists, one a mask, in order; scores are those of each mask by itself,
+    the others standing. With ``targets``, scores are still over the whole vocabulary, so they need not add up to 1.
+    With ``overflow="window"`` each mask is read in the window that shows most around it.
+    """
+
+    name = "fill-mask"
+    head: ClassVar[Head] = "masked_lm"
+    options_class = FillMaskOptions
+    columns = ("token_str", "score", "sequence")
+
+    def read(self, item: Any, options: FillMaskOptions) -> str:
+        """See ``Task.read``."""
+        if isinstance(item, Mapping):
+            (item,) = fields_of(item, ("text",))
+        return check_text("text", item)
+
+    def texts(self, example: str, options: FillMaskOptions) -> list[Text]:
+        """See ``Task.texts``."""
+        return [example]
+
+    def prepare(self, example: str, document: Document, options: FillMaskOptions) -> Document:
+        """Keep the windows that a mask is read in, and say which tokens those are."""
+        best: dict[int, tuple[int, int, int]] = {}  # mask -> (depth, window, token of the window)
+        for number, window in enumerate(document.windows):
+            depths = document.depths(window)
+            for place in np.flatnonzero(np.asarray(window.row.input_ids) == self.tokenizer.mask_token_id).tolist():
+                token = place if window.tokens is None else int(window.tokens[place])
+                if depths[place] > best.get(token, (-1, 0, 0))[0]:
+                    best[token] = (int(depths[place]), number, place)
+        if not best:
+            cut = len(document.windows[0].row) < len(document)
+            where = f"the first {len(document.windows[0].row)} tokens of" if cut else ""
+            raise InputError(
+                f"no {self.tokenizer.mask_token} in {where}{' ' if cut else ''}{example[:60]!r}; put "
+                f"{self.tokenizer.mask_token} where a word is missing"
+            )
+        windows = []
+        for number, window in enumerate(document.windows):
+            masks = [(token, place) for token, (_, chosen, place) in sorted(best.items()) if chosen == number]
+            if masks:
+                row = replace(window.row, positions=[place for _, place in masks])
+                windows.append(Window(row, np.asarray([token for token, _ in masks]), window.fresh))
+        return Document(document.encoding, windows)
+
+    def decode(
+        self, example: str, documents: list[Document], outputs: list[list[Floats]], options: FillMaskOptions
+    ) -> Ranked[Fill] | list[Ranked[Fill]]:
+        """See ``Task.decode``."""
+        document = documents[0]
+        masks = [int(token) for window in document.windows for token in window.tokens]  # type: ignore[union-attr]
+        logits = np.concatenate(outputs[0])  # (masks, V)
+        targets = self._target_ids(options.targets)
+        found = [
+            self._fills(document.encoding.ids, mask, row, targets, options.top_k, alone=len(masks) == 1)
+            for mask, row in sorted(zip(masks, logits, strict=True), key=lambda pair: pair[0])
+        ]
+        return found[0] if len(found) == 1 else found
+
+    def table(self, answer: Ranked[Fill] | list[Ranked[Fill]]) -> list[dict[str, Any]]:
+        """See ``Task.table``."""
+        return [dict(row) for group in ([answer] if isinstance(answer, Ranked) else answer) for row in group]
+
+    def _fills(
+        self, ids: list[int], mask: int, logits: Floats, targets: list[int] | None, top_k: int, *, alone: bool
+    ) -> Ranked[Fill]:
+        scores = softmax(logits)
+        if targets is None:
+            words = best_first(scores, top_k)
+        else:
+            words = [targets[index] for index in best_first(scores[targets], top_k)]
+        return Ranked(
+            Fill(
+                score=float(scores[word]),
+                token=word,
+                token_str=self.tokenizer.decode([word]),
+                sequence=self.tokenizer.decode([*ids[:mask], word, *ids[mask + 1 :]], skip_special_tokens=alone),
+            )
+            for word in words
+        )
+
+    def _options(self, given: Mapping[str, Any]) -> FillMaskOptions:
+        if self.tokenizer.mask_token_id is None:
+            raise InputError("fill-mask needs a tokenizer with a mask token; set tokenizer.mask_token")
+        chosen = super()._options(given)
+        self._target_ids(chosen.targets)
+        return chosen
+
+    def _target_ids(self, targets: str | Sequence[str] | None) -> list[int] | None:
+        """Return the id of each target, once."""
+        if targets is None:
+            return None
+        words = [targets] if isinstance(targets, str) else targets
+        return sorted({self._target_id(word) for word in words})
+
+    def _target_id(self, word: str) -> int:
+        known: int | None = self.tokenizer.get_vocab().get(word)
+        if known is not None:
+            return known
+        pieces = self.tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"]
+        if len(pieces) == 1 and pieces[0] != self.tokenizer.unk_token_id:
+            return int(pieces[0])
+        spelt = ", ".join(self.tokenizer.convert_ids_to_tokens(pieces)) or "nothing"
+        raise InputError(f"target {word!r} is not one token of the vocabulary (it is {spelt}); pass words that are")

@@ -1,0 +1,85 @@
+"""Multiple choice: which of several endings goes with a beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pocketbert.batching import Floats
+from pocketbert.errors import InputError
+from pocketbert.schema import Head
+from pocketbert.tasks.answers import Choice, Ranked
+from pocketbert.tasks.base import Options, Task, Text
+from pocketbert.tasks.checks import check_text, check_whole, fields_of, kind
+from pocketbert.tasks.numeric import best_first, softmax
+from pocketbert.tasks.windows import Cut, Document
+
+__all__ = ["MultipleChoice", "MultipleChoiceOptions"]
+
+Question = tuple[str, list[str]]
+
+
+@dataclass(frozen=True)
+class MultipleChoiceOptions(Options):
+    """Options of multiple choice.
+
+    Attributes:
+        top_k: how many choices to return, best first; None for all.
+    """
+
+    top_k: int | None = 1
+
+    def check(self) -> None:
+        """See ``Options.check``."""
+        super().check()
+        check_whole("top_k", self.top_k, 1, none="all choices")
+
+
+class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
+    """Gives ``[{"choice", "text", "score"}, ...]``, best first, ``top_k`` of them; scores of all choices add up to 1.
+
+    An input is ``{"prompt": ..., "choices": [...]}`` or a tuple of the two. ``overflow="truncate"`` cuts the prompt.
+    """
+
+    name = "multiple-choice"
+    head: ClassVar[Head] = "multiple_choice"
+    options_class = MultipleChoiceOptions
+    overflows = ("error", "truncate")
+    columns = ("choice", "text", "score")
+    input_keys = ("prompt", "choices")
+
+    def read(self, item: Any, options: MultipleChoiceOptions) -> Question:
+        """See ``Task.read``."""
+        pair = tuple(fields_of(item, ("prompt", "choices"))) if isinstance(item, Mapping) else item
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise InputError(f"the input must be a dict with 'prompt' and 'choices', not {kind(item)}")
+        prompt, choices = pair
+        if not isinstance(choices, (list, tuple)) or not choices:
+            raise InputError(f"choices must be a list of at least one string, not {kind(choices)}")
+        texts = [check_text(f"choices[{index}]", choice) for index, choice in enumerate(choices)]
+        return check_text("prompt", prompt), texts
+
+    def texts(self, example: Question, options: MultipleChoiceOptions) -> list[Text]:
+        """See ``Task.texts``."""
+        return [(example[0], choice) for choice in example[1]]
+
+    def cut(self, options: MultipleChoiceOptions) -> Cut:
+        """See ``Task.cut``."""
+        return replace(super().cut(options), truncation="only_first")
+
+    def decode(
+        self,
+        example: Question,
+        documents: list[Document],
+        outputs: list[list[Floats]],
+        options: MultipleChoiceOptions,
+    ) -> Ranked[Choice]:
+        """See ``Task.decode``."""
+        scores = softmax(np.concatenate([found[0] for found in outputs]))  # (choices,)
+        return Ranked(
+            Choice(choice=index, text=example[1][index], score=float(scores[index]))
+            for index in best_first(scores, options.top_k)
+        )

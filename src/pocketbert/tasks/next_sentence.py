@@ -1,0 +1,44 @@
+"""Next-sentence prediction: whether one text continues another."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pocketbert.batching import Floats
+from pocketbert.schema import Head
+from pocketbert.tasks.answers import NextSentence
+from pocketbert.tasks.base import Options, Task, Text
+from pocketbert.tasks.numeric import softmax
+from pocketbert.tasks.text_classification import read_pair
+from pocketbert.tasks.windows import Document
+
+__all__ = ["NextSentencePrediction"]
+
+
+class NextSentencePrediction(Task[Text, NextSentence, Options]):
+    """Gives two texts ``{"is_next", "score"}``; the score is the probability that the second continues the first.
+
+    An input is ``{"text": ..., "text_pair": ...}`` or a tuple of the two.
+    """
+
+    name = "next-sentence-prediction"
+    head: ClassVar[Head] = "next_sentence"
+    options_class = Options
+    overflows = ("error", "truncate")
+    columns = ("is_next", "score")
+    input_keys = ("text", "text_pair")
+
+    def read(self, item: Any, options: Options) -> Text:
+        """See ``Task.read``."""
+        return read_pair(item, required=True)
+
+    def texts(self, example: Text, options: Options) -> list[Text]:
+        """See ``Task.texts``."""
+        return [example]
+
+    def decode(
+        self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: Options
+    ) -> NextSentence:
+        """See ``Task.decode``."""
+        score = float(softmax(outputs[0][0])[0])  # label 0: B continues A
+        return NextSentence(is_next=score >= 0.5, score=score)

@@ -1,0 +1,141 @@
+"""Answers on their way out: JSON lines that can be continued, or a table to read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+from rich.cells import set_cell_size
+
+from pocketbert.errors import InputError
+
+__all__ = ["JsonLines", "Table", "Writer", "finished_line"]
+
+_INPUT = 40  # cells of a table that show the input
+
+
+class Writer(Protocol):
+    """Where answers go."""
+
+    def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the answer of a record; ``rows`` are its rows in a table."""
+
+    def error(self, line: int, item: Any, message: str) -> None:
+        """Write that a record has no answer."""
+
+
+class JsonLines:
+    """One object a record: ``{"line": 3, "answer": ...}``, or ``{"line": 3, "error": "..."}``."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See ``Writer``."""
+        self._write({"line": line, "answer": _plain(answer)})
+
+    def error(self, line: int, item: Any, message: str) -> None:
+        """See ``Writer``."""
+        self._write({"line": line, "error": message})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        text = json.dumps(record, ensure_ascii=False)
+        # a lone surrogate has no UTF-8; JSON can still spell it
+        text = text if text.isascii() or _encodable(text) else json.dumps(record)
+        self._file.write(text + "\n")
+        self._file.flush()
+
+
+class Table:
+    """Columns of fixed width, so that rows can be written as they come."""
+
+    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
+        self._file = file
+        self._columns = columns
+        self._begun = False
+
+    def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See ``Writer``."""
+        for number, row in enumerate(rows or [{}]):
+            cells = [_cell(row.get(name, "-"), _width(name)) for name in self._columns]
+            head = (str(line), _excerpt(item)) if number == 0 else ("", "")
+            self._write(*head, "  ".join(cells))
+
+    def error(self, line: int, item: Any, message: str) -> None:
+        """See ``Writer``."""
+        self._write(str(line), _excerpt(item), f"error: {_printable(message)}")
+
+    def _write(self, line: str, item: str, rest: str) -> None:
+        if not self._begun:
+            self._begun = True
+            names = "  ".join(_cell(name, _width(name)) for name in self._columns)
+            self._write("line", "input", names)
+        self._file.write(f"{line:>6}  {set_cell_size(item, _INPUT)}  {rest}".rstrip() + "\n")
+        self._file.flush()
+
+
+def finished_line(path: Path) -> int:
+    """Return the last line that a file of ``JsonLines`` has, 0 for none, and cut off a line that was not finished.
+
+    Raises:
+        InputError: the file is something else.
+    """
+    if not path.exists():
+        return 0
+    last, end = 0, 0
+    with path.open("rb+") as file:
+        for raw in file:
+            if not raw.endswith(b"\n"):
+                break
+            try:
+                line = json.loads(raw)["line"]
+                assert isinstance(line, int) and line > last
+            except (ValueError, KeyError, TypeError, AssertionError) as error:
+                raise InputError(f"{path} was not written by predict as JSON lines; it cannot be continued") from error
+            last, end = line, end + len(raw)
+        file.truncate(end)
+        os.fsync(file.fileno())
+    return last
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays into lists of their shortest decimals."""
+    if isinstance(value, np.ndarray):
+        return _plain(list(value)) if value.ndim > 1 else [float(str(number)) for number in value]
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _width(name: str) -> int:
+    return {"score": 8, "start": 7, "end": 7, "is_next": 7, "choice": 6, "shape": 10}.get(name, 24)
+
+
+def _cell(value: Any, width: int) -> str:
+    text = f"{value:.4f}" if isinstance(value, float) else _printable(str(value))
+    return set_cell_size(text, width)
+
+
+def _excerpt(item: Any) -> str:
+    if isinstance(item, Mapping):
+        item = next(iter(item.values()), "")
+    if isinstance(item, (list, tuple)):
+        item = " ".join(map(str, item))
+    return "" if isinstance(item, InputError) else _printable(str(item)[: 2 * _INPUT])
+
+
+def _printable(text: str) -> str:
+    """Replace line ends and control characters, which would break the table or the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

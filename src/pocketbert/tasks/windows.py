@@ -1,0 +1,188 @@
+"""A tokenized text and the rows that the model sees of it: the whole, a cut, or overlapping windows.
+
+A text is tokenized once, whole. What is too long is then cut by index, so that every row remembers which tokens of the
+whole it holds, and what the model says of each token can be put back in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketbert.batching import Row
+from pocketbert.errors import InputError
+from pocketbert.tokenizer.encoding import Encoding
+from pocketbert.tokenizer.layout import Side, row_spans
+
+__all__ = ["Cut", "Document", "Window", "split"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a text that is too long is cut.
+
+    Attributes:
+        overflow: ``"error"``, ``"truncate"`` or ``"window"``.
+        limit: tokens of a row, special tokens included.
+        limit_name: what sets the limit, for messages.
+        stride: tokens that neighbouring windows share; None for a quarter of the limit.
+        exact: whether the stride must be kept; if not, narrow windows share half their tokens at most.
+        truncation: which text of a pair loses tokens, as the tokenizer's argument.
+        window_over: the text of a pair, 0 or 1, that is cut into windows; None for the longer one.
+        side: the side that truncation cuts off.
+        windowed: whether the task knows windows at all, for messages.
+    """
+
+    overflow: str
+    limit: int
+    limit_name: str = ""
+    stride: int | None = None
+    exact: bool = True
+    truncation: str = "longest_first"
+    window_over: int | None = None
+    side: Side = "right"
+    windowed: bool = True
+
+
+@dataclass(frozen=True)
+class Window:
+    """One row of a document.
+
+    Attributes:
+        row: what the model sees.
+        tokens: the index, in the whole document, of each token of the row; None if the row is the document.
+        fresh: how many tokens of the text no earlier window holds; the window's weight in an average.
+    """
+
+    row: Row
+    tokens: NDArray[np.int64] | None
+    fresh: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text or pair as tokens, and its windows in order."""
+
+    encoding: Encoding
+    windows: list[Window]
+
+    def __len__(self) -> int:
+        """Tokens of the whole, special tokens included."""
+        return len(self.encoding.ids)
+
+    def depths(self, window: Window) -> NDArray[np.int64]:
+        """(row tokens,) distance of each token of a window to the window's nearer end."""
+        place = np.arange(len(window.row))
+        return np.minimum(place, place[::-1])
+
+    def merge(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Put what the windows say of their tokens, one (row tokens, width) a window, into one (tokens, width).
+
+        A token that stands in several windows is taken from the one where it has the most context on its poorer side;
+        tokens that truncation cut off are NaN.
+        """
+        if self.windows[0].tokens is None:
+            return np.asarray(outputs[0], np.float32)
+        merged = np.full((len(self), outputs[0].shape[1]), np.nan, np.float32)
+        best = np.full(len(self), -1)
+        for window, output in zip(self.windows, outputs, strict=True):
+            assert window.tokens is not None
+            depth = self.depths(window)
+            better = depth > best[window.tokens]
+            merged[window.tokens[better]] = output[better]
+            best[window.tokens[better]] = depth[better]
+        return merged
+
+    def average(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+        """Average one array a window, each weighted by the tokens that it is the first to hold."""
+        if len(outputs) == 1:
+            return np.asarray(outputs[0], np.float64)
+        weights = [max(window.fresh, 1) for window in self.windows]
+        return np.average(np.asarray(outputs, np.float64), axis=0, weights=weights)
+
+
+def split(encoding: Encoding, cut: Cut, *, types: bool) -> Document:
+    """Cut an encoding into rows of at most ``cut.limit`` tokens.
+
+    Args:
+        encoding: the whole text or pair, with its special tokens.
+        cut: the limit and what to do beyond it.
+        types: whether the model takes token types.
+
+    Raises:
+        InputError: the text is too long and ``cut`` says so, or its special tokens or the other text leave no room.
+    """
+    total, pair = len(encoding.ids), encoding.n_sequences > 1
+    if total <= cut.limit:
+        row = Row(encoding.ids, encoding.type_ids if types and pair else None)
+        return Document(encoding, [Window(row, None, total)])
+    if cut.overflow == "error":
+        raise InputError(_too_long(total, cut))
+    places = _places(encoding)
+    lengths = tuple(stop - start for start, stop in places)
+    room = cut.limit - (total - sum(lengths))
+    windows = []
+    ids, kinds = np.asarray(encoding.ids), np.asarray(encoding.type_ids) if types and pair else None
+    reached = [0] * len(places)
+    for spans in _spans(lengths, room, cut):
+        keep = np.ones(total, bool)
+        fresh = 0
+        for text, ((start, stop), (first, last)) in enumerate(zip(places, spans, strict=True)):
+            keep[start : start + first] = keep[start + last : stop] = False
+            fresh += max(last - max(reached[text], first), 0)
+            reached[text] = max(reached[text], last)
+        kept = np.flatnonzero(keep)
+        row = Row(ids[kept].tolist(), None if kinds is None else kinds[kept].tolist())
+        windows.append(Window(row, kept, fresh))
+    return Document(encoding, windows)
+
+
+def _too_long(total: int, cut: Cut) -> str:
+    limit = cut.limit_name or f"the model's {cut.limit} positions"
+    ways = '"window" to split the text or "truncate" to cut it' if cut.windowed else '"truncate" to cut it'
+    return f"{total} tokens exceed {limit}; pass overflow={ways}"
+
+
+def _places(encoding: Encoding) -> list[tuple[int, int]]:
+    """Where the tokens of each text stand in the row."""
+    texts = encoding.sequence_ids
+    places = []
+    after = 0
+    for text in range(encoding.n_sequences):
+        count = texts.count(text)
+        after = texts.index(text) if count else after + 1  # an empty text stands between its special tokens
+        places.append((after, after + count))
+        after += count
+    return places
+
+
+def _spans(lengths: tuple[int, ...], room: int, cut: Cut) -> list[tuple[tuple[int, int], ...]]:
+    if cut.overflow == "truncate":
+        strategy = cut.truncation if len(lengths) > 1 else "only_first"
+        text = {"only_first": 0, "only_second": 1}.get(strategy)
+        if text is not None:
+            _check_room(lengths, room, text, cut)
+        return row_spans(lengths, room, strategy=strategy, stride=0, side=cut.side, overflow=False)
+    text = cut.window_over if cut.window_over is not None else lengths.index(max(lengths))
+    size = _check_room(lengths, room, text, cut)
+    stride = cut.limit // 4 if cut.stride is None else cut.stride
+    if stride >= size and (cut.stride is None or not cut.exact):
+        stride = size // 2
+    if stride >= size:
+        raise InputError(f"stride={stride} leaves windows of {size} tokens no step; pass a stride below {size}")
+    strategy = ("only_first", "only_second")[text]
+    return row_spans(lengths, room, strategy=strategy, stride=stride, side="right", overflow=True)
+
+
+def _check_room(lengths: tuple[int, ...], room: int, text: int, cut: Cut) -> int:
+    """Return how many tokens of ``text`` a row holds beside the other text."""
+    size = room - (sum(lengths) - lengths[text])
+    if size < 1:
+        limit = cut.limit_name or f"the model's {cut.limit} positions"
+        other = f"the other text has {sum(lengths) - lengths[text]} tokens and with " if len(lengths) > 1 else ""
+        raise InputError(f"{other}the special tokens it leaves no room in {limit}; shorten it or raise the limit")
+    return size

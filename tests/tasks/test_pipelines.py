@@ -1,0 +1,160 @@
+"""From a folder to a task: names, heads, runtimes; and nothing that runs with random weights."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+
+import pytest
+from fake import FakeRunner, tokenizer
+
+import pocketbert
+from pocketbert.errors import CheckpointError, InputError, MissingExtra
+from pocketbert.tasks import pipeline, pipelines
+from pocketbert.tasks.select import TASKS, resolve
+
+WHOSE = {
+    "ForMaskedLM": "fill-mask",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMultipleChoice": "multiple-choice",
+    "ForNextSentencePrediction": "next-sentence-prediction",
+    "ForPreTraining": "fill-mask",
+    "Model": "feature-extraction",
+}
+SERVED = {"text-classification": {"text-classification", "zero-shot-classification"}}
+
+
+@pytest.mark.parametrize("family", ["DistilBert", "MobileBert", "Bert"])
+@pytest.mark.parametrize("head", WHOSE)
+def test_a_checkpoint_serves_its_task_and_no_other(family, head, made):
+    if family == "DistilBert" and head in ("ForNextSentencePrediction", "ForPreTraining"):
+        pytest.skip("DistilBERT has no such head")
+    folder = made(family, head)
+    assert pipeline(model=folder).name == WHOSE[head]
+    served = SERVED.get(WHOSE[head], {WHOSE[head]}) | {"feature-extraction"}
+    served |= {"next-sentence-prediction"} if head == "ForPreTraining" else set()
+    for name in TASKS:
+        if name in served:
+            assert pipeline(name, model=folder).name == name
+        else:
+            with pytest.raises(CheckpointError, match=r"has no .* head, which .* needs|cannot run on") as error:
+                pipeline(name, model=folder)
+            if "cannot run" not in str(error.value):
+                able = str(error.value).rsplit("use this one for ", 1)[1].split(", ")
+                assert set(able) == served
+
+
+def test_what_is_missing_is_named(made):
+    with pytest.raises(CheckpointError, match=r"qa_outputs.weight, qa_outputs.bias are not in the file, and it was"):
+        pipeline("question-answering", model=made("DistilBert", "ForMaskedLM"))
+    message = "no token-classification head, .*its classifier is another head's, and it was saved from DistilBertForSeq"
+    with pytest.raises(CheckpointError, match=message):
+        pipeline("ner", model=made("DistilBert", "ForSequenceClassification"))
+    with pytest.raises(CheckpointError, match="DistilBERT has no next_sentence head"):
+        pipeline("next-sentence-prediction", model=made("DistilBert", "ForMaskedLM"))
+
+
+def changed(folder, path, **fields):
+    shutil.copytree(folder, path)
+    config = {**json.loads((path / "config.json").read_text("utf-8")), **fields}
+    (path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}), "utf-8")
+    return path
+
+
+def test_tensors_tell_where_the_configuration_does_not(made, tmp_path):
+    for number, head in enumerate(("ForQuestionAnswering", "ForMaskedLM", "ForSequenceClassification")):
+        folder = changed(made("DistilBert", head), tmp_path / f"{number}", architectures=None)
+        if head != "ForSequenceClassification":
+            assert pipeline(model=folder).name == WHOSE[head]
+    with pytest.raises(InputError, match="does not say which task it is for; pass task= one of fill-mask"):
+        pipeline(model=folder)
+    assert pipeline("text-classification", model=folder)("the cat")
+    stale = changed(
+        made("DistilBert", "ForQuestionAnswering"), tmp_path / "stale", architectures=["DistilBertForMaskedLM"]
+    )
+    assert pipeline("question-answering", model=stale).head == "question_answering"
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(made, tmp_path):
+    folder = changed(made("Bert", "ForTokenClassification"), tmp_path / "a", num_hidden_layers=4)
+    with pytest.raises(CheckpointError, match="does not fit BertForTokenClassification: 16 missing"):
+        pipeline(model=folder)
+
+
+@pytest.mark.parametrize("task", ["ner2", "", 5, None])
+def test_unknown_tasks(task, made):
+    if task is None:
+        with pytest.raises(InputError, match="model=None: pass a checkpoint folder or a hub name"):
+            pipeline()
+        return
+    with pytest.raises(InputError, match=re.escape(f"unknown task {task!r}; choose from fill-mask, text-class")):
+        pipeline(task, model="anything")
+
+
+def test_aliases_and_hints():
+    assert resolve("ner") == "token-classification"
+    assert resolve("sentiment-analysis") == "text-classification"
+    with pytest.raises(InputError, match="did you mean 'question-answering'"):
+        resolve("question_answering")
+
+
+def test_runtimes(made, monkeypatch):
+    folder = made("DistilBert", "Model")
+    with pytest.raises(InputError, match="unknown runtime 'gpu'; choose from torch"):
+        pipeline(model=folder, runtime="gpu")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match="pip install 'pocketbert"):
+        pipeline(model=folder)
+
+
+def test_loaded_models_and_runners(made):
+    folder = made("MobileBert", "ForSequenceClassification")
+    model = pocketbert.MobileBertForSequenceClassification.from_pretrained(folder)
+    by_folder = pipeline(model=folder)("the cat")
+    assert pipeline("text-classification", model=model)("the cat") == by_folder
+    assert pipeline("text-classification", model, tokenizer=folder)("the cat") == by_folder
+    assert pipeline("feature-extraction", model=model)("the cat").shape[1] == 32
+    with pytest.raises(InputError, match="needs a question_answering head, and MobileBertForSequenceClass"):
+        pipeline("question-answering", model=model)
+    with pytest.raises(InputError, match="pass task= one of"):
+        pipeline(model=model)
+    fresh = pocketbert.BertModel(pocketbert.BertConfig(num_hidden_layers=1))
+    with pytest.raises(InputError, match="this model came from no folder; pass tokenizer="):
+        pipeline("feature-extraction", model=fresh)
+    ours = pipeline("feature-extraction", model=FakeRunner("none"), tokenizer=tokenizer(), pooling="mean")
+    assert ours("the cat").shape == (6,)
+    assert repr(ours) == "FeatureExtraction('', runner=FakeRunner)"
+
+
+def test_options_given_to_pipeline_hold_for_every_call(made):
+    made_ = pipeline("sentiment-analysis", model=made("DistilBert", "ForSequenceClassification"), top_k=None)
+    assert len(made_("the cat")) == 2
+    assert len(made_("the cat", top_k=1)) == 1
+    with pytest.raises(InputError, match="takes no argument 'truncation'"):
+        pipeline(model=made("DistilBert", "ForSequenceClassification"), truncation=True)
+
+
+def test_bfloat16_is_the_users_choice(made):
+    folder = made("DistilBert", "ForSequenceClassification")
+    exact, rough = pipeline(model=folder), pipeline(model=folder, dtype="bfloat16")
+    assert rough("the cat")["score"] == pytest.approx(exact("the cat")["score"], abs=0.05)
+    assert rough("the cat")["score"] != exact("the cat")["score"]
+
+
+def test_every_task_is_listed_with_its_class():
+    for name in TASKS:
+        assert pipelines.task_class(name).name == name
+
+
+def test_batches_give_what_texts_give_alone(made):
+    texts = ["the cat", "a " * 30, "", "john works in new york " * 3, "😀 paris"] * 4
+    for family in ("DistilBert", "MobileBert", "Bert"):
+        ours = pipeline(model=made(family, "ForSequenceClassification", scale=4), batch_tokens=128)
+        for text, together in zip(texts, ours(texts), strict=True):
+            alone = ours(text)
+            assert together["label"] == alone["label"]
+            assert together["score"] == pytest.approx(alone["score"], abs=1e-5)
