@@ -1,0 +1,188 @@
+"""A program in one safetensors file: arrays as tensors, all else as JSON in its header. Nothing in it is trusted.
+
+The JSON mirrors the dataclasses of ``program``: an object's ``kind`` is its class, and ``{"array": name}`` is a tensor.
+An array that stands twice, such as a word table that a decoder shares, is stored once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.errors import CheckpointError, ConfigError
+from pocketbert.files import replacing
+from pocketbert.plan.check import check_program
+from pocketbert.plan.program import Array, Program
+
+__all__ = ["FILE_NAME", "VERSION", "load_plan", "save_plan"]
+
+FILE_NAME = "plan.safetensors"  # the usual name
+VERSION = 1  # of the format; a file of a later one is refused
+_FORMAT = "pocketbert plan"
+_JSON_LIMIT = 2**24  # characters; a real plan has far below a million
+_TENSORS_LIMIT = 2**18
+
+
+def save_plan(program: Program, path: str | os.PathLike[str]) -> None:
+    """Write a program; an older file stays as it was if anything fails.
+
+    Args:
+        program: float or int8.
+        path: the file, or a folder, which gets ``plan.safetensors``.
+    """
+    from safetensors.numpy import save_file
+
+    path = _file(path)
+    tensors: dict[str, Array] = {}
+    names: dict[int, str] = {}
+
+    def store(where: str, array: Array) -> str:
+        if id(array) not in names:
+            names[id(array)] = where
+            tensors[where] = np.ascontiguousarray(array)
+        return names[id(array)]
+
+    text = json.dumps(_encode(program, "", store), allow_nan=False)
+    metadata = {"format": _FORMAT, "version": str(VERSION), "program": text}
+    with replacing(path.parent) as stage:
+        save_file(tensors, stage / path.name, metadata)
+
+
+def load_plan(path: str | os.PathLike[str]) -> Program:
+    """Read a program and check that it holds together.
+
+    Args:
+        path: the file, or the folder of a ``plan.safetensors``.
+
+    Raises:
+        CheckpointError: there is no such file; it is damaged, no plan, or of a later version; or what it holds does
+            not fit together.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = _file(path)
+    if not path.is_file():
+        raise CheckpointError(f"no plan at {path}")
+    try:
+        with safe_open(path, "np") as file:
+            text = _header(file.metadata() or {})
+            names = list(file.keys())
+            if len(names) > _TENSORS_LIMIT:
+                raise CheckpointError(f"it has {len(names)} tensors")
+            arrays: dict[str, Array] = {}
+
+            def read(name: str) -> Array:
+                if name not in names:
+                    raise CheckpointError(f"its tensor {name!r} is missing")
+                if name not in arrays:
+                    arrays[name] = file.get_tensor(name)
+                return arrays[name]
+
+            program = _program(json.loads(text), read)
+            if extra := sorted(set(names) - arrays.keys()):
+                raise CheckpointError(f"it has tensors that no operation uses: {', '.join(extra[:8])}")
+            check_program(program)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (SafetensorError, ConfigError, ValueError, RecursionError, TypeError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no plan: {error}") from error
+    return program
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    return path / FILE_NAME if path.is_dir() or path.suffix != ".safetensors" else path
+
+
+def _header(metadata: dict[str, str]) -> str:
+    """Return the JSON, once format and version are known to be ours."""
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError("it is a safetensors file, but no plan; pass a checkpoint to plan_checkpoint")
+    version = metadata.get("version", "")
+    if version != str(VERSION):
+        raise CheckpointError(f"it has version {version!r} and this library reads {VERSION}; make the plan again")
+    text = metadata.get("program", "")
+    if len(text) > _JSON_LIMIT:
+        raise CheckpointError(f"its description has {len(text)} characters, more than {_JSON_LIMIT}")
+    return text
+
+
+# -- dataclasses <-> JSON --------------------------------------------------------------------------------------
+
+
+def _encode(value: Any, where: str, store: Callable[[str, Array], str]) -> Any:
+    if isinstance(value, np.ndarray):
+        return {"array": store(where, value)}
+    if isinstance(value, PretrainedConfig):
+        return json.loads(value.to_json_string())
+    if is_dataclass(value) and not isinstance(value, type):
+        prefix = f"{where}." if where else ""
+        content = {f.name: _encode(getattr(value, f.name), prefix + f.name, store) for f in fields(value)}
+        return {"kind": type(value).__name__, **content}
+    if isinstance(value, tuple):
+        return [_encode(item, f"{where}.{index}", store) for index, item in enumerate(value)]
+    return value
+
+
+def _program(content: Any, read: Callable[[str], Array]) -> Program:
+    program = _decode(Program, content, "program", read)
+    assert isinstance(program, Program)
+    return program
+
+
+def _decode(hint: Any, value: Any, where: str, read: Callable[[str], Array]) -> Any:
+    """Return ``value`` as ``hint`` wants it, or complain of the place."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _decode(_choose(arguments, value, where), value, where, read)
+    if origin is np.ndarray:
+        if isinstance(value, dict) and set(value) == {"array"} and isinstance(value["array"], str):
+            return read(value["array"])
+    elif origin is tuple:
+        if isinstance(value, list):
+            return tuple(_decode(arguments[0], item, f"{where}.{i}", read) for i, item in enumerate(value))
+    elif origin is dict:
+        if isinstance(value, dict):
+            return {name: _decode(arguments[1], item, f"{where}.{name}", read) for name, item in value.items()}
+    elif origin is Literal:
+        if isinstance(value, str) and value in arguments:
+            return value
+    elif hint is PretrainedConfig:
+        if isinstance(value, dict) and value.get("model_type") in AutoConfig.classes:
+            return AutoConfig.classes[value["model_type"]].from_dict(value)
+    elif is_dataclass(hint):
+        return _decode_object(hint, value, where, read)
+    elif hint is type(None) and value is None:
+        return None
+    elif type(value) is hint or (hint is float and type(value) is int):
+        return value
+    raise CheckpointError(f"{where} is {str(value)[:60]!r}")
+
+
+def _decode_object(hint: Any, value: Any, where: str, read: Callable[[str], Array]) -> Any:
+    hints = get_type_hints(hint)
+    if not isinstance(value, dict) or set(value) != {"kind", *hints} or value["kind"] != hint.__name__:
+        raise CheckpointError(f"{where} is no {hint.__name__}: {str(value)[:60]!r}")
+    return hint(**{name: _decode(hints[name], value[name], f"{where}.{name}", read) for name in hints})
+
+
+def _choose(options: Iterable[Any], value: Any, where: str) -> Any:
+    """Return which of several types a value is of."""
+    for option in options:
+        if option is type(None):
+            if value is None:
+                return option
+        elif get_origin(option) is np.ndarray:
+            if isinstance(value, dict) and "array" in value:
+                return option
+        elif isinstance(value, dict) and value.get("kind") == option.__name__:
+            return option
+    raise CheckpointError(f"{where} is {str(value)[:60]!r}")

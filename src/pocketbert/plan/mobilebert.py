@@ -1,0 +1,134 @@
+"""MobileBERT (arXiv 2004.02984) as a program, IB-BERT and MobileBERT_TINY included.
+
+With ``no_norm`` a layer is: one product to (query, key, value, residual), attention, a product onto the residual, two
+products for each feed-forward network, and one onto the stream. With ``layer_norm`` the bottlenecks are products of
+their own, since a normalisation stands behind each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pocketbert.config import MobileBertConfig
+from pocketbert.plan.fold import Linear, Reader, Stream, activation_name, attention_over, dense, stack, state_or_none
+from pocketbert.plan.program import STREAM, Affine, Array, Attention, Embeddings, Layer, Norm, Op, Span
+
+__all__ = ["embeddings", "layers"]
+
+
+def embeddings(reader: Reader, config: MobileBertConfig, table: Array) -> Embeddings:
+    """Return the first value of the stream; a NoNorm goes into its weights.
+
+    Args:
+        reader: the parameters.
+        config: the architecture.
+        table: (V, E), the word table.
+    """
+    name, dtype = reader.prefix + "embeddings", reader.dtype
+    types = reader.array(f"{name}.token_type_embeddings.weight")
+    positions = reader.array(f"{name}.position_embeddings.weight") + types[0]
+    types = types - types[0]
+    norm = reader.norm(f"{name}.LayerNorm", _eps(config, outer=True))
+    stream = Span(STREAM, 0, config.hidden_size)
+    if not config.trigram_input and config.embedding_size == config.hidden_size:
+        if isinstance(norm, Norm):
+            cast = Norm(norm.scale.astype(dtype), norm.bias.astype(dtype), norm.eps)
+            return Embeddings(table, positions.astype(dtype), types.astype(dtype), norm=cast)
+        positions, types = positions * norm.scale + norm.shift, types * norm.scale
+        words = reader.array(f"{name}.word_embeddings.weight") * norm.scale
+        return Embeddings(words.astype(dtype), positions.astype(dtype), types.astype(dtype))
+    widen = reader.linear(f"{name}.embedding_transformation")
+    positions = positions + widen.bias
+    widen = Linear(widen.weight, np.zeros_like(widen.bias))
+    if isinstance(norm, Affine):
+        positions, types, widen = positions * norm.scale + norm.shift, types * norm.scale, widen.times(norm.scale)
+    source = Span("words", 0, widen.weight.shape[1])
+    project = dense(source, stream, widen, dtype, residual=stream, norm=norm if isinstance(norm, Norm) else None)
+    return Embeddings(table, positions.astype(dtype), types.astype(dtype), config.trigram_input, project)
+
+
+def layers(reader: Reader, config: MobileBertConfig) -> tuple[list[Layer], Affine]:
+    """Return the layers, and the map from the last value of the stream to the last hidden state, in float64."""
+    outer = Stream(Span(STREAM, 0, config.hidden_size), reader.dtype)
+    found = []
+    for index in range(config.num_hidden_layers):
+        ops = _layer(reader, config, f"{reader.prefix}encoder.layer.{index}", outer)
+        found.append(Layer(tuple(ops), state_or_none(outer.state, reader.dtype)))
+    return found, outer.state
+
+
+def _layer(reader: Reader, config: MobileBertConfig, name: str, outer: Stream) -> list[Op]:
+    """Fold one layer; ``outer`` moves on to its end."""
+    inner = outer
+    if config.use_bottleneck:
+        inner = Stream(Span("inner", 0, config.intra_bottleneck_size), reader.dtype)
+    ops, attention, residual = _into_attention(reader, config, name, outer, inner)
+    ops.append(attention)
+    eps, outer_eps = _eps(config), _eps(config, outer=True)
+    output = reader.linear(f"{name}.attention.output.dense")
+    norm = reader.norm(f"{name}.attention.output.LayerNorm", eps)
+    ops.append(inner.add(attention.target, output, norm, residual))
+    middle = Span("middle", 0, config.intermediate_size)
+    act = activation_name(config.hidden_act)
+    networks = [(f"{name}.ffn.{number}", eps) for number in range(config.num_feedforward_networks - 1)]
+    for network, end_eps in [*networks, (name, outer_eps)]:
+        first = inner.read(reader.linear(f"{network}.intermediate.dense"))
+        ops.append(dense(inner.span, middle, first, reader.dtype, act))
+        norm = reader.norm(f"{network}.output.LayerNorm", end_eps)
+        ops.append(inner.add(middle, reader.linear(f"{network}.output.dense"), norm))
+    if config.use_bottleneck:
+        widen = inner.read(reader.linear(f"{name}.output.bottleneck.dense"))
+        ops.append(outer.add(inner.span, widen, reader.norm(f"{name}.output.bottleneck.LayerNorm", eps)))
+    return ops
+
+
+def _into_attention(
+    reader: Reader, config: MobileBertConfig, name: str, outer: Stream, inner: Stream
+) -> tuple[list[Op], Attention, Span | None]:
+    """Return what comes before attention, attention, and where the residual stands if not in ``inner``."""
+    query, key, value = (reader.linear(f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
+    kept, head_size = len(query.bias), config.true_hidden_size // config.num_attention_heads
+    query = query.times(head_size**-0.5)
+    shared = config.use_bottleneck and config.key_query_shared_bottleneck and not config.use_bottleneck_attention
+    merged = config.normalization_type == "no_norm" and config.use_bottleneck and not config.use_bottleneck_attention
+    buffer = "qkvr" if merged else "qkv"
+    attention = attention_over(buffer, kept, kept // head_size)
+    eps, dtype, x = _eps(config), reader.dtype, outer.span
+
+    if merged:  # nothing non-linear lies between x and any of the four
+        if shared:
+            neck = _bottleneck(reader, f"{name}.bottleneck.attention")
+            query, key = query.of(neck), key.of(neck)
+        every = outer.read(stack(query, key, value, _bottleneck(reader, f"{name}.bottleneck.input")))
+        width = len(every.bias)
+        return [dense(x, Span(buffer, 0, width), every, dtype)], attention, Span(buffer, 3 * kept, width)
+
+    ops: list[Op] = []
+    if config.use_bottleneck:
+        enter = outer.read(reader.linear(f"{name}.bottleneck.input.dense"))
+        ops.append(inner.set(x, enter, reader.norm(f"{name}.bottleneck.input.LayerNorm", eps)))
+    if shared:
+        neck_norm = reader.norm(f"{name}.bottleneck.attention.LayerNorm", eps)
+        narrow = Stream(Span("shared", 0, config.intra_bottleneck_size), dtype)
+        ops.append(narrow.set(x, outer.read(reader.linear(f"{name}.bottleneck.attention.dense")), neck_norm))
+        ops.append(dense(narrow.span, Span(buffer, 0, 2 * kept), narrow.read(stack(query, key)), dtype))
+        ops.append(dense(x, attention.value, outer.read(value), dtype))
+        return ops, attention, None
+    # Through the narrow input bottleneck the three are cheaper than from x, though either is exact.
+    source = inner if config.use_bottleneck_attention else outer
+    ops.append(dense(source.span, Span(buffer, 0, 3 * kept), source.read(stack(query, key, value)), dtype))
+    return ops, attention, None
+
+
+def _bottleneck(reader: Reader, name: str) -> Linear:
+    """Return a bottleneck with its NoNorm as one map."""
+    norm = reader.norm(f"{name}.LayerNorm", None)
+    assert isinstance(norm, Affine)
+    return reader.linear(f"{name}.dense").then(norm)
+
+
+def _eps(config: MobileBertConfig, *, outer: bool = False) -> float | None:
+    """Return a norm's epsilon, or None with NoNorm."""
+    if config.normalization_type == "no_norm":
+        return None
+    return config.outer_layer_norm_eps if outer else config.layer_norm_eps

@@ -1,0 +1,284 @@
+"""What a runtime runs: embeddings, then per-token dense products on named buffers, with attention between them.
+
+A program is plain data. Each buffer holds one row a token; every operation reads and writes columns of buffers, and all
+but attention are *row-local*: a row of the target depends on the same row of the sources alone. So an engine may take a
+block of rows through everything between two attentions. From one layer to the next, and to the branches, only the
+stream ``x`` is kept; within a layer nothing behind the attention overwrites its keys and values.
+
+Shapes: N tokens of all texts, laid end to end, W width of the residual stream, V vocabulary, E width of the word table,
+P positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketbert.config import PretrainedConfig
+from pocketbert.schema import Head
+
+__all__ = [
+    "ACTIVATIONS",
+    "STREAM",
+    "Affine",
+    "Array",
+    "Attention",
+    "Branch",
+    "Dense",
+    "Embeddings",
+    "Int8",
+    "Layer",
+    "Norm",
+    "Op",
+    "Program",
+    "Span",
+]
+
+Array: TypeAlias = NDArray[Any]
+
+# "gelu" is the erf form, "gelu_new" the tanh form
+ACTIVATIONS = ("linear", "relu", "relu6", "gelu", "gelu_new", "silu", "tanh")
+STREAM = "x"  # the buffer of the residual stream, W wide
+
+
+@dataclass(frozen=True)
+class Span:
+    """Columns ``start`` to ``stop`` of a buffer."""
+
+    buffer: str
+    start: int
+    stop: int
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.stop - self.start
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether both have a column in common."""
+        return self.buffer == other.buffer and self.start < other.stop and other.start < self.stop
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """Layer normalisation over the columns: ``(y - mean) / sqrt(variance + eps) * scale + bias``, population variance.
+
+    Attributes:
+        scale: (out,).
+        bias: (out,).
+        eps: added to the variance.
+    """
+
+    scale: Array
+    bias: Array
+    eps: float
+
+
+@dataclass(frozen=True, eq=False)
+class Int8:
+    """A weight in 8 bits, symmetric per output channel; some input columns may stay in float32 beside it.
+
+    Attributes:
+        values: (out, in) int8 in -127 .. 127; the columns in ``outliers`` are 0.
+        scale: (out,) float32; ``values * scale`` approximates the weight.
+        outliers: (n,) int64, ascending input columns that are left out of the int8 product and of the row's range.
+        outlier_weight: (out, n) float32, the weight's columns that they meet.
+    """
+
+    values: Array
+    scale: Array
+    outliers: Array
+    outlier_weight: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(out, in)."""
+        return self.values.shape
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """``target = norm(activation(source @ weight.T + bias) + carry * residual)``.
+
+    ``target`` may be the same span as ``residual`` (an update in place) and never overlaps ``source``.
+
+    Attributes:
+        source: what is multiplied, ``in`` columns.
+        target: what is written, ``out`` columns.
+        weight: (out, in) float, or ``Int8``.
+        bias: (out,).
+        activation: one of ``ACTIVATIONS``.
+        residual: what is added after the activation, ``out`` columns, or None.
+        carry: (out,) factors of the residual; None means 1, as it nearly always is.
+        norm: a layer normalisation after the addition, or None.
+    """
+
+    source: Span
+    target: Span
+    weight: Array | Int8
+    bias: Array
+    activation: str = "linear"
+    residual: Span | None = None
+    carry: Array | None = None
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Softmax attention of every token of a text to every token of the same text, the only operation that mixes rows.
+
+    ``target = softmax(q @ k.T) @ v`` for each head; ``1 / sqrt(head_size)`` is already in the queries. Head h has
+    columns ``h * head_size`` to ``(h + 1) * head_size`` of all four spans. ``target`` overlaps none of the others.
+
+    Attributes:
+        query: heads * head_size columns.
+        key: as many.
+        value: as many.
+        target: as many.
+        heads: heads of this layer; pruned ones are gone.
+    """
+
+    query: Span
+    key: Span
+    value: Span
+    target: Span
+    heads: int
+
+    @property
+    def head_size(self) -> int:
+        """Columns of a head."""
+        return self.query.width // self.heads
+
+
+Op: TypeAlias = Dense | Attention
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """The first value of the stream ``x``.
+
+    Without ``projection``: ``x = norm(words[id] + positions[t] + types[type])``; E equals W. With it,
+    ``x = positions[t] + types[type]`` is written first, and then ``projection`` runs: its source is the gathered word
+    vectors, its residual and target are ``x``, and it has the norm.
+
+    Positions count from 0 in each text. With ``trigram`` a token's gathered vector is that of the next token, its own,
+    and that of the previous one, 3 E wide, with zeros beyond the text's two ends.
+
+    Attributes:
+        words: (V, E).
+        positions: (P, W), with the first token type's row and the projection's bias folded in.
+        types: (token types, W) differences to the first type, whose row is 0; None where the model has no types.
+        trigram: gather neighbours too; only with a projection.
+        projection: dense product from the gathered vectors to ``x``, its bias 0, or None.
+        norm: a layer normalisation; only without a projection.
+    """
+
+    words: Array
+    positions: Array
+    types: Array | None
+    trigram: bool = False
+    projection: Dense | None = None
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """The true hidden state is ``scale * x + shift``, by channel, where norms were folded away.
+
+    Attributes:
+        scale: (W,).
+        shift: (W,).
+    """
+
+    scale: Array
+    shift: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One transformer layer: it reads ``x`` and leaves the next ``x``.
+
+    Attributes:
+        ops: in order; exactly one is an ``Attention``.
+        state: from ``x`` after this layer to its hidden state; None where they are equal.
+    """
+
+    ops: tuple[Op, ...]
+    state: Affine | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """What turns the last ``x`` into an answer.
+
+    Attributes:
+        name: the head's name in ``schema.Head``, or ``"pooled"`` for the pooler of a bare encoder.
+        rows: ``"first"``: only the first token of each text counts; ``"tokens"``: every token, or those asked for.
+        ops: in order; the last one's target is the result. They read ``x`` as it is, without ``Layer.state``.
+    """
+
+    name: str
+    rows: Literal["first", "tokens"]
+    ops: tuple[Dense, ...]
+
+    @property
+    def target(self) -> Span:
+        """Where the result stands."""
+        return self.ops[-1].target
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A model as a runtime runs it.
+
+    Attributes:
+        config: the architecture and the labels.
+        head: the head that the model has.
+        buffers: name -> columns. ``x`` is the residual stream.
+        embeddings: the first value of ``x``.
+        embeddings_state: from that value to the first hidden state; None where they are equal.
+        layers: in order.
+        branches: one for each answer; a pre-training model has two.
+        measured: how near an int8 program is to its float32 one (see ``quantize``); empty for a float program.
+    """
+
+    config: PretrainedConfig
+    head: Head
+    buffers: dict[str, int]
+    embeddings: Embeddings
+    embeddings_state: Affine | None
+    layers: tuple[Layer, ...]
+    branches: tuple[Branch, ...]
+    measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """W, the columns of the residual stream."""
+        return self.buffers[STREAM]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of every floating array."""
+        return self.embeddings.positions.dtype
+
+    @property
+    def state(self) -> Affine | None:
+        """From the last ``x`` to the last hidden state."""
+        return self.layers[-1].state
+
+    def branch(self, name: str) -> Branch | None:
+        """Return the branch of this name, or None."""
+        return next((branch for branch in self.branches if branch.name == name), None)
+
+    def denses(self) -> Iterator[Dense]:
+        """Yield every dense product, in order: the projection, the layers', the branches'."""
+        if self.embeddings.projection is not None:
+            yield self.embeddings.projection
+        for layer in self.layers:
+            yield from (op for op in layer.ops if isinstance(op, Dense))
+        for branch in self.branches:
+            yield from branch.ops
