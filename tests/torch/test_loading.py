@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 import socket
 import warnings
 
 import huggingface_hub
 import pytest
-import safetensors.torch
 import torch
 import transformers
 from oracle import CLASSES, HEADS, SMALL, batch, pair, randomise
@@ -539,72 +536,3 @@ def test_devices(tmp_path):
         with pytest.raises(InputError, match="these models fit on one device"):
             kind.from_pretrained(tmp_path, device_map=wrong)
     assert kind.from_config(model.config, device="meta").device.type == "meta"
-
-
-# -- saving ----------------------------------------------------------------------------------------------------
-
-
-def test_saving_and_loading_again_changes_nothing(tmp_path):
-    model = build("MobileBert", "ForPreTraining", num_labels=3)
-    model.save_pretrained(tmp_path / "one")
-    type(model).from_pretrained(tmp_path / "one").save_pretrained(tmp_path / "two")
-    for name in ("config.json", "model.safetensors"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert json.loads((tmp_path / "one" / "config.json").read_text())["architectures"] == ["MobileBertForPreTraining"]
-    assert model.config.architectures is None  # the model itself is not changed
-
-
-def test_a_given_state_is_saved(tmp_path):
-    model = build("DistilBert", "ForMaskedLM")
-    state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    model.save_pretrained(tmp_path, state_dict=state)
-    assert not any(value.any() for value in load_file(tmp_path / "model.safetensors").values())
-    del state["vocab_transform.bias"]
-    with pytest.raises(CheckpointError, match=r"not what its configuration says: 1 missing \(vocab_transform\.bias\)"):
-        model.save_pretrained(tmp_path, state_dict=state)
-
-
-def test_what_cannot_be_saved_leaves_the_folder_alone(tmp_path):
-    model = build("DistilBert", "ForMaskedLM")
-    with pytest.raises(InputError, match="safe_serialization=False would write a pickle"):
-        model.save_pretrained(tmp_path / "new", safe_serialization=False)
-    with pytest.raises(InputError, match="max_shard_size 'big' is no size"):
-        model.save_pretrained(tmp_path / "new", max_shard_size="big")
-    model.vocab_transform = torch.nn.Linear(24, 25)
-    with pytest.raises(CheckpointError, match=r"2 misshaped \(vocab_transform\.weight is \(25, 24\)"):
-        model.save_pretrained(tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "file").write_text("kept")
-    with pytest.raises(CheckpointError, match="is a file or lies in one"):
-        build("DistilBert").save_pretrained(tmp_path / "file")
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("where", ["first shard", "third shard", "sync", "first rename", "third rename"])
-def test_a_save_that_fails_leaves_the_old_checkpoint(where, error, tmp_path, monkeypatch):
-    old, new = build("DistilBert", "ForMaskedLM"), build("DistilBert", "ForMaskedLM", n_layers=2)
-    old.save_pretrained(tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    room, name = {
-        "first shard": (safetensors.torch, "save_file"),
-        "third shard": (safetensors.torch, "save_file"),
-        "sync": (os, "fsync"),
-        "first rename": (os, "replace"),
-        "third rename": (os, "replace"),
-    }[where]
-    original, countdown = getattr(room, name), [2 if where.startswith("third") else 0]
-
-    def failing(*args, **options):
-        countdown[0] -= 1
-        if countdown[0] == -1:
-            raise error
-        return original(*args, **options)
-
-    monkeypatch.setattr(room, name, failing)
-    with pytest.raises(type(error)):
-        new.save_pretrained(tmp_path, max_shard_size="8KB")
-    monkeypatch.undo()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    torch.testing.assert_close(first(type(old).from_pretrained(tmp_path)), first(old))
-    new.save_pretrained(tmp_path, max_shard_size="8KB")
-    torch.testing.assert_close(first(type(old).from_pretrained(tmp_path)), first(new))
