@@ -12,7 +12,8 @@ import pocketbert
 from pocketbert.cli import app
 from pocketbert.errors import InputError
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"the cat sat on mat who ? . good bad film was very".split()]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [*SPECIAL, "the", "cat", "sat", "on", "mat", "who", "?", ".", "good", "bad", "film", "was", "very"]
 
 
 def checkpoint(folder, head, **fields):
