@@ -1,0 +1,29 @@
+// Small helpers for code that is compiled once per instruction set.
+//
+// A translation unit built with AVX-512 flags must not leave an out-of-line copy of a shared function (std::max, say)
+// where the linker could pick it for the portable path. So those units use only what is forced inline here, templates
+// that carry the instruction set in their type, and builtins.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#define PB_INLINE inline __attribute__((always_inline))
+
+namespace pb {
+
+PB_INLINE int least(int a, int b) { return a < b ? a : b; }
+PB_INLINE int most(int a, int b) { return a > b ? a : b; }
+PB_INLINE float most(float a, float b) { return a > b ? a : b; }
+PB_INLINE constexpr int round_up(int value, int step) { return (value + step - 1) / step * step; }
+
+}  // namespace pb
+
+// Loops over accumulators must be unrolled, or the accumulators live in memory.
+#if defined(__clang__)
+#define PB_UNROLL _Pragma("unroll")
+#else
+#define PB_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+#define PB_LAMBDA __attribute__((always_inline))

@@ -1,0 +1,10 @@
+// The avx512 path. See inline.h for what must not be used here.
+#include "int8_avx512.h"
+#include "path_table.h"
+#include "vec_avx512.h"
+
+namespace pb {
+
+const Kernels kAvx512 = PB_TABLE(Avx512, "avx512", vnni, uint8_t);
+
+}  // namespace pb

@@ -1,0 +1,245 @@
+"""The native CPU engine behind the runner's interface: a program goes in once, packed batches come and go.
+
+The engine gives every text the bits that it gives alone, in any batch and with any number of threads. The path (the
+instruction set) is chosen by the CPU; ``POCKETBERT_CPU`` may name a lesser one: ``portable``, ``avx2`` or ``avx512``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pocketbert.batching import PackedBatch
+from pocketbert.config import PretrainedConfig
+from pocketbert.errors import CheckpointError, InputError, MissingExtra
+from pocketbert.plan.program import STREAM, Attention, Dense, Embeddings, Int8, Op, Program, Span
+from pocketbert.runtime.threads import check_threads
+from pocketbert.schema import Head
+
+__all__ = ["CPU_VARIABLE", "NativeRunner", "native_paths"]
+
+CPU_VARIABLE = "POCKETBERT_CPU"
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+_Columns = tuple[int, int, int]
+
+
+def native_paths() -> list[str]:
+    """Return the engine's paths that this CPU can run, best first.
+
+    Raises:
+        MissingExtra: the extension was not built.
+    """
+    return [str(name) for name in _extension().paths()]
+
+
+class NativeRunner:
+    """Runs a program on the native engine; see ``pocketbert.batching.Runner`` for what comes out.
+
+    Several Python threads may call one runner at once.
+
+    Args:
+        program: float32, or int8 as ``plan.quantize`` makes it.
+        head: which answer, where the program has several; ``"none"`` gives hidden states.
+        threads: most CPU threads of a call; as many as the process may use where None.
+
+    Raises:
+        MissingExtra: the extension was not built.
+        InputError: the program has no such answer or is not float32, ``threads`` is no positive number, or
+            ``POCKETBERT_CPU`` names a path that this CPU cannot run.
+        CheckpointError: the program holds NaN or infinity, or its parts do not fit together.
+    """
+
+    def __init__(self, program: Program, head: Head | None = None, *, threads: int | None = None) -> None:
+        self.config: PretrainedConfig = program.config
+        self.head: Head = program.head if head is None else head
+        self.threads = check_threads(threads)
+        self._branch, self._first_only = -1, False
+        if self.head != "none":
+            names = [branch.name for branch in program.branches]
+            if self.head not in names:
+                raise InputError(f"the plan has no {self.head} answer; it has: {', '.join(names) or 'none'}")
+            self._branch = names.index(self.head)
+            self._first_only = program.branches[self._branch].rows == "first"
+        if program.dtype != np.float32:
+            raise InputError(f"the native engine runs float32 and int8 plans, this one is {program.dtype}")
+        self._takes_types = program.embeddings.types is not None
+        self._engine = _build(program, os.environ.get(CPU_VARIABLE, ""))
+        self._width = int(self._engine.result_width(self._branch))
+
+    @property
+    def path(self) -> str:
+        """The path that the engine runs on."""
+        return str(self._engine.path)
+
+    def __call__(self, batch: PackedBatch) -> list[Floats]:
+        """Run every text; see ``pocketbert.batching.Runner``.
+
+        Raises:
+            InputError: an id, a type, a position or a length is out of range, or an array is of the wrong type.
+        """
+        ids = _ints("input_ids", batch.input_ids)
+        ends = _ints("cu_seqlens", batch.cu_seqlens)
+        types = None
+        if batch.token_type_ids is not None and self._takes_types:
+            types = _ints("token_type_ids", batch.token_type_ids)
+        if len(ends) < 2:
+            raise InputError("a batch needs at least one text")
+        rows, cuts = self._rows(batch, ends)
+        out = np.empty((len(ids) if rows is None else len(rows), self._width), np.float32)
+        try:
+            self._engine.run(ids, types, ends, self._branch, rows, self.threads, out)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        if self._first_only:
+            return list(out)
+        return [out[start:stop] for start, stop in pairwise(cuts)]
+
+    def _rows(self, batch: PackedBatch, ends: Ints) -> tuple[Ints | None, list[int]]:
+        """Return the tokens whose results are wanted, None for all, and where each text's begin and end."""
+        if self._first_only:
+            return np.ascontiguousarray(ends[:-1]), []
+        if batch.positions is None or self.head != "masked_lm":
+            return None, [int(end) for end in ends]
+        if len(batch.positions) != len(ends) - 1:
+            raise InputError(f"{len(batch.positions)} lists of positions for {len(ends) - 1} texts")
+        chosen = [_ints("positions", positions) for positions in batch.positions]
+        for text, positions in enumerate(chosen):
+            length = int(ends[text + 1] - ends[text])
+            if positions.size and (positions.min() < 0 or positions.max() >= length):
+                raise InputError(f"positions of text {text} must be within its {length} tokens")
+        rows = np.concatenate([start + positions for start, positions in zip(ends[:-1], chosen, strict=True)])
+        return rows, np.cumsum([0, *map(len, chosen)]).tolist()
+
+
+# -- building --------------------------------------------------------------------------------------------------
+
+
+def _extension() -> ModuleType:
+    try:
+        return importlib.import_module("pocketbert._native")
+    except ImportError as error:
+        raise MissingExtra(
+            "the native engine was not built for this Python; install a binary wheel of pocketbert, or a C++20 "
+            "compiler (g++ 12, clang 14 or later) and then: pip install --force-reinstall --no-binary :all: pocketbert"
+        ) from error
+
+
+def _build(program: Program, path: str) -> Any:
+    """Return the engine of a program."""
+    extension = _extension()
+    try:
+        builder = extension.Builder(path)
+    except ValueError as error:
+        raise InputError(f"{CPU_VARIABLE}={path!r}: {error}") from error
+    try:
+        return _Writer(extension, builder, program).finish()
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"the native engine cannot run this plan: {error}") from error
+
+
+class _Writer:
+    """Hands a program to a builder."""
+
+    def __init__(self, extension: ModuleType, builder: Any, program: Program) -> None:
+        self.extension, self.builder, self.program = extension, builder, program
+        names = [STREAM, *(name for name in program.buffers if name != STREAM)]
+        self.buffers = {name: int(builder.buffer(program.buffers[name])) for name in names}
+
+    def finish(self) -> Any:
+        self._embeddings(self.program.embeddings)
+        for layer in self.program.layers:
+            for op in layer.ops:
+                self._op(op)
+        state = self.program.state
+        if state is not None:
+            self.builder.state(_floats(state.scale), _floats(state.shift))
+        for branch in self.program.branches:
+            self.builder.branch()
+            for op in branch.ops:
+                self._dense(op, branch=True)
+        return self.builder.finish()
+
+    def _embeddings(self, e: Embeddings) -> None:
+        gathered = -1 if e.projection is None else self.buffers[e.projection.source.buffer]
+        scale, bias, eps = (None, None, 0.0) if e.norm is None else (e.norm.scale, e.norm.bias, e.norm.eps)
+        self.builder.embeddings(
+            _floats(e.words),
+            _floats(e.positions),
+            _maybe(e.types),
+            e.trigram,
+            gathered,
+            _maybe(scale),
+            _maybe(bias),
+            eps,
+        )
+        if e.projection is not None:
+            self._dense(e.projection)
+
+    def _op(self, op: Op) -> None:
+        if isinstance(op, Attention):
+            spans = (self._columns(span) for span in (op.query, op.key, op.value, op.target))
+            self.builder.attention(*spans, op.heads)
+        else:
+            self._dense(op)
+
+    def _dense(self, op: Dense, *, branch: bool = False) -> None:
+        scale, bias, eps = (None, None, 0.0) if op.norm is None else (op.norm.scale, op.norm.bias, op.norm.eps)
+        self.builder.dense(
+            branch,
+            self._columns(op.source),
+            self._columns(op.target),
+            self._weight(op),
+            _floats(op.bias),
+            op.activation,
+            None if op.residual is None else self._columns(op.residual),
+            _maybe(op.carry),
+            _maybe(scale),
+            _maybe(bias),
+            eps,
+        )
+
+    def _weight(self, op: Dense) -> Any:
+        weight = op.weight
+        if not isinstance(weight, Int8):
+            return self.extension.Weight.floats(_floats(weight))
+        return self.extension.Weight.int8(
+            _typed(weight.values, np.int8),
+            _floats(weight.scale),
+            _typed(weight.outliers, np.int64),
+            _floats(weight.outlier_weight),
+        )
+
+    def _columns(self, span: Span) -> _Columns:
+        return self.buffers[span.buffer], span.start, span.stop
+
+
+def _typed(array: Any, dtype: DTypeLike) -> NDArray[Any]:
+    """Return the array laid out row by row; its type must be right already, for a conversion could hide damage."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(
+            f"an array of {np.dtype(dtype)} is expected, not {getattr(array, 'dtype', type(array).__name__)}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _floats(array: Any) -> Floats:
+    return _typed(array, np.float32)
+
+
+def _maybe(array: Any) -> Floats | None:
+    return None if array is None else _floats(array)
+
+
+def _ints(name: str, array: Any) -> Ints:
+    if not isinstance(array, np.ndarray) or array.dtype != np.int64 or array.ndim != 1:
+        shape = getattr(array, "shape", type(array).__name__)
+        raise InputError(f"{name} must be a one-dimensional int64 array, not {getattr(array, 'dtype', '')} {shape}")
+    return np.ascontiguousarray(array)
