@@ -128,3 +128,13 @@ def test_mistakes(classifier, arguments, message):
     result = run(*[classifier if argument == "MODEL" else argument for argument in arguments])
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
+
+
+def test_export_onnx(classifier, tmp_path):
+    pytest.importorskip("onnxruntime")
+    result = CliRunner().invoke(app, ["export", "onnx", classifier, str(tmp_path / "model.onnx")])
+    assert result.exit_code == 0, result.output
+    assert "sequence_classification, float32" in result.stdout
+    assert (tmp_path / "model.onnx").stat().st_size > 1000
+    wrong = CliRunner().invoke(app, ["export", "onnx", classifier, str(tmp_path / "x.onnx"), "--head", "nose"])
+    assert "unknown head 'nose'; choose from" in str(wrong.exception)

@@ -82,6 +82,30 @@ def convert(
     typer.echo(f"wrote {convert_bert_to_distilbert(source, target)}")
 
 
+export_app = typer.Typer(help="Write a checkpoint for other engines.", no_args_is_help=True)
+app.add_typer(export_app, name="export")
+
+
+@export_app.command("onnx")
+def export_onnx_command(
+    folder: _Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")],
+    head: Annotated[str | None, typer.Option(help="Which head; the checkpoint's own by default.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits.")] = False,
+    limit: Annotated[float | None, typer.Option(help="Least agreement (int8), or largest error (float).")] = None,
+) -> None:
+    """Write a checkpoint as one ONNX file with dynamic batch and length, run and compared first."""
+    from pocketbert.export.onnx import export_onnx
+    from pocketbert.schema import HEADS
+
+    if head is not None and head not in HEADS:
+        raise InputError(f"unknown head {head!r}; choose from {', '.join(HEADS)}")
+    report = export_onnx(folder, out, head, int8, limit=limit)
+    typer.echo(f"{report.path}: {report.size} bytes, {report.head}, {'int8' if report.int8 else 'float32'}")
+    for name, error in report.errors.items():
+        typer.echo(f"{name}: largest error {error:.1e}, agreement {report.agreement[name]:.5f}")
+
+
 @app.command()
 def predict(
     texts: Annotated[
@@ -99,6 +123,8 @@ def predict(
     kind: Annotated[
         str | None, typer.Option("--input-format", help="The input's format, if its name hides it.")
     ] = None,
+    runtime: Annotated[str, typer.Option(help="torch, native or onnx.")] = "torch",
+    dtype: Annotated[str | None, typer.Option(help="float32, or int8 with native and onnx.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout by default.")] = None,
     style: Annotated[str, typer.Option("--format", help="table (to read) or jsonl (to process).")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --output ends.")] = False,
@@ -120,7 +146,7 @@ def predict(
 
     if not model:
         raise InputError("pass --model with a checkpoint folder or a hub name")
-    answerer = pipeline(task, model=model)
+    answerer = pipeline(task, model=model, runtime=runtime, dtype=dtype)
     records = _records(texts or [], file, kind, fields_of_task(answerer))
     from_file = file not in (None, "-")
     style = style or ("jsonl" if output is not None else "table")

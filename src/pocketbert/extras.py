@@ -13,6 +13,8 @@ __all__ = ["require"]
 _EXTRAS = {
     "torch": ("PyTorch models", "'pocketbert[torch]'"),
     "tensorflow": ("TensorFlow tensors", "tensorflow"),
+    "onnx": ("ONNX files", "'pocketbert[onnx]'"),
+    "onnxruntime": ("ONNX files", "'pocketbert[onnx]'"),
     "pyarrow": ("Parquet files", "'pocketbert[parquet]'"),
 }
 

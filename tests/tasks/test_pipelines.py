@@ -104,7 +104,7 @@ def test_aliases_and_hints():
 
 def test_runtimes(made, monkeypatch):
     folder = made("DistilBert", "Model")
-    with pytest.raises(InputError, match="unknown runtime 'gpu'; choose from torch"):
+    with pytest.raises(InputError, match="unknown runtime 'gpu'; choose from torch, native, onnx"):
         pipeline(model=folder, runtime="gpu")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtra, match="pip install 'pocketbert"):
@@ -158,3 +158,21 @@ def test_batches_give_what_texts_give_alone(made):
             alone = ours(text)
             assert together["label"] == alone["label"]
             assert together["score"] == pytest.approx(alone["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["DistilBert", "MobileBert", "Bert"])
+@pytest.mark.parametrize("runtime", ["native", "onnx"])
+def test_every_runtime_gives_the_same_answers(made, family, runtime):
+    pytest.importorskip({"native": "pocketbert._native", "onnx": "onnxruntime"}[runtime])
+    folder = made(family, "ForSequenceClassification")
+    texts = ["the cat", "the cat sat on the mat . the cat", ""]
+    expected = pipeline(model=folder)(texts)
+    ours = pipeline(model=folder, runtime=runtime)
+    for got, want in zip(ours(texts), expected, strict=True):
+        assert [row["label"] for row in got] == [row["label"] for row in want]
+        assert [row["score"] for row in got] == pytest.approx([row["score"] for row in want], rel=1e-4)
+    model = getattr(pocketbert, f"{family}ForSequenceClassification").from_pretrained(folder)
+    wrapped = pipeline("text-classification", model=model, runtime=runtime)(texts)
+    assert wrapped[0][0]["score"] == pytest.approx(expected[0][0]["score"], rel=1e-4)
+    with pytest.raises(InputError, match="float32 and int8"):
+        pipeline(model=folder, runtime=runtime, dtype="float16")

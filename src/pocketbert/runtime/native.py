@@ -19,10 +19,11 @@ from pocketbert.batching import PackedBatch
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
 from pocketbert.plan.program import STREAM, Attention, Dense, Embeddings, Int8, Op, Program, Span
+from pocketbert.runtime.programs import program_of_folder, program_of_model
 from pocketbert.runtime.threads import check_threads
 from pocketbert.schema import Head
 
-__all__ = ["CPU_VARIABLE", "NativeRunner", "native_paths"]
+__all__ = ["CPU_VARIABLE", "NativeRunner", "load", "native_paths", "wrap"]
 
 CPU_VARIABLE = "POCKETBERT_CPU"
 
@@ -117,6 +118,37 @@ class NativeRunner:
                 raise InputError(f"positions of text {text} must be within its {length} tokens")
         rows = np.concatenate([start + positions for start, positions in zip(ends[:-1], chosen, strict=True)])
         return rows, np.cumsum([0, *map(len, chosen)]).tolist()
+
+
+def load(
+    folder: str | os.PathLike[str],
+    head: Head | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    threads: int | None = None,
+) -> NativeRunner:
+    """Fold the checkpoint of a folder and hand it to the engine.
+
+    Args:
+        folder: a checkpoint folder, or a hub name.
+        head: what to run; the checkpoint's own head by default.
+        device: the engine runs on the CPU.
+        dtype: ``"float32"`` (the default), or ``"int8"``, which quantises now.
+        threads: see ``NativeRunner``.
+
+    Raises:
+        InputError: another device or dtype; or see ``NativeRunner``.
+        MissingExtra, CheckpointError: see ``NativeRunner``.
+    """
+    if device not in (None, "cpu"):
+        raise InputError(f"device={device!r}: the native engine runs on the CPU; runtime='torch' knows other devices")
+    return NativeRunner(program_of_folder(folder, head, dtype), threads=threads)
+
+
+def wrap(model: Any, head: Head) -> NativeRunner:
+    """Return a runner of a torch model's present parameters."""
+    return NativeRunner(program_of_model(model, head))
 
 
 # -- building --------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from pocketbert.errors import CheckpointError, InputError
 from pocketbert.export.files import inspect_model, read_model
 from pocketbert.export.graph import ROWS, build_model
 from pocketbert.extras import require
-from pocketbert.plan import Program, make_plan, plan_checkpoint, quantize
+from pocketbert.plan import Program
+from pocketbert.runtime.programs import check_dtype, program_of_folder, program_of_model
 from pocketbert.runtime.threads import check_threads
 from pocketbert.schema import Head
 
@@ -140,8 +141,7 @@ def load(
         UnsafeFileError: the file refers to others, or holds an operation that no export has.
         InputError: the model has no such head, or an argument is none of those.
     """
-    if dtype not in (None, "float32", "int8"):
-        raise InputError(f"dtype={dtype!r}: ONNX graphs are made in float32 and int8")
+    check_dtype(dtype)
     path = Path(os.path.expanduser(os.fspath(folder)))
     if path.suffix == ".onnx" or path.is_file():
         try:
@@ -152,7 +152,7 @@ def load(
             raise InputError(f"dtype={dtype!r}, but {path} is in {'int8' if runner.int8 else 'float32'}; leave it out")
         runner.config.name_or_path = str(path.parent)
         return runner
-    return _made(plan_checkpoint(folder, head), dtype, device, threads)
+    return _made(program_of_folder(folder, head, dtype), device, threads)
 
 
 def wrap(model: Any, head: Head) -> OnnxRunner:
@@ -162,10 +162,7 @@ def wrap(model: Any, head: Head) -> OnnxRunner:
         InputError: it is no model of this library.
         CheckpointError: it has another head.
     """
-    if not isinstance(getattr(model, "config", None), PretrainedConfig) or not hasattr(model, "state_dict"):
-        raise InputError(f"model must be a folder, a hub name or a model of this library, not {type(model).__name__}")
-    arrays = {name: tensor.detach().cpu().float().numpy() for name, tensor in model.state_dict().items()}
-    return _made(make_plan(model.config, head, arrays), None, None, None)
+    return _made(program_of_model(model, head), device=None, threads=None)
 
 
 def open_session(content: bytes, *, device: str | None = None, threads: int | None = None) -> Any:
@@ -221,8 +218,8 @@ def rectangle(batch: PackedBatch, rows: Sequence[int], typed: bool) -> dict[str,
     return feed
 
 
-def _made(program: Program, dtype: str | None, device: str | None, threads: int | None) -> OnnxRunner:
-    content = build_model(quantize(program) if dtype == "int8" else program, choose=program.head == "masked_lm")
+def _made(program: Program, device: str | None, threads: int | None) -> OnnxRunner:
+    content = build_model(program, choose=program.head == "masked_lm")
     runner = OnnxRunner(content, device=device, threads=threads)
     runner.config = program.config
     return runner

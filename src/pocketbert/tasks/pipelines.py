@@ -18,8 +18,12 @@ from pocketbert.tokenizer.base import TokenizerBase
 
 __all__ = ["RUNTIMES", "pipeline"]
 
-# runtime -> the module with its ``load`` and ``wrap``, and the package that it needs
-RUNTIMES = {"torch": ("pocketbert.torch.runner", "torch")}
+# runtime -> the module with its ``load`` and ``wrap``, and the optional package that it needs
+RUNTIMES: dict[str, tuple[str, str | None]] = {
+    "torch": ("pocketbert.torch.runner", "torch"),
+    "native": ("pocketbert.runtime.native", None),
+    "onnx": ("pocketbert.runtime.onnx", "onnxruntime"),
+}
 
 
 def pipeline(
@@ -48,9 +52,9 @@ def pipeline(
             checkpoint was saved for.
         model: a folder, a hub name, a model that is already loaded, or a ``Runner``.
         tokenizer: a tokenizer, or where to load one; by default the model's folder.
-        runtime: what runs the model: ``"torch"``.
+        runtime: what runs the model: ``"torch"``, ``"native"`` (the C++ engine, no torch needed) or ``"onnx"``.
         device: where the model runs; the CPU by default.
-        dtype: of the model's parameters; float32 by default.
+        dtype: of the model's parameters; float32 by default. The native and onnx runtimes also know ``"int8"``.
         batch_tokens: tokens of a batch.
         lookahead: inputs that an iterator is read ahead of its answers.
         revision, cache_dir, local_files_only, token, subfolder: hub options.
@@ -75,7 +79,8 @@ def pipeline(
         name = name or task_of(folder, config)
         head = task_class(name).head
         check_head(folder, config, name, head)
-        require(package)
+        if package is not None:
+            require(package)
         runner: Runner = import_module(room).load(folder, head, device=device, dtype=dtype)
         source = folder if tokenizer is None else tokenizer
     else:

@@ -1,0 +1,1 @@
+"""Exports: a checkpoint as a file that other engines run."""

@@ -1,0 +1,178 @@
+"""The folded program as one ONNX file, run and compared before it is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pocketbert.batching import PackedBatch, Row, pack
+from pocketbert.config import PretrainedConfig
+from pocketbert.errors import InputError, PrecisionError
+from pocketbert.export.graph import build_model, outputs_of
+from pocketbert.files import replacing
+from pocketbert.plan import Program, plan_checkpoint, quantize, run
+from pocketbert.plan.program import Array
+from pocketbert.runtime.onnx import open_session, rectangle
+from pocketbert.schema import Head
+
+__all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "compare", "export_onnx"]
+
+FLOAT_LIMIT = 1e-3  # largest difference of a float32 file, relative to the output's largest value
+INT8_LIMIT = 0.9  # least agreement of an int8 file with the float32 program
+
+_LENGTHS = ((1,), (7,), (2, 33, 9), (16, 64, 1, 40))  # texts of each batch that is compared
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and how near it is to the float32 program that the reference executor runs.
+
+    Attributes:
+        path: the file.
+        size: its bytes.
+        head: the head that it has.
+        int8: whether weights are in 8 bits.
+        inputs: names of the graph's inputs, each (batch, length) int64.
+        errors: output -> largest difference, relative to the output's largest value.
+        agreement: output -> cosine between its values and the expected ones, both less the expected ones' mean, so
+            that 1 is best; of hidden states, channel by channel and divided by the channel's spread, so that a few huge
+            ones do not decide.
+    """
+
+    path: Path
+    size: int
+    head: Head
+    int8: bool
+    inputs: tuple[str, ...]
+    errors: dict[str, float]
+    agreement: dict[str, float]
+
+
+def export_onnx(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    head: Head | None = None,
+    int8: bool = False,
+    *,
+    limit: float | None = None,
+) -> Report:
+    """Write the checkpoint of a folder (or hub name) as one ONNX file, if it runs as it should.
+
+    The graph has the inputs ``input_ids``, ``attention_mask`` and, where the model has types, ``token_type_ids``, each
+    (batch, length) int64 of any size; a text begins at the first column, and a mask of 0 marks the padding behind it.
+    Its outputs are named as those of the torch models. For multiple choice each choice is a row, its logits (batch, 1).
+    Every text gives what it gives alone, whatever it is padded to.
+
+    Args:
+        folder: where ``config.json`` and the weights lie.
+        out: the file; one that is there is replaced once the new one is complete.
+        head: which head; the one that the checkpoint was saved with by default.
+        int8: store the products' weights in 8 bits and quantise activations row by row, as ``plan.quantize`` does.
+        limit: what to refuse: with ``int8`` an agreement below it (0.9 by default), else an error above it (1e-3).
+
+    Raises:
+        MissingExtra: onnx or onnxruntime is not installed.
+        CheckpointError: there is no checkpoint, or it does not fit.
+        InputError: ``out`` is a folder, ``limit`` no number, or the file would exceed 2 GiB.
+        PrecisionError: the graph's results are not near enough; nothing was written.
+    """
+    path = Path(os.path.expanduser(os.fspath(out)))
+    if path.is_dir() or not path.name:
+        raise InputError(f"out={str(out)!r} is a folder; pass the name of the file to write")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 0):
+        raise InputError(f"limit={limit!r} must be a number of at least 0")
+    exact = plan_checkpoint(folder, head)
+    content = build_model(quantize(exact) if int8 else exact)
+    errors, agreement = compare(exact, content)
+    _judge(errors, agreement, int8, limit)
+    with replacing(path.parent) as stage:
+        (stage / path.name).write_bytes(content)
+    inputs = ("input_ids", "attention_mask", "token_type_ids")[: 2 if exact.embeddings.types is None else 3]
+    return Report(path, len(content), exact.head, int8, inputs, errors, agreement)
+
+
+def compare(program: Program, content: bytes) -> tuple[dict[str, float], dict[str, float]]:
+    """Run a graph on built-in texts of several lengths, alone and padded together, beside a program.
+
+    Returns:
+        errors and agreement, by output; see ``Report``.
+    """
+    session = open_session(content)
+    names, typed = outputs_of(program), program.embeddings.types is not None
+    found: dict[str, list[Array]] = {name: [] for name in names}
+    expected: dict[str, list[Array]] = {name: [] for name in names}
+    for batch in _batches(program.config, typed):
+        values = session.run(names, rectangle(batch, range(len(batch)), typed))
+        for name, value, rows in zip(names, values, _expected(program, batch), strict=True):
+            found[name] += [row[: len(other)] for row, other in zip(value, rows, strict=True)]  # the padding goes
+            expected[name] += rows
+    return (
+        {name: _error(found[name], expected[name]) for name in names},
+        {name: _likeness(found[name], expected[name], name == "last_hidden_state") for name in names},
+    )
+
+
+def _judge(errors: dict[str, float], agreement: dict[str, float], int8: bool, limit: float | None) -> None:
+    """Raise PrecisionError where an output is off; NaN is never near enough."""
+    if int8:
+        name, value = min(agreement.items(), key=lambda item: -np.inf if np.isnan(item[1]) else item[1])
+        least = INT8_LIMIT if limit is None else limit
+        if not value >= least:
+            raise PrecisionError(
+                f"in int8 the agreement of {name} with float32 is {value:.3f}, below the limit of {least}; nothing was "
+                "written: export without int8, or pass a lower limit"
+            )
+        return
+    name, value = max(errors.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
+    most = FLOAT_LIMIT if limit is None else limit
+    if not value <= most:
+        raise PrecisionError(
+            f"{name} differs from the reference by {value:.1e} of its largest value, more than the limit of {most:.1e}"
+            "; nothing was written: the model multiplies the rounding of float32"
+        )
+
+
+def _batches(config: PretrainedConfig, typed: bool) -> Iterator[PackedBatch]:
+    """Yield texts of pseudo-random words, the same on every call."""
+    generator = np.random.default_rng(1)
+    for lengths in _LENGTHS:
+        rows = []
+        for length in lengths:
+            tokens = min(length, config.max_position_embeddings)
+            types = generator.integers(0, config.type_vocab_size, tokens).tolist() if typed else None
+            rows.append(Row(generator.integers(0, config.vocab_size, tokens).tolist(), types))
+        yield pack(rows)
+
+
+def _expected(program: Program, batch: PackedBatch) -> list[list[Array]]:
+    """Return what the reference executor gives for each output of the graph."""
+    result = run(program, batch)
+    if program.head == "none":
+        return [result.hidden, result.pooled][: len(outputs_of(program))]
+    if program.head == "question_answering":
+        return [[rows[:, end] for rows in result.branches[program.head]] for end in (0, 1)]
+    return list(result.branches.values())
+
+
+def _error(found: list[Array], expected: list[Array]) -> float:
+    """Return the largest difference, relative to the largest value."""
+    difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
+    if not all(np.isfinite(rows).all() for rows in found):
+        return float("nan")
+    return difference / max(max(float(np.abs(b).max()) for b in expected), 1e-30)
+
+
+def _likeness(found: list[Array], expected: list[Array], by_channel: bool) -> float:
+    """Return the cosine between values, centred where the expected ones have their mean."""
+    flat = [[rows if by_channel else rows.ravel() for rows in side] for side in (found, expected)]
+    a, b = (np.concatenate(side).astype(np.float64) for side in flat)
+    axis = 0 if by_channel else None
+    centre, spread = b.mean(axis=axis), b.std(axis=axis)
+    spread = np.where(spread > 0, spread, 1)
+    a, b = (a - centre) / spread, (b - centre) / spread
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float((a * b).sum()) / size if size else 1.0
