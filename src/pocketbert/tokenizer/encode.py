@@ -347,11 +347,7 @@ class Encoder(SpecialTokens):
                 type_id=self.pad_token_type_id,
             )
         data: dict[str, Any] = {"input_ids": rows.ids}
-        columns = {name: _COLUMNS[name] for name in options.columns}
-        data |= {name: [] for name in columns}
-        for row in rows if columns else ():
-            for name, attribute in columns.items():
-                data[name].append(getattr(row, attribute))
+        data |= {name: rows.column(_COLUMNS[name]) for name in options.columns}
         if options.tensors is None and not texts.batched and not options.overflow:
             data = {name: column[0] for name, column in data.items()}
         if options.length:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.arguments import Truncation
@@ -55,7 +55,10 @@ class Rows(Sequence[Encoding]):
         self._seconds = seconds
         self._layouts = layouts
         self._spans: list[tuple[Span, ...] | None] = []  # None: whole texts
+        self._lengths: list[int] = []  # of the rows before padding
         self._padding: tuple[int, Side, str, int] | None = None
+        segments = {*layouts[0].text_type_ids, *(id_ for group in layouts[0].type_ids for id_ in group)}
+        self._one_segment = segments == {0} and not any(second is not None for second in seconds)
         single = layouts[0]
         (head, tail), room = single.ids, _room(single, cut, overflow=overflow)
         for sample, (second, ids) in enumerate(zip(seconds, tokens.ids, strict=False)):
@@ -75,6 +78,25 @@ class Rows(Sequence[Encoding]):
             if len(ids) < length:
                 fill = [token_id] * (length - len(ids))
                 self.ids[index] = fill + ids if side == "left" else ids + fill
+
+    def column(self, attribute: str) -> list[Any]:
+        """An attribute of every row; masks and segments, which every call gives, without making an Encoding."""
+        if attribute == "attention_mask":
+            return [self._filled(index, 1, 0) for index in range(len(self))]
+        if attribute == "type_ids" and self._one_segment:
+            fill = self._padding[3] if self._padding else 0
+            return [self._filled(index, 0, fill) for index in range(len(self))]
+        return [getattr(row, attribute) for row in self]
+
+    def _filled(self, index: int, value: int, fill: int) -> list[int]:
+        """``value`` for each token of a row and ``fill`` for its padding."""
+        tokens = self._lengths[index]
+        missing = len(self.ids[index]) - tokens
+        if not missing or self._padding is None:
+            return [value] * tokens
+        return (
+            [fill] * missing + [value] * tokens if self._padding[1] == "left" else [value] * tokens + [fill] * missing
+        )
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -104,6 +126,7 @@ class Rows(Sequence[Encoding]):
     def _append(self, sample: int, spans: tuple[Span, ...] | None, ids: list[int]) -> None:
         self.samples.append(sample)
         self._spans.append(spans)
+        self._lengths.append(len(ids))
         self.ids.append(ids)
 
 
