@@ -86,6 +86,9 @@ class Rows(Sequence[Encoding]):
         if attribute == "type_ids" and self._one_segment:
             fill = self._padding[3] if self._padding else 0
             return [self._filled(index, 0, fill) for index in range(len(self))]
+        if attribute == "offsets" and self._padding is None and not any(self._spans):
+            head, tail = self._layouts[0].filled((0, 0))
+            return [[*head, *self._tokens.piece(sample).offsets, *tail] for sample in self.samples]
         return [getattr(row, attribute) for row in self]
 
     def _filled(self, index: int, value: int, fill: int) -> list[int]:
