@@ -6,9 +6,9 @@
 Batch 1, and with ``--mixed`` 256 texts of mixed lengths (lognormal, median 24, clipped to 4 .. 128), for which peers
 get batches of 32 that are sorted by length and padded, and we the same texts packed. Every round times each engine
 once, in turn, so that a slow moment of the machine hits all of them; the figures are medians. A ratio is a peer's time
-over ours of the same precision: above 1, ours is faster. Peers are those that are installed of torch, onnxruntime
-(float32, and int8 by ``quantize_dynamic`` per channel on its optimised graph) and openvino. Errors are against torch in
-float64.
+over ours of the same precision: above 1, ours is faster. Peers are those that are installed (``pip install
+'pocketbert[bench]'`` brings all) of torch, onnxruntime (float32, and int8 by ``quantize_dynamic`` per channel on its
+optimised graph) and openvino. Errors are against torch in float64.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def engines(model: Any, threads: int, folder: Path) -> tuple[dict[tuple[str, str
             return model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.numpy()
 
     found["torch", "float32"] = rectangles(eager)
-    if importlib.util.find_spec("onnxruntime") or importlib.util.find_spec("openvino"):
+    if importlib.util.find_spec("onnxscript"):  # torch writes the peers' graph with it
         path = export(model, folder)
         if importlib.util.find_spec("onnxruntime"):
             found.update(onnxruntime_peers(path, threads))

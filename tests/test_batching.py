@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pocketbert
-from pocketbert.batching import PackedBatch, Row, batches, chunks, pack, run_rows
+from pocketbert.batching import PackedBatch, Row, batches, chunks, groups, pack, run_rows
 from pocketbert.errors import InputError, PrecisionError
 
 SOURCE = Path(pocketbert.__file__).parent
@@ -103,3 +103,12 @@ def test_every_room_loads_without_a_framework():
         "assert not {'torch', 'tensorflow', 'keras', 'transformers'} & set(sys.modules), 'a framework was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_groups_hold_little_padding_and_are_bounded():
+    lengths = [500, 10, 480, 11, 12, 470, 10]
+    found = groups(lengths)
+    assert sorted(row for group in found for row in group) == list(range(len(lengths)))
+    assert found == [[0, 2, 5], [4, 3, 1, 6]]
+    assert [len(group) for group in groups([512] * 20)] == [8, 8, 4]
+    assert groups([9000, 9000]) == [[0], [1]]

@@ -22,7 +22,7 @@ from pocketbert.batching import Row, pack, run_rows
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.export.onnx import export_onnx
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
-from pocketbert.runtime.onnx import OnnxRunner, groups, load, open_session, wrap
+from pocketbert.runtime.onnx import OnnxRunner, load, open_session, wrap
 from pocketbert.torch import runner as torch_runner
 
 NEAR = 1e-5
@@ -178,12 +178,6 @@ def test_through_the_batcher(made):
     rows = texts(lengths=(3, 20, 7, 1, 12) * 4, types=0)
     for row, found in zip(rows, run_rows(runner, rows, 40), strict=True):
         same([found], runner(pack([row])))
-
-
-def test_groups_are_alike_and_bounded():
-    assert groups([500, 10, 480, 11, 12, 470, 10]) == [[0, 2, 5], [4, 3, 1, 6]]
-    assert [len(group) for group in groups([512] * 20)] == [8, 8, 4]
-    assert groups([9000, 9000]) == [[0], [1]]
 
 
 def test_content_that_cannot_run():

@@ -18,10 +18,24 @@ from pocketbert.config import PretrainedConfig
 from pocketbert.errors import InputError, PrecisionError
 from pocketbert.schema import Head
 
-__all__ = ["BATCH_TOKENS", "LOOKAHEAD", "PackedBatch", "Row", "Runner", "batches", "chunks", "pack", "run_rows"]
+__all__ = [
+    "BATCH_TOKENS",
+    "LOOKAHEAD",
+    "PackedBatch",
+    "Row",
+    "Runner",
+    "batches",
+    "chunks",
+    "groups",
+    "pack",
+    "run_rows",
+]
 
 BATCH_TOKENS = 2048  # tokens of a batch, counted as if its rows were padded to the longest
 LOOKAHEAD = 256  # inputs that are read ahead of the answers, so that there is something to sort
+
+_SLACK = 0.15  # padding that a group of rows may hold, as a share of its tokens
+_MOST_TOKENS = 4096  # of a group, unless one row alone is longer; it bounds the memory of a call
 
 T = TypeVar("T")
 Ints = NDArray[np.int64]
@@ -175,3 +189,25 @@ def chunks(
             chunk, size, count = [], 0, min(2 * count, lookahead)
     if chunk:
         yield chunk
+
+
+def groups(lengths: Sequence[int]) -> list[list[int]]:
+    """Group the rows of a batch for a runner that pads: padding stays a small share of a group, and no group is large.
+
+    Args:
+        lengths: tokens of each row.
+
+    Returns:
+        the rows of each group, longest first.
+    """
+    found: list[list[int]] = []
+    tokens = 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        tokens += lengths[row]
+        area = lengths[found[-1][0]] * (len(found[-1]) + 1) if found else 0
+        if found and tokens >= (1 - _SLACK) * area and area <= _MOST_TOKENS:
+            found[-1].append(row)
+        else:
+            found.append([row])
+            tokens = lengths[row]
+    return found

@@ -12,7 +12,7 @@ from small import VOCAB
 from pocketbert import schema
 from pocketbert.batching import Row, pack
 from pocketbert.errors import InputError
-from pocketbert.torch.runner import TorchRunner, groups, load, wrap
+from pocketbert.torch.runner import TorchRunner, load, wrap
 
 SUFFIXES = {suffix: head for head, suffix in schema.HEADS.items()}
 CASES = [(family, head) for family, head in CLASSES if head != "ForPreTraining"]
@@ -77,13 +77,6 @@ def test_a_pretraining_checkpoint_has_both_heads(family, head, made):
     loaded = getattr(pocketbert, f"{family}ForPreTraining").from_pretrained(folder)
     for runner in (load(folder, head), wrap(loaded, head)):
         np.testing.assert_allclose(runner(pack([Row(ids)]))[0], expected.numpy(), atol=1e-5)
-
-
-def test_padding_stays_a_small_share():
-    lengths = [500, 10, 480, 11, 12, 470, 10]
-    found = groups(lengths)
-    assert sorted(row for group in found for row in group) == list(range(len(lengths)))
-    assert found == [[0, 2, 5], [4, 3, 1, 6]]
 
 
 def test_only_models_of_this_library_are_wrapped(made):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import PackedBatch
+from pocketbert.batching import PackedBatch, groups
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.export.files import inspect_model, read_model
@@ -25,7 +25,7 @@ from pocketbert.runtime.programs import check_dtype, program_of_folder, program_
 from pocketbert.runtime.threads import check_threads
 from pocketbert.schema import Head
 
-__all__ = ["DEVICES", "OnnxRunner", "groups", "load", "open_session", "rectangle", "wrap"]
+__all__ = ["DEVICES", "OnnxRunner", "load", "open_session", "rectangle", "wrap"]
 
 # device -> what ONNX Runtime calls it; all but the CPU need a build of onnxruntime that has them
 DEVICES = {
@@ -37,8 +37,6 @@ DEVICES = {
     "webgpu": "WebGpuExecutionProvider",
 }
 _BY_TEXT = ("sequence_classification", "multiple_choice", "next_sentence")  # heads that answer once a row
-_SLACK = 0.15  # padding that a group of rows may hold, as a share of its tokens
-_MOST_TOKENS = 4096  # of a group, unless one row alone is longer; it bounds the memory of a call
 _ERRORS_ONLY = 4  # log severity: what goes wrong is raised, so nothing needs to be printed
 
 Floats = NDArray[np.float32]
@@ -187,21 +185,6 @@ def open_session(content: bytes, *, device: str | None = None, threads: int | No
         return ort.InferenceSession(content, options, providers=list(dict.fromkeys([DEVICES[name], DEVICES["cpu"]])))
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise CheckpointError(f"ONNX Runtime cannot run this graph: {error}") from error
-
-
-def groups(lengths: Sequence[int]) -> list[list[int]]:
-    """Group rows, longest first, so that padding stays a small share of each group and no group is large."""
-    found: list[list[int]] = []
-    tokens = 0
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        tokens += lengths[row]
-        area = lengths[found[-1][0]] * (len(found[-1]) + 1) if found else 0
-        if found and tokens >= (1 - _SLACK) * area and area <= _MOST_TOKENS:
-            found[-1].append(row)
-        else:
-            found.append([row])
-            tokens = lengths[row]
-    return found
 
 
 def rectangle(batch: PackedBatch, rows: Sequence[int], typed: bool) -> dict[str, NDArray[np.int64]]:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketbert.batching import PackedBatch
+from pocketbert.batching import PackedBatch, groups
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import InputError
 from pocketbert.schema import Head
@@ -26,7 +26,6 @@ from pocketbert.torch.model import PreTrainedModel
 
 __all__ = ["TorchRunner", "load", "wrap"]
 
-_SLACK = 0.15  # padding that a group of rows may hold, as a share of its tokens
 
 _AUTO: dict[Head, type[auto.AutoModel]] = {
     "none": auto.AutoModel,
@@ -136,20 +135,6 @@ def wrap(model: PreTrainedModel, head: Head) -> TorchRunner:
         raise InputError(f"this task needs a {head} head, and {type(model).__name__} has none")
     assert isinstance(model, Task)
     return TorchRunner(model, head)
-
-
-def groups(lengths: Sequence[int]) -> list[list[int]]:
-    """Group rows, longest first, so that padding stays a small share of each group."""
-    found: list[list[int]] = []
-    tokens = 0
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        tokens += lengths[row]
-        if found and tokens >= (1 - _SLACK) * lengths[found[-1][0]] * (len(found[-1]) + 1):
-            found[-1].append(row)
-        else:
-            found.append([row])
-            tokens = lengths[row]
-    return found
 
 
 def _rectangle(batch: PackedBatch, rows: Sequence[int], width: int) -> tuple[Tensor, Tensor | None, Tensor]:
