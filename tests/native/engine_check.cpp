@@ -213,7 +213,7 @@ void check_results(bool int8) {
       expect(std::memcmp(&some[i * Plan::kLabels], &all[static_cast<size_t>(rows[i]) * Plan::kLabels],
                          Plan::kLabels * sizeof(float)) == 0,
              "chosen rows");
-    if (int8) {
+    if (int8 && std::strcmp(kernels->name, "amx") != 0) {  // whose attention is in bfloat16
       if (first.empty()) first = hidden;
       expect(same(first, hidden), "int8 on every path");
     }

@@ -86,9 +86,10 @@ def test_int8_is_the_plan_in_numpy(name, path):
     batch = pack(rows_of(model))
     expected = np.concatenate(reference(small, batch).hidden)
     found = np.concatenate(NativeRunner(small, "none", threads=2)(batch))
-    # A value that the float32 steps leave beside a rounding boundary may round to the other side, in a few rows.
+    # A value that the float32 steps leave beside a rounding boundary may round to the other side, in a few rows. With
+    # amx, attention rounds to bfloat16.
     apart = np.abs(found - expected).max(axis=1) / np.abs(expected).max()
-    assert np.median(apart) <= 2e-6
+    assert np.median(apart) <= (2**-8 if path == "amx" else 2e-6)
     assert apart.max() <= 2e-2
 
 
@@ -123,7 +124,7 @@ def test_the_same_bits_in_any_batch_with_any_threads(name, precision, path):
 
 @pytest.mark.parametrize("name", CASES)
 def test_paths_agree(name, monkeypatch):
-    """int8: the same bits everywhere. float32: where sums are fused, and else within rounding."""
+    """int8: the same bits, but for amx, whose attention adds less than int8 itself does. float32: within rounding."""
     model, program = program_of(name)
     batch = pack(rows_of(model))
 
@@ -136,12 +137,14 @@ def test_paths_agree(name, monkeypatch):
             found[each] = np.concatenate(runner(batch))
         return found
 
-    small = results(quantize(program))
-    for each in small.values():
-        np.testing.assert_array_equal(each, small["portable"])
-    exact = results(program)
-    if "avx512" in exact and "avx2" in exact:
-        np.testing.assert_array_equal(exact["avx512"], exact["avx2"])
+    small, exact = results(quantize(program)), results(program)
+    for each, found in small.items():
+        if each == "amx":
+            assert np.linalg.norm(found - small["portable"]) <= np.linalg.norm(small["portable"] - exact["portable"])
+        else:
+            np.testing.assert_array_equal(found, small["portable"])
+    for each in {"avx512", "amx"} & set(exact):
+        np.testing.assert_array_equal(exact[each], exact["avx2"])
     for each in exact.values():
         assert relative(each, exact["portable"]) <= 1e-5
 
@@ -157,7 +160,8 @@ def test_outlier_columns(path):
     batch = pack(rows_of(model))
     found = np.concatenate(NativeRunner(small, "none", threads=2)(batch))
     expected = np.concatenate(reference(small, batch).hidden)
-    assert np.median(np.abs(found - expected).max(axis=1)) / np.abs(expected).max() <= 1e-3
+    apart = np.median(np.abs(found - expected).max(axis=1)) / np.abs(expected).max()
+    assert apart <= (2**-7 if path == "amx" else 1e-3)
 
 
 def test_trigram_sees_nothing_beyond_the_ends(path):

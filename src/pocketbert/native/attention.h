@@ -1,16 +1,18 @@
 // Softmax attention of some rows of a text to all its tokens, for one head, in float32.
 //
-// Sixteen keys stand side by side, so a score is one chain of multiply-adds over the head's columns; a context value is
-// one chain over the tokens. Neither depends on how many rows run together.
+// Sixteen keys stand side by side, [block][column][16], so a score is one chain of multiply-adds over the head's
+// columns; values are [token][columns, padded], and a context value is one chain over the tokens. Neither depends on how
+// many rows run together.
 #pragma once
+
+#include <cstring>
 
 #include "kernels.h"
 #include "vec_math.h"
 
-// In one function with its neighbours, GCC 12 runs out of registers and keeps the loops' operands in memory.
-#define PB_APART_FUNCTION __attribute__((noinline))
-
 namespace pb {
+
+constexpr int kKeyBlock = 16;
 
 // Scores of M rows with N blocks of keys, the first of them `block`.
 template <class V, int M, int N>
@@ -19,7 +21,7 @@ PB_INLINE void score_blocks(const HeadRows& h, const float* query, float* scores
   PB_UNROLL for (int m = 0; m < M; m++)
     PB_UNROLL for (int n = 0; n < N; n++) sum[m][n] = V::zero();
   const int apart = h.size * kKeyBlock;
-  const float* key = h.keys + static_cast<size_t>(block) * apart;
+  const float* key = reinterpret_cast<const float*>(h.keys) + static_cast<size_t>(block) * apart;
   for (int d = 0; d < h.size; d++, key += kKeyBlock) {
     typename V::F k[N];
     PB_UNROLL for (int n = 0; n < N; n++) k[n] = V::load(key + n * apart);
@@ -76,7 +78,7 @@ PB_APART_FUNCTION void context_rows(const HeadRows& h, const float* weights, int
     typename V::F sum[M][N];
     PB_UNROLL for (int m = 0; m < M; m++)
       PB_UNROLL for (int n = 0; n < N; n++) sum[m][n] = V::zero();
-    const float* value = h.values + column;
+    const float* value = reinterpret_cast<const float*>(h.values) + column;
     if (vectors == N) {
       for (int t = 0; t < h.tokens; t++, value += width) {
         typename V::F v[N];
@@ -105,19 +107,34 @@ PB_APART_FUNCTION void context_rows(const HeadRows& h, const float* weights, int
 template <class V, int M>
 PB_INLINE void attention_rows(const HeadRows& h, int row) {
   const int padded = round_up(h.tokens, 16);
+  auto* scores = reinterpret_cast<float*>(h.scratch);
   for (; row + M <= h.rows; row += M) {
     float factor[M];
-    score_rows<V, M>(h, h.query + static_cast<size_t>(row) * h.query_stride, h.scores, padded);
-    for (int m = 0; m < M; m++) factor[m] = softmax_row<V>(h.scores + static_cast<size_t>(m) * padded, padded);
-    context_rows<V, M>(h, h.scores, padded, factor, h.out + static_cast<size_t>(row) * h.out_stride);
+    score_rows<V, M>(h, h.query + static_cast<size_t>(row) * h.query_stride, scores, padded);
+    for (int m = 0; m < M; m++) factor[m] = softmax_row<V>(scores + static_cast<size_t>(m) * padded, padded);
+    context_rows<V, M>(h, scores, padded, factor, h.out + static_cast<size_t>(row) * h.out_stride);
   }
   if constexpr (M > 1) attention_rows<V, M / 2>(h, row);
 }
 
 template <class V>
-void attention(const HeadRows& head) {
-  const HeadRows h = head;  // a copy, which no store can alter
-  attention_rows<V, V::kAttentionRows>(h, 0);
-}
+struct FloatAttention {
+  static size_t key_bytes(int size) { return static_cast<size_t>(size) * sizeof(float); }
+  static size_t value_bytes(int size) { return static_cast<size_t>(round_up(size, 16)) * sizeof(float); }
+  static size_t scratch_bytes(int, int tokens) {
+    return static_cast<size_t>(V::kAttentionRows) * static_cast<size_t>(round_up(tokens, 16)) * sizeof(float);
+  }
+  static void store(const KeyRow& r) {
+    auto* key = reinterpret_cast<float*>(r.keys) +
+                static_cast<size_t>(r.place / kKeyBlock) * kKeyBlock * r.size + r.place % kKeyBlock;
+    for (int d = 0; d < r.size; d++) key[d * kKeyBlock] = r.key[d];
+    auto* value = reinterpret_cast<float*>(r.values) + static_cast<size_t>(r.place) * round_up(r.size, 16);
+    std::memcpy(value, r.value, static_cast<size_t>(r.size) * sizeof(float));
+  }
+  static void run(const HeadRows& head) {
+    const HeadRows h = head;  // a copy, which no store can alter
+    attention_rows<V, V::kAttentionRows>(h, 0);
+  }
+};
 
 }  // namespace pb

@@ -91,31 +91,40 @@ class BlockRun {
     }
   }
 
-  // Keys go in blocks of sixteen tokens, [head][block][column][16]; values [head][token][columns, padded].
   void store_keys(const Attention& a) {
     const Layout& layout = task_.work.layout;
-    float* keys = task_.work.keys[number_ & 1];
-    float* values = task_.work.values[number_ & 1];
-    const int wide = round_up(a.size, 16);
-    const auto padded = static_cast<size_t>(layout.padded), size = static_cast<size_t>(a.size);
+    const AttentionKernels& kernels = *m_.attention;
+    const auto padded = static_cast<size_t>(layout.padded);
+    const size_t key_bytes = kernels.key_bytes(a.size), value_bytes = kernels.value_bytes(a.size);
     for (int r = 0; r < rows_.count(); r++) {
-      const auto place = static_cast<size_t>(layout.place[static_cast<size_t>(rows_.begin + r)]);
-      const float* k = row(a.key.buffer, r) + a.key.start;
-      const float* v = row(a.value.buffer, r) + a.value.start;
-      for (size_t h = 0; h < static_cast<size_t>(a.heads); h++, k += size, v += size) {
-        float* key = keys + (h * padded + place / kKeyBlock * kKeyBlock) * size + place % kKeyBlock;
-        for (size_t d = 0; d < size; d++) key[d * kKeyBlock] = k[d];
-        copy(values + (h * padded + place) * static_cast<size_t>(wide), v, a.size);
+      const auto token = static_cast<size_t>(rows_.begin + r);
+      const auto text = static_cast<size_t>(layout.text[token]);
+      KeyRow k;
+      k.key = row(a.key.buffer, r) + a.key.start;
+      k.value = row(a.value.buffer, r) + a.value.start;
+      k.size = a.size;
+      k.place = layout.place[token];
+      const bool last = static_cast<int>(token) + 1 == layout.begin[text + 1];
+      k.gap = last ? round_up(k.place + 1, kTextPlaces) - k.place - 1 : 0;
+      k.keys = task_.work.keys[number_ & 1];
+      k.values = task_.work.values[number_ & 1];
+      for (int h = 0; h < a.heads; h++) {
+        kernels.store(k);
+        k.key += a.size;
+        k.value += a.size;
+        k.keys += padded * key_bytes;
+        k.values += padded * value_bytes;
       }
     }
   }
 
   void attend(const Attention& a) {
     const Layout& layout = task_.work.layout;
-    const float* keys = task_.work.keys[(number_ - 1) & 1];
-    const float* values = task_.work.values[(number_ - 1) & 1];
+    const AttentionKernels& kernels = *m_.attention;
+    const char* keys = task_.work.keys[(number_ - 1) & 1];
+    const char* values = task_.work.values[(number_ - 1) & 1];
     const auto padded = static_cast<size_t>(layout.padded), size = static_cast<size_t>(a.size);
-    const auto wide = static_cast<size_t>(round_up(a.size, 16));
+    const size_t key_bytes = kernels.key_bytes(a.size), value_bytes = kernels.value_bytes(a.size);
     const auto text_of = [&](int r) { return layout.text[static_cast<size_t>(rows_.token(r))]; };
     for (int r = 0; r < rows_.count();) {
       const auto text = static_cast<size_t>(text_of(r));
@@ -125,16 +134,16 @@ class BlockRun {
       HeadRows head;
       head.query_stride = stride(a.query);
       head.out_stride = stride(a.target);
-      head.scores = s_.scores;
+      head.scratch = s_.attention;
       head.rows = end - r;
       head.tokens = layout.begin[text + 1] - layout.begin[text];
       head.size = a.size;
       for (size_t h = 0; h < static_cast<size_t>(a.heads); h++) {
         head.query = row(a.query.buffer, r) + a.query.start + h * size;
         head.out = row(a.target.buffer, r) + a.target.start + h * size;
-        head.keys = keys + (h * padded + first) * size;
-        head.values = values + (h * padded + first) * wide;
-        m_.kernels.attention(head);
+        head.keys = keys + (h * padded + first) * key_bytes;
+        head.values = values + (h * padded + first) * value_bytes;
+        kernels.run(head);
       }
       r = end;
     }

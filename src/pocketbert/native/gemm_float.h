@@ -41,9 +41,10 @@ PB_INLINE void finish_panel(const Output& y, int rows, int column, int columns) 
   if (y.after != Activation::linear) activate<V>(y.after, y.out + column, y.out_stride, rows, columns);
 }
 
-template <class V, int M, bool kWhole, bool kFused>
-PB_INLINE void float_tile(const float* a, int stride, const float* w, int in, const Output& y, int row, int column,
-                          int columns) {
+// `next` is what comes after this panel; each step asks the cache for kLines lines there and goes on by `advance`.
+template <class V, int M, bool kWhole, bool kFused, int kLines>
+PB_APART_FUNCTION void float_tile(const float* a, int stride, const float* w, int in, const float* next, int advance,
+                                  const Output& y, int row, int column, int columns) {
   constexpr int N = V::kVectors;
   typename V::F sum[M][N];
   PB_UNROLL for (int m = 0; m < M; m++) {
@@ -51,6 +52,8 @@ PB_INLINE void float_tile(const float* a, int stride, const float* w, int in, co
     PB_UNROLL for (int n = 0; n < N; n++) sum[m][n] = V::load(bias + 16 * n);
   }
   for (int k = 0; k < in; k++, w += 16 * N) {
+    PB_UNROLL for (int i = 0; i < kLines; i++) __builtin_prefetch(next + 16 * i, 0, 2);
+    next += advance;
     typename V::F b[N];
     PB_UNROLL for (int n = 0; n < N; n++) b[n] = V::load(w + 16 * n);
     PB_UNROLL for (int m = 0; m < M; m++) {
@@ -63,13 +66,31 @@ PB_INLINE void float_tile(const float* a, int stride, const float* w, int in, co
       finish<V, kWhole>(y, sum[m][n], row + m, column + 16 * n, least(16, columns - 16 * n));
 }
 
-// All rows of one panel: as many tiles of M rows as fit, then halves.
-template <class V, int M, bool kWhole, bool kFused>
-PB_INLINE void float_rows(const float* a, int stride, int rows, int row, const float* w, int in, const Output& y,
-                          int column, int columns) {
-  for (; row + M <= rows; row += M)
-    float_tile<V, M, kWhole, kFused>(a + static_cast<size_t>(row) * stride, stride, w, in, y, row, column, columns);
-  if constexpr (M > 1) float_rows<V, M / 2, kWhole, kFused>(a, stride, rows, row, w, in, y, column, columns);
+// All rows of one panel, in tiles of M rows and then of fewer. The first tiles fetch the next panel, a line a step each,
+// or one tile fetches all of it.
+template <class V, int M, bool kWhole, bool kFused, int kLines>
+PB_INLINE void float_rows(const float* a, int stride, int rows, int row, const float* w, int in, const float* next,
+                          const Output& y, int column, int columns) {
+  constexpr bool kEven = M == 12;  // 16 rows are better cut in two
+  const float* end = w + static_cast<size_t>(in) * 32 * V::kVectors;
+  for (; row + M <= rows && !(kEven && rows - row == 16); row += M) {
+    const int advance = next < end ? 16 * kLines : 0;
+    float_tile<V, M, kWhole, kFused, kLines>(a + static_cast<size_t>(row) * stride, stride, w, in, next, advance, y, row,
+                                             column, columns);
+    next += static_cast<size_t>(advance) * in;
+  }
+  if constexpr (M > 1)
+    float_rows<V, kEven ? 8 : M / 2, kWhole, kFused, kLines>(a, stride, rows, row, w, in, next, y, column, columns);
+}
+
+template <class V, bool kWhole, bool kFused>
+PB_INLINE void float_panel(const float* a, int stride, int rows, const float* w, int in, const Output& y, int column,
+                           int columns) {
+  const float* next = w + static_cast<size_t>(in) * 16 * V::kVectors;
+  if (rows > V::kFloatRows)
+    float_rows<V, V::kFloatRows, kWhole, kFused, 1>(a, stride, rows, 0, w, in, next, y, column, columns);
+  else
+    float_rows<V, V::kFloatRows, kWhole, kFused, V::kVectors>(a, stride, rows, 0, w, in, next, y, column, columns);
 }
 
 // kFused: the same bits on every path, however slow; what the int8 products add for outlier columns.
@@ -81,9 +102,9 @@ void gemm_float(const float* a, int stride, int rows, const FloatWeight& weight,
   const float* panel = w.panels;
   for (int column = 0; column < w.out; column += kColumns, panel += static_cast<size_t>(w.in) * kColumns) {
     if (column + kColumns <= w.out)
-      float_rows<V, V::kFloatRows, true, kFused>(a, stride, rows, 0, panel, w.in, y, column, kColumns);
+      float_panel<V, true, kFused>(a, stride, rows, panel, w.in, y, column, kColumns);
     else
-      float_rows<V, V::kFloatRows, false, kFused>(a, stride, rows, 0, panel, w.in, y, column, w.out - column);
+      float_panel<V, false, kFused>(a, stride, rows, panel, w.in, y, column, w.out - column);
     finish_panel<V>(y, rows, column, least(kColumns, w.out - column));
   }
 }

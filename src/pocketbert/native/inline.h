@@ -26,4 +26,7 @@ PB_INLINE constexpr int round_up(int value, int step) { return (value + step - 1
 #define PB_UNROLL _Pragma("GCC unroll 32")
 #endif
 
+// In one function with its neighbours, GCC 12 runs out of registers and keeps the loops' operands in memory.
+#define PB_APART_FUNCTION __attribute__((noinline))
+
 #define PB_LAMBDA __attribute__((always_inline))

@@ -39,29 +39,37 @@ inline void pack(const int8_t* weight, int in, int out, int8_t* panels, int32_t*
   }
 }
 
+template <int kOffset>
 PB_INLINE __m512i quantise_64(const float* x, __m512 inverse) {
   __m512i q[4];
   PB_UNROLL for (int i = 0; i < 4; i++)
     q[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16 * i), inverse));
   const __m512i s = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
-  return _mm512_xor_si512(s, _mm512_set1_epi8(static_cast<char>(0x80)));  // + 128
+  return kOffset ? _mm512_xor_si512(s, _mm512_set1_epi8(static_cast<char>(0x80))) : s;
 }
 
-inline void quantise(const float* x, int stride, int rows, int width, void* act, float* scale) {
+// kOffset, 128 or 0, is added to each value.
+template <int kOffset>
+PB_INLINE void quantise_rows(const float* x, int stride, int rows, int width, void* act, float* scale) {
   auto* out = static_cast<uint8_t*>(act);
   for (int r = 0; r < rows; r++, x += stride) {
     const RowScale s = row_scale(row_range<Avx512>(x, width));
     scale[r] = s.scale;
     const __m512 inverse = _mm512_set1_ps(s.inverse);
     int k = 0;
-    for (; k + kGroup <= width; k += kGroup, out += kGroup) _mm512_storeu_si512(out, quantise_64(x + k, inverse));
+    for (; k + kGroup <= width; k += kGroup, out += kGroup)
+      _mm512_storeu_si512(out, quantise_64<kOffset>(x + k, inverse));
     if (k < width) {
       float rest[kGroup] = {};
       for (int i = 0; k + i < width; i++) rest[i] = x[k + i];
-      _mm512_storeu_si512(out, quantise_64(rest, inverse));
+      _mm512_storeu_si512(out, quantise_64<kOffset>(rest, inverse));
       out += kGroup;
     }
   }
+}
+
+inline void quantise(const float* x, int stride, int rows, int width, void* act, float* scale) {
+  quantise_rows<128>(x, stride, rows, width, act, scale);
 }
 
 // The intrinsic makes GCC 12 copy every accumulator once more in each round.

@@ -34,20 +34,40 @@ struct Int8Weight {
   int in, out;
 };
 
+// Tokens have places among keys and values; those of a text begin at a multiple of kTextPlaces.
+constexpr int kTextPlaces = 32;
+
+// One token's key and value for one head.
+struct KeyRow {
+  const float* key;
+  const float* value;
+  int size;
+  int place;
+  int gap;  // places after this one that belong to no token
+  char* keys;    // of all places
+  char* values;
+};
+
 // One text's keys and values for one head, and the queries of some of its rows.
 struct HeadRows {
   const float* query;
   int query_stride;
-  const float* keys;    // [tokens / 16][size][16]
-  const float* values;  // [tokens][size rounded up to 16]
+  const char* keys;  // from the text's first place on
+  const char* values;
   float* out;
   int out_stride;
-  float* scores;  // scratch: kMostAttentionRows x tokens rounded up to 32
+  char* scratch;
   int rows, tokens, size;
 };
 
-constexpr int kMostAttentionRows = 8;
-constexpr int kKeyBlock = 16;
+// How keys and values are laid out, and attention to them.
+struct AttentionKernels {
+  size_t (*key_bytes)(int size);  // of a place
+  size_t (*value_bytes)(int size);
+  size_t (*scratch_bytes)(int size, int tokens);
+  void (*store)(const KeyRow& row);
+  void (*run)(const HeadRows& head);
+};
 
 struct Kernels {
   const char* name;
@@ -65,7 +85,8 @@ struct Kernels {
   void (*quantise)(const float* x, int stride, int rows, int width, void* act, float* scale);
   void (*gemm_int8)(const void* act, const float* act_scale, int rows, const Int8Weight& w, const Output& y);
 
-  void (*attention)(const HeadRows& head);
+  AttentionKernels attention;
+  AttentionKernels attention_int8;  // for models whose products are in int8
   void (*activate)(Activation kind, float* x, int stride, int rows, int width);
   // x = x + carry * residual, carry null for 1
   void (*add)(float* x, int stride, const float* residual, int residual_stride, const float* carry, int rows, int width);
@@ -78,6 +99,7 @@ extern const Kernels kPortable;
 #if defined(PB_X86)
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+extern const Kernels kAmx;
 #endif
 
 }  // namespace pb

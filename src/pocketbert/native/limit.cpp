@@ -20,7 +20,7 @@ double int8_rate(const Kernels& kernels, int rows, int in, int out) {
   auto* offset_sum = arena.take<int32_t>(padded);
   kernels.pack_int8(weight.data(), in, out, panels, offset_sum);
   const std::vector<float> x(static_cast<size_t>(rows) * static_cast<size_t>(in), 0.5f), scale(padded, 1e-3f);
-  auto* act = arena.take<char>(static_cast<size_t>(rows) * static_cast<size_t>(round_up(in, 64)) * 2);
+  auto* act = arena.take<char>(static_cast<size_t>(round_up(rows, 16)) * static_cast<size_t>(round_up(in, 64)) * 2);
   auto* act_scale = arena.take<float>(static_cast<size_t>(rows));
   kernels.quantise(x.data(), in, rows, in, act, act_scale);
 

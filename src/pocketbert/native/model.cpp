@@ -154,8 +154,6 @@ void Model::add_attention(const Attention& a) {
   kept.size = a.target.width / a.heads;
   segments.back().stores = kept;
   segments.emplace_back().attention = kept;
-  most_key_row = std::max(most_key_row, static_cast<size_t>(kept.target.width));
-  most_value_row = std::max(most_value_row, static_cast<size_t>(kept.heads) * round_up(kept.size, 16));
 }
 
 void Model::set_state(const float* scale, const float* shift) {
@@ -190,7 +188,28 @@ void Model::finish() {
     if (branch.ops.empty()) refuse("a branch has no product");
   find_inputs();
   find_direct();
+  choose_attention();
   finished = true;
+}
+
+void Model::choose_attention() {
+  attention = &kernels.attention;
+  for (const Segment& segment : segments)
+    for (const Dense& op : segment.ops)
+      if (op.quantised) attention = &kernels.attention_int8;
+  for (const Segment& segment : segments) {
+    if (!segment.stores) continue;
+    const auto heads = static_cast<size_t>(segment.stores->heads);
+    most_key_row = std::max(most_key_row, heads * attention->key_bytes(segment.stores->size));
+    most_value_row = std::max(most_value_row, heads * attention->value_bytes(segment.stores->size));
+  }
+}
+
+size_t Model::attention_scratch(int tokens) const {
+  size_t bytes = 0;
+  for (const Segment& segment : segments)
+    if (segment.stores) bytes = std::max(bytes, attention->scratch_bytes(segment.stores->size, tokens));
+  return bytes;
 }
 
 // A buffer is shared if a segment reads a column of it that it has not written itself.

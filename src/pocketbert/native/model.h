@@ -115,7 +115,9 @@ class Model {
   const float *state_scale = nullptr, *state_shift = nullptr;
   // The largest of what scratch memory must hold for one row.
   int most_in = 0, most_out = 0, most_outlier_out = 0, most_outliers = 0;
-  size_t most_key_row = 0, most_value_row = 0;  // floats a token of all heads
+  size_t most_key_row = 0, most_value_row = 0;  // bytes of all heads
+  size_t attention_scratch(int tokens) const;
+  const AttentionKernels* attention = nullptr;  // of the path, for float32 or for int8
   bool finished = false;
 
  private:
@@ -125,6 +127,7 @@ class Model {
   void check_open() const;
   void find_inputs();
   void find_direct();
+  void choose_attention();
   Arena arena_;
 };
 

@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kAvx2 = PB_TABLE(Avx2, "avx2", words, int16_t);
+const Kernels kAvx2 = PB_TABLE(Avx2, "avx2", words, int16_t, FloatAttention<Avx2>);
 
 }  // namespace pb

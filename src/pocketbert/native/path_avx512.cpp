@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kAvx512 = PB_TABLE(Avx512, "avx512", vnni, uint8_t);
+const Kernels kAvx512 = PB_TABLE(Avx512, "avx512", vnni, uint8_t, FloatAttention<Avx512>);
 
 }  // namespace pb

@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kPortable = PB_TABLE(Portable, "portable", plain, int16_t);
+const Kernels kPortable = PB_TABLE(Portable, "portable", plain, int16_t, FloatAttention<Portable>);
 
 }  // namespace pb

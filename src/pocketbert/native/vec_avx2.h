@@ -12,7 +12,7 @@ struct Avx2 {
     __m256 lo, hi;
   };
   static constexpr int kVectors = 1;    // vectors of a weight panel: 16 columns
-  static constexpr int kFloatRows = 4;  // rows of a float32 tile: 8 of the 16 registers accumulate
+  static constexpr int kFloatRows = 6;  // rows of a float32 tile: 12 of the 16 registers accumulate
   static constexpr int kAttentionRows = 4;
 
   static PB_INLINE F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }

@@ -10,7 +10,7 @@ namespace pb {
 struct Avx512 {
   using F = __m512;
   static constexpr int kVectors = 2;    // vectors of a weight panel: 32 columns
-  static constexpr int kFloatRows = 8;    // rows of a float32 tile: 16 accumulators
+  static constexpr int kFloatRows = 12;   // rows of a float32 tile: 24 of the 32 registers accumulate
   static constexpr int kAttentionRows = 8;
 
   static PB_INLINE F zero() { return _mm512_setzero_ps(); }

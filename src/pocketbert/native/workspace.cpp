@@ -18,7 +18,7 @@ void lay_out(Layout& layout, const Batch& batch) {
       layout.text[static_cast<size_t>(i)] = t;
       layout.place[static_cast<size_t>(i)] = layout.padded + i - begin;
     }
-    layout.padded += round_up(end - begin, kKeyBlock);
+    layout.padded += round_up(end - begin, kTextPlaces);
     layout.longest = most(layout.longest, end - begin);
   }
   layout.begin.back() = static_cast<int>(batch.tokens);
@@ -51,8 +51,7 @@ void cut_scratch(Scratch& s, const Model& m, int longest, Cutter& cutter) {
   const int in = round_up(m.most_in, 64);
   s.act = cutter.take<char>(kRows * static_cast<size_t>(in) * static_cast<size_t>(m.kernels.act_bytes));
   s.act_scale = cutter.take<float>(kRows);
-  s.scores_tokens = round_up(longest, 32);
-  s.scores = cutter.take<float>(static_cast<size_t>(kMostAttentionRows) * static_cast<size_t>(s.scores_tokens));
+  s.attention = cutter.take<char>(m.attention_scratch(longest));
   s.seed = cutter.take<float>(kRows * static_cast<size_t>(m.most_outlier_out));
   s.masked = cutter.take<float>(m.most_outliers ? kRows * static_cast<size_t>(in) : 0);
   s.outliers = cutter.take<float>(kRows * static_cast<size_t>(m.most_outliers));
@@ -69,15 +68,17 @@ void Workspace::prepare(const Model& m, const Batch& batch, int threads) {
     tokens_ = padded_ = 0;  // if memory runs out below, the next call starts afresh
     blocks_.clear();
     buffers.assign(m.widths.size(), nullptr);
-    const auto floats = [&](size_t count) {
-      blocks_.push_back(allocate(count * sizeof(float)));
-      return reinterpret_cast<float*>(blocks_.back().get());
+    const auto bytes = [&](size_t count) {
+      blocks_.push_back(allocate(count));
+      return blocks_.back().get();
     };
     for (size_t b = 0; b < m.widths.size(); b++)
-      if (m.shared[b]) buffers[b] = floats(static_cast<size_t>(rows) * static_cast<size_t>(m.strides[b]));
+      if (m.shared[b])
+        buffers[b] = reinterpret_cast<float*>(
+            bytes(static_cast<size_t>(rows) * static_cast<size_t>(m.strides[b]) * sizeof(float)));
     for (int i = 0; i < 2; i++) {
-      keys[i] = floats(static_cast<size_t>(padded) * m.most_key_row);
-      values[i] = floats(static_cast<size_t>(padded) * m.most_value_row);
+      keys[i] = bytes(static_cast<size_t>(padded) * m.most_key_row);
+      values[i] = bytes(static_cast<size_t>(padded) * m.most_value_row);
     }
     tokens_ = rows;
     padded_ = padded;

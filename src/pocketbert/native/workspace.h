@@ -5,15 +5,15 @@
 
 namespace pb {
 
-constexpr int kMostBlock = 64;  // rows that go through a segment together; their buffers fit the second cache
+constexpr int kMostBlock = 192;  // rows that go through a segment together; more would leave the second cache, fewer read the weights more often
 
 struct Scratch {
   std::vector<float*> buffers;  // kMostBlock rows each; null for direct ones
   std::vector<float*> at;       // of the block that runs: where its first row is in each buffer
   std::vector<int> strides;
   char* act;                    // quantised rows
-  float *act_scale, *scores, *seed, *masked, *outliers, *product;
-  int scores_tokens;
+  char* attention;
+  float *act_scale, *seed, *masked, *outliers, *product;
 };
 
 // Where each text's keys and values stand: its tokens begin at a multiple of the key block.
@@ -31,7 +31,7 @@ struct Workspace {
 
   Layout layout;
   std::vector<float*> buffers;  // a row a token; null where not shared
-  float *keys[2]{}, *values[2]{};
+  char *keys[2]{}, *values[2]{};
   std::vector<Scratch> scratch;
 
  private:
