@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "plan"))
 
 BUILT = importlib.util.find_spec("pocketbert._native") is not None
-PATHS = ["portable", "avx2", "avx512", "amx"]
+PATHS = ["portable", "avx2", "avxvnni", "avx512", "amx"]
 
 
 def pytest_collection_modifyitems(items):

@@ -143,7 +143,7 @@ def test_paths_agree(name, monkeypatch):
             assert np.linalg.norm(found - small["portable"]) <= np.linalg.norm(small["portable"] - exact["portable"])
         else:
             np.testing.assert_array_equal(found, small["portable"])
-    for each in {"avx512", "amx"} & set(exact):
+    for each in {"avxvnni", "avx512", "amx"} & set(exact):
         np.testing.assert_array_equal(exact[each], exact["avx2"])
     for each in exact.values():
         assert relative(each, exact["portable"]) <= 1e-5

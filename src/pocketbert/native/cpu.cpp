@@ -14,6 +14,11 @@ namespace pb {
 namespace {
 
 #if defined(PB_X86)
+bool has_avxvnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0;
+}
+
 // AMX for int8 and bfloat16, and the kernel's leave to use the tiles' registers, which holds for the whole process.
 bool amx_allowed() {
 #if defined(__linux__)
@@ -41,7 +46,10 @@ std::vector<const Kernels*> available_paths() {
     if (amx) found.push_back(&kAmx);
     found.push_back(&kAvx512);
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&kAvx2);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (has_avxvnni()) found.push_back(&kAvxVnni);
+    found.push_back(&kAvx2);
+  }
 #endif
   found.push_back(&kPortable);
   return found;

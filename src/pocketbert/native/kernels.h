@@ -98,6 +98,7 @@ struct Kernels {
 extern const Kernels kPortable;
 #if defined(PB_X86)
 extern const Kernels kAvx2;
+extern const Kernels kAvxVnni;
 extern const Kernels kAvx512;
 extern const Kernels kAmx;
 #endif
