@@ -1,0 +1,100 @@
+"""Forward of the Keras models under tf.function, with XLA off and on, against transformers' TensorFlow classes.
+
+    python benchmarks/keras_forward.py [--shapes 1x32 1x128 1x384 8x128] [--rounds 15] [--threads N]
+
+Random weights of the real sizes, the same on both sides, float32. Every round times each engine once, in turn, so that
+a slow moment of the machine hits both; the figures are medians, and the ratio is the peer's time over ours (above 1:
+ours is faster). Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow classes are built on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # what transformers asks for; Keras 3 is not concerned
+
+import numpy as np
+import tensorflow as tf
+import transformers
+from rich.console import Console
+from rich.table import Table
+from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
+
+import pocketbert
+from pocketbert.keras.loading import arrays, assign
+
+SIZES: dict[str, dict[str, Any]] = {"DistilBert": {}, "MobileBert": {"classifier_activation": False}}
+
+
+def models(family: str) -> dict[str, Any]:
+    """Return our encoder and the peer's with the same random weights."""
+    config = getattr(pocketbert, f"{family}Config")(**SIZES[family])
+    ours = getattr(pocketbert, f"TF{family}Model")(config)
+    generator = np.random.default_rng(0)
+    for parameter in ours.parameters_on_disk():
+        noise = generator.standard_normal(parameter.shape, dtype=np.float32) * 0.02
+        assign(ours, parameter, noise + 1 if parameter.kind == "norm_scale" else noise)
+    peer = getattr(transformers, f"TF{family}Model")(getattr(transformers, f"{family}Config")(**SIZES[family]))
+    load_pytorch_state_dict_in_tf2_model(peer, arrays(ours), tf_inputs=peer.dummy_inputs, allow_missing_keys=False)
+    return {"pocketbert": ours, "transformers": peer}
+
+
+def compiled(model: Any, inputs: dict[str, tf.Tensor], *, xla: bool) -> Callable[[], tf.Tensor]:
+    """Return a call of the model as one graph."""
+
+    def forward(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        return model(inputs, training=False)[0]
+
+    function = tf.function(forward, jit_compile=xla, autograph=False)
+    return lambda: function(inputs)
+
+
+def measure(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> dict[str, float]:
+    """Return each call's median time in milliseconds; calls take turns, and must agree."""
+    results = [call().numpy() for call in calls.values()]
+    np.testing.assert_allclose(results[0], results[1], atol=1e-4 * np.abs(results[1]).max(), rtol=0)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    for number in range(rounds + 2):
+        for name in names[number % 2 :] + names[: number % 2]:
+            start = time.perf_counter()
+            calls[name]().numpy()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: statistics.median(values[2:]) for name, values in times.items()}
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=["1x32", "1x128", "1x384", "8x128"], metavar="BATCHxTOKENS")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--families", nargs="+", choices=sorted(SIZES), default=sorted(SIZES))
+    arguments = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
+    table = Table(title=f"milliseconds, {arguments.threads} threads, TensorFlow {tf.__version__}")
+    for column in ("model", "batch x tokens", "XLA", "pocketbert", "transformers", "transformers / ours"):
+        table.add_column(column, justify="right" if column[0] == "t" or column == "pocketbert" else "left")
+    for family in arguments.families:
+        found = models(family)
+        for shape in arguments.shapes:
+            size = tuple(map(int, shape.split("x")))
+            ids = tf.constant(np.random.default_rng(1).integers(1000, 30000, size, dtype=np.int32))
+            inputs = {"input_ids": ids, "attention_mask": tf.ones_like(ids)}
+            for xla in (False, True):
+                calls = {name: compiled(model, inputs, xla=xla) for name, model in found.items()}
+                times = measure(calls, arguments.rounds)
+                ratio = times["transformers"] / times["pocketbert"]
+                cells = (f"{times[name]:.1f}" for name in ("pocketbert", "transformers"))
+                table.add_row(family, shape, "on" if xla else "off", *cells, f"{ratio:.2f}")
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What ``pocketbert bench`` prints for people to read."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pocketbert.bench.report import Memory, Report
+
+__all__ = ["print_report"]
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Print what was measured, what was not and why, and the settings that follow."""
+    console = console or Console()
+    console.print(f"{report.architecture} on {report.cpu}, {_count(report.threads)}", markup=False, highlight=False)
+    if report.engines:
+        console.print(_engines(report))
+    for name, reason in report.left_out.items():
+        console.print(Text.assemble((f"{name} was left out: ", "bold"), reason))
+    for note in report.notes:
+        console.print(note, markup=False, highlight=False)
+    if report.trials:
+        console.print(_trials(report))
+    for settings in report.recommended:
+        console.print(f"\n[bold]Recommended in {settings.dtype}:[/]")
+        console.print(settings.code(), markup=False, highlight=False, soft_wrap=True)
+    if {settings.dtype for settings in report.recommended} == {"float32", "int8"}:
+        console.print("\n`pocketbert quantize` measures what int8 costs in accuracy, and makes it load faster.")
+
+
+def _engines(report: Report) -> Table:
+    lengths = sorted({length for engine in report.engines for length in engine.latency})
+    table = Table()
+    table.add_column("engine", no_wrap=True)
+    for length in lengths:
+        table.add_column(f"{length} tokens, ms", justify="right")
+    mixed = f"{report.texts} mixed texts, /s" if report.texts else "mixed texts, /s"
+    for column in (mixed, "memory, MB", "peak, MB", "start to answer, s"):
+        table.add_column(column, justify="right")
+    for engine in report.engines:
+        milliseconds = (engine.latency[length] * 1e3 if length in engine.latency else None for length in lengths)
+        table.add_row(
+            engine.name,
+            *(_number(value, 2) for value in milliseconds),
+            _number(engine.texts_per_second),
+            *_memory(engine.memory),
+        )
+    return table
+
+
+def _memory(memory: Memory | None) -> list[str]:
+    if memory is None:
+        return ["", "", ""]
+    sizes = [None if size is None else size / 1e6 for size in (memory.resident, memory.peak)]
+    return [*map(_number, sizes), _number(memory.start, 2)]
+
+
+def _trials(report: Report) -> Table:
+    """Return texts per second, a row for each engine and number of threads, a column for each size of batch."""
+    rates = {(t.runtime, t.dtype, t.threads, t.batch_tokens): t.texts_per_second for t in report.trials}
+    batches = sorted({trial.batch_tokens for trial in report.trials})
+    table = Table()
+    table.add_column("mixed texts, /s, in batches of", no_wrap=True)
+    for tokens in batches:
+        table.add_column(f"{tokens} tokens", justify="right")
+    for runtime, dtype, threads in dict.fromkeys(key[:3] for key in rates):
+        cells = (_number(rates[runtime, dtype, threads, tokens]) for tokens in batches)
+        table.add_row(f"{runtime} {dtype}, {_count(threads)}", *cells)
+    return table
+
+
+def _number(value: float | None, decimals: int = 0) -> str:
+    return "" if value is None else f"{value:.{decimals}f}"
+
+
+def _count(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
