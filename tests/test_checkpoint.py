@@ -109,8 +109,8 @@ def test_old_norm_names(tmp_path):
 def test_no_weights(tmp_path):
     with pytest.raises(CheckpointError, match=r"no weights in .*none of model\.safetensors.*it holds: nothing"):
         open_checkpoint(tmp_path)
-    (tmp_path / "tf_model.h5").touch()
-    with pytest.raises(CheckpointError, match=r"it holds: tf_model\.h5"):
+    (tmp_path / "flax_model.msgpack").touch()
+    with pytest.raises(CheckpointError, match=r"it holds: flax_model\.msgpack"):
         open_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="no such folder"):
         open_checkpoint(tmp_path / "nowhere")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from pocketbert.config.base import PretrainedConfig, config_file
+from pocketbert.config.base import GOOGLE_FILE, PretrainedConfig, config_file
 from pocketbert.config.bert import BertConfig
 from pocketbert.config.distilbert import DistilBertConfig
 from pocketbert.config.mobilebert import MobileBertConfig
@@ -32,15 +32,21 @@ class AutoConfig:
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """As ``PretrainedConfig.from_pretrained``, for whichever class ``model_type`` names.
 
+        Google's ``bert_config.json`` has none: it is MobileBERT's or BERT's, by its fields.
+
         Raises:
             ConfigError: the file has no ``model_type``, or one of another family.
         """
         hub = HubOptions(**{name: kwargs[name] for name in HubOptions.__annotations__ if name in kwargs})
         path = config_file(pretrained_model_name_or_path, hub)
         fields = read_json(path)
-        if "model_type" not in fields:
+        if "model_type" in fields:
+            family = fields["model_type"]
+        elif path.name == GOOGLE_FILE:
+            family = "mobilebert" if "use_bottleneck" in fields or "trigram_input" in fields else "bert"
+        else:
             raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
-        return cls._class(fields["model_type"]).from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return cls._class(family).from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def _class(cls, model_type: str) -> type[PretrainedConfig]:

@@ -26,8 +26,9 @@ from pocketbert.errors import ConfigError
 from pocketbert.files import read_json, replacing
 from pocketbert.hub import CONFIG_FILES, HubOptions, local_folder
 
-__all__ = ["PROBLEM_TYPES", "PretrainedConfig", "config_file"]
+__all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "config_file"]
 
+GOOGLE_FILE = "bert_config.json"  # beside Google's original checkpoints
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 C = TypeVar("C", bound="PretrainedConfig")
@@ -182,7 +183,7 @@ class PretrainedConfig:
         if id2label is not None:
             try:
                 names = {int(index): str(label) for index, label in id2label.items()}
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise ConfigError(f"id2label maps indices to names, got {id2label!r}") from error
             if sorted(names) != list(range(len(names))) or not names:
                 raise ConfigError(f"id2label must name every index 0 .. {max(len(names) - 1, 0)}, got {sorted(names)}")
@@ -225,6 +226,9 @@ class PretrainedConfig:
         if self.pad_token_id is not None:
             check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
         check_float("initializer_range", self.initializer_range)
+        names = self.architectures
+        if names is not None and not (isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names)):
+            raise ConfigError(f"architectures must be a list of class names, got {names!r}")
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             raise ConfigError(f"problem_type {self.problem_type!r} is unknown; choose from {', '.join(PROBLEM_TYPES)}")
         if self.attn_implementation not in ("sdpa", "eager"):
@@ -245,6 +249,8 @@ class PretrainedConfig:
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """Read ``config.json`` from a folder, a file or a hub name.
+
+        Where a folder has none, Google's ``bert_config.json`` is read.
 
         Args:
             pretrained_model_name_or_path: folder, path of a JSON file, or hub name.
@@ -375,7 +381,11 @@ class PretrainedConfig:
 def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
     """Return the path of a configuration that is given as a file, a folder or a hub name."""
     path = Path(os.path.expanduser(os.fspath(name_or_path)))
-    return path if path.is_file() else local_folder(name_or_path, CONFIG_FILES, options=hub) / "config.json"
+    if path.is_file():
+        return path
+    folder = local_folder(name_or_path, CONFIG_FILES, options=hub)
+    original = folder / GOOGLE_FILE
+    return original if original.is_file() and not (folder / "config.json").exists() else folder / "config.json"
 
 
 def named_parameters(cls: type[PretrainedConfig]) -> list[str]:

@@ -19,7 +19,8 @@ def tensor(value: Any, kind: str, *, name: str) -> Any:
     """Return ``value`` (numbers, or lists nested to any depth) as an array.
 
     Args:
-        value: what to convert; integers become int64 (int32 for TensorFlow, as its own constants).
+        value: what to convert. Python's integers and floats become int64 and float64 in numpy, int64 and float32 in
+            PyTorch, int32 and float32 in TensorFlow: each framework's usual dtypes, as transformers' tokenizers give.
         kind: ``"np"`` for numpy, ``"pt"`` for PyTorch, ``"tf"`` for TensorFlow.
         name: what the value is, for the error message.
 
@@ -30,11 +31,13 @@ def tensor(value: Any, kind: str, *, name: str) -> Any:
     if kind not in TENSOR_KINDS:
         raise InputError(f"return_tensors={kind!r} is unknown; pass one of {', '.join(map(repr, TENSOR_KINDS))}")
     array = _array(value, name)
+    if kind == "np":
+        return array
+    if array.dtype == np.float64 and not isinstance(value, np.ndarray):
+        array = array.astype(np.float32)
     if kind == "pt":
         return require("torch").from_numpy(array)
-    if kind == "tf":
-        return require("tensorflow").constant(array.astype(np.int32) if array.dtype == np.int64 else array)
-    return array
+    return require("tensorflow").constant(array.astype(np.int32) if array.dtype == np.int64 else array)
 
 
 def as_lists(value: Any) -> Any:
@@ -51,8 +54,8 @@ def as_lists(value: Any) -> Any:
 def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
     if isinstance(value, np.ndarray):
         return value
-    if hasattr(value, "tolist"):
-        return np.asarray(value.tolist())
+    if hasattr(value, "numpy"):
+        return np.asarray(value.numpy())
     if not value:  # no rows: a batch of none
         return np.zeros((0, 0), dtype=np.int64)
     if isinstance(value[0], list):

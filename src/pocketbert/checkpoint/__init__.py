@@ -1,0 +1,24 @@
+"""A checkpoint folder as named arrays: found, verified and read without any framework; written whole or not at all.
+
+Four formats are read, the first that a folder has: safetensors, ``pytorch_model.bin`` (through torch's weights-only
+loader), ``tf_model.h5`` and TensorFlow 1's ``*.ckpt.index`` with its data. Whatever the format, names are Hugging
+Face's and layouts PyTorch's. None of the readers runs code from a file. Safetensors only are written.
+"""
+
+from pocketbert.checkpoint.fitting import Fit, fit
+from pocketbert.checkpoint.folder import Checkpoint, open_checkpoint
+from pocketbert.checkpoint.names import modern_name
+from pocketbert.checkpoint.tensors import Tensor
+from pocketbert.checkpoint.writing import parse_size, write_arrays, write_checkpoint
+
+__all__ = [
+    "Checkpoint",
+    "Fit",
+    "Tensor",
+    "fit",
+    "modern_name",
+    "open_checkpoint",
+    "parse_size",
+    "write_arrays",
+    "write_checkpoint",
+]

@@ -1,0 +1,192 @@
+"""The reader of TensorFlow's V2 checkpoints ("tensor bundles"): names, shapes and places, without TensorFlow.
+
+``NAME.index`` is a table in LevelDB's format (``doc/table_format.md`` there) of variable name -> ``BundleEntryProto``
+(``tensor_bundle.proto`` in TensorFlow); ``NAME.data-00000-of-00001`` is the numbers, one variable after the other.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pocketbert.errors import CheckpointError
+
+__all__ = ["Variable", "read_index"]
+
+_LARGEST = 64 * 2**20  # bytes of an index; that of a 24-layer MobileBERT with its optimiser's state has 0.3 MB
+_LONGEST = 1024  # characters of a name
+_FOOTER, _TRAILER = 48, 5
+_MAGIC = 0xDB4775248B80FB57
+_DTYPES = {1: "float32", 2: "float64", 3: "int32", 7: "string", 9: "int64", 14: "bfloat16", 19: "float16"}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a checkpoint.
+
+    Attributes:
+        dtype: ``"float32"``, ...; ``"type 21"`` for what no model here has.
+        shape: as stored.
+        shard: number of the data file.
+        offset: of its first byte there.
+        size: in bytes.
+        sliced: it is stored in parts, under other names.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    sliced: bool
+
+
+def read_index(file: Path) -> tuple[int, dict[str, Variable]]:
+    """Return the number of data files and the variables that an index lists.
+
+    Raises:
+        CheckpointError: it is damaged, truncated, no such index, or of a kind that TensorFlow does not write.
+    """
+    size = file.stat().st_size
+    if size > _LARGEST:
+        raise CheckpointError(f"{file} has {size} bytes, more than the {_LARGEST} of any checkpoint's index")
+    try:
+        entries = dict(_entries(file.read_bytes()))
+        header = _Message(entries.pop(""))
+        if header.number(2):
+            raise ValueError("it is big-endian")
+        return header.number(1), {name: _variable(value) for name, value in entries.items()}
+    except (ValueError, KeyError, IndexError, struct.error) as error:
+        raise CheckpointError(
+            f"{file} is damaged or no index of a TensorFlow checkpoint ({error}); it has {size} bytes: fetch it again"
+        ) from error
+
+
+def _variable(value: bytes) -> Variable:
+    entry = _Message(value)
+    dims = [_Message(dim).number(1) for dim in _Message(entry.piece(2)).pieces.get(2, [])]
+    dtype = entry.number(1)
+    return Variable(
+        _DTYPES.get(dtype, f"type {dtype}"),
+        tuple(dims),
+        entry.number(3),
+        entry.number(4),
+        entry.number(5),
+        bool(entry.pieces.get(7)),
+    )
+
+
+# -- the table -------------------------------------------------------------------------------------------------
+
+
+def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield every key and value of a table."""
+    if len(table) < _FOOTER or int.from_bytes(table[-8:], "little") != _MAGIC:
+        raise ValueError("its last bytes are not a table's")
+    reader = _Bytes(table[-_FOOTER:])
+    reader.varint(), reader.varint()  # where the meta index is; it holds nothing here
+    for _, handle in _block(table, reader.varint(), reader.varint()):
+        reader = _Bytes(handle)
+        for key, value in _block(table, reader.varint(), reader.varint()):
+            yield key.decode(), value
+
+
+def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the keys and values of a block; each key is stored as what it does not share with the one before."""
+    if offset + size + _TRAILER > len(table) - _FOOTER:
+        raise ValueError("a block lies beyond its end")
+    if table[offset + size]:
+        raise ValueError("it is compressed, which TensorFlow's are not")
+    stored = int.from_bytes(table[offset + size + 1 : offset + size + _TRAILER], "little")
+    if _masked_crc32c(table[offset : offset + size + 1]) != stored:
+        raise ValueError("a checksum differs")
+    block = table[offset : offset + size]
+    restarts = int.from_bytes(block[-4:], "little")
+    reader, key = _Bytes(block[: max(0, size - 4 * (restarts + 1))]), b""
+    while reader.left:
+        shared, fresh, length = reader.varint(), reader.varint(), reader.varint()
+        if shared > len(key) or shared + fresh > _LONGEST:
+            raise ValueError("a name cannot be put together")
+        key = key[:shared] + reader.take(fresh)
+        yield key, reader.take(length)
+
+
+def _make_crc_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+_CRC_TABLE = _make_crc_table()
+
+
+def _masked_crc32c(data: bytes) -> int:
+    """Return LevelDB's checksum: CRC-32C, rotated and shifted so that a checksum of checksums is no trivial one."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+# -- protocol buffers ------------------------------------------------------------------------------------------
+
+
+class _Bytes:
+    """Bytes that are read from the front."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def take(self, count: int) -> bytes:
+        if count > self.left:
+            raise ValueError("an entry is cut short")
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise ValueError("a number is longer than 64 bits")
+
+
+@dataclass
+class _Message:
+    """The fields of a protocol buffer's message: field number -> what stands there, in order."""
+
+    data: bytes
+    numbers: dict[int, list[int]] = field(default_factory=dict)
+    pieces: dict[int, list[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        reader = _Bytes(self.data)
+        while reader.left:
+            tag = reader.varint()
+            number, kind = tag >> 3, tag & 7
+            if kind == 0:
+                self.numbers.setdefault(number, []).append(reader.varint())
+            elif kind == 2:
+                self.pieces.setdefault(number, []).append(reader.take(reader.varint()))
+            elif kind in (1, 5):
+                reader.take(8 if kind == 1 else 4)
+            else:
+                raise ValueError(f"a field of kind {kind}")
+
+    def number(self, field: int) -> int:
+        return self.numbers.get(field, [0])[-1]
+
+    def piece(self, field: int) -> bytes:
+        return self.pieces.get(field, [b""])[-1]
