@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pocketbert import schema
 from pocketbert.checkpoint import Checkpoint, fit, open_checkpoint
 from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.config.quantization import is_quantised
 from pocketbert.errors import ConfigError
 from pocketbert.hub import CONFIG_FILES, HubOptions, local_folder
 
@@ -72,6 +74,8 @@ def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions
     """
     folder = local_folder(name_or_path, CONFIG_FILES, weights=True, options=options)
     config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    if is_quantised(config):
+        return _inspect_quantised(folder, config)
     checkpoint = open_checkpoint(folder)
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     head, guessed = _head(config, checkpoint)
@@ -98,6 +102,35 @@ def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions
         misshaped=[(parameter.name, disk, ours) for parameter, disk, ours in found.misshaped],
         unexpected=found.unexpected,
         unused=found.unused,
+    )
+
+
+def _inspect_quantised(folder: Path, config: PretrainedConfig) -> Inspection:
+    """Return what an int8 checkpoint is; its parameters are those of the checkpoint that it was made from."""
+    from pocketbert.plan.folder import WEIGHTS, load_quantised  # plans are made of checkpoints that were inspected
+    from pocketbert.plan.mapped import map_tensors
+
+    program, file = load_quantised(folder), folder / WEIGHTS
+    pooler = program.branch("pooled") is not None if program.head == "none" else None
+    parts: Counter[str] = Counter()
+    for parameter in schema.parameters(config, program.head, pooler=pooler):
+        if parameter.tied_to is None:
+            parts[parameter.part] += parameter.size
+    return Inspection(
+        folder=str(folder),
+        model_type=config.model_type,
+        architecture=schema.class_name(config, program.head),
+        head=program.head,
+        guessed=False,
+        facts=_facts(config) | {"quantised": "int8, for the native and onnx runtimes"},
+        parts=list(parts.items()),
+        dtypes=dict(Counter(str(tensor.dtype) for tensor in map_tensors(file)[1].values())),
+        files=[file.name],
+        size=file.stat().st_size,
+        missing=[],
+        misshaped=[],
+        unexpected=[],
+        unused=[],
     )
 
 

@@ -216,6 +216,13 @@ def test_a_folded_layer_is_few_nodes_and_a_tied_table_stands_once():
     assert len(tables) == 1
 
 
+def test_an_int8_table_stands_once_too():
+    _, program, _ = small("MobileBert", "masked_lm", awkward_norms=False)
+    graph = onnx.load_model_from_string(build_model(quantize(program))).graph
+    tables = [tensor for tensor in graph.initializer if sorted(tensor.dims) == [12, 61]]
+    assert [tensor.data_type for tensor in tables] == [onnx.TensorProto.INT8]
+
+
 @pytest.mark.parametrize(
     ("family", "changes"),
     [

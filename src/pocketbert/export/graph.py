@@ -78,8 +78,9 @@ def build_model(program: Program, *, choose: bool = False) -> bytes:
 
 def _arrays(program: Program) -> dict[int, Array]:
     """Return the large arrays, each once."""
-    weights = [op.weight.values if isinstance(op.weight, Int8) else op.weight for op in program.denses()]
-    return {id(array): array for array in (program.embeddings.words, program.embeddings.positions, *weights)}
+    weights = [program.embeddings.words, *(op.weight for op in program.denses())]
+    arrays = [weight.values if isinstance(weight, Int8) else weight for weight in weights]
+    return {id(array): array for array in (program.embeddings.positions, *arrays)}
 
 
 class _Builder(Operations):
@@ -100,9 +101,8 @@ class _Builder(Operations):
         return content
 
     def _facts(self) -> dict[str, Any]:
-        int8 = any(isinstance(op.weight, Int8) for op in self.program.denses())
         config = json.loads(self.program.config.to_json_string())
-        return {"version": VERSION, "head": self.program.head, "int8": int8, "config": config}
+        return {"version": VERSION, "head": self.program.head, "int8": self.program.quantised, "config": config}
 
     def _run(self) -> list[tuple[str, list[Any]]]:
         """Write every node; return the outputs with their shapes."""
@@ -131,7 +131,7 @@ class _Builder(Operations):
         x = self.slice(self.array(e.positions), 0, length, axis=0)  # (T, W)
         if e.types is not None:
             x = self.node("Add", [self.node("Gather", [self.array(e.types), "token_type_ids"]), x])  # (B, T, W)
-        words = self.node("Gather", [self.array(e.words), "input_ids"])  # (B, T, E)
+        words = self.words(e.words)
         width = self.program.width
         if e.projection is None:
             x = self.node("Add", [words, x])

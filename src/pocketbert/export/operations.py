@@ -40,6 +40,14 @@ class Operations(Writer):
         bias = self.node("Where", [self.seen, self.scalar(np.float32(0)), self.scalar(_UNSEEN)])
         self.bias = self.node("Unsqueeze", [bias, self.ints(1, 2)])  # (B, 1, 1, T)
 
+    def words(self, table: Array | Int8) -> str:
+        """Write the gathering of word vectors, (B, T, E)."""
+        if not isinstance(table, Int8):
+            return self.node("Gather", [self.array(table), "input_ids"])
+        values = self.node("Gather", [self.array(table.values), "input_ids"])
+        scale = self.node("Gather", [self.array(np.expand_dims(table.scale, 1)), "input_ids"])  # (B, T, 1)
+        return self.node("Mul", [self.node("Cast", [values], to=self.onnx.TensorProto.FLOAT), scale])
+
     def op(self, op: Op, buffers: Buffers) -> None:
         """Write an operation."""
         if isinstance(op, Dense):
@@ -92,7 +100,10 @@ class Operations(Writer):
             columns = self.node("Gather", [x, self.array(weight.outliers)], axis=1)
             rest = self.node("Gemm", [columns, self.array(weight.outlier_weight)], transB=1)
         values, scale = self._quantized(x, op.source.width, weight.outliers)
-        table = self.array(np.ascontiguousarray(weight.values.T))
+        if id(weight.values) in self.known:  # a decoder that shares the word table
+            table = self.node("Transpose", [self.array(weight.values)], perm=[1, 0])
+        else:
+            table = self.array(np.ascontiguousarray(weight.values.T))
         sums = self.node("MatMulInteger", [values, table, self.scalar(_OFFSET)])
         x = self.node("Mul", [self.node("Cast", [sums], to=self.onnx.TensorProto.FLOAT), scale])
         x = self.node("Mul", [x, self.array(weight.scale)])

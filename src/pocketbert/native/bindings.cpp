@@ -5,6 +5,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
@@ -115,17 +116,24 @@ struct Builder {
       open().add_dense(view);
   }
 
-  void embeddings(const In<float, 2>& words, const In<float, 2>& positions, const std::optional<In<float, 2>>& types,
-                  bool trigram, int gathered, const std::optional<In<float, 1>>& norm_scale,
-                  const std::optional<In<float, 1>>& norm_bias, float eps) {
+  void embeddings(const std::variant<In<float, 2>, Weight>& words, const In<float, 2>& positions,
+                  const std::optional<In<float, 2>>& types, bool trigram, int gathered,
+                  const std::optional<In<float, 1>>& norm_scale, const std::optional<In<float, 1>>& norm_bias,
+                  float eps) {
     pb::Model& m = open();
     if (m.widths.empty()) throw std::invalid_argument("the stream's buffer comes first");
     const auto width = static_cast<size_t>(m.widths[0]);
     expect(positions.shape(1), width, "a row of the position table");
     pb::Embeddings e;
-    e.words = words.data();
-    e.vocabulary = size(words.shape(0));
-    e.word_width = size(words.shape(1));
+    const auto* floats = std::get_if<In<float, 2>>(&words);
+    const Weight kept = floats ? Weight{*floats, {}, {}, {}, {}} : std::get<Weight>(words);
+    const pb::WeightView table = kept.view();
+    if (table.outlier_count) throw std::invalid_argument("a word table has no outlier columns");
+    e.words = table.values;
+    e.word_bytes = table.bytes;
+    e.word_scale = table.scale;
+    e.vocabulary = table.out;
+    e.word_width = table.in;
     e.positions = positions.data();
     e.most_tokens = size(positions.shape(0));
     if (types) {
@@ -141,8 +149,7 @@ struct Builder {
       expect(norm_bias->shape(0), width, "a norm's bias");
     }
     // The tables stay Python's: these references keep them alive as long as the model.
-    e.owner = std::make_shared<std::vector<In<float, 2>>>(
-        types ? std::vector<In<float, 2>>{words, positions, *types} : std::vector<In<float, 2>>{words, positions});
+    e.owner = std::make_shared<std::tuple<Weight, In<float, 2>, std::optional<In<float, 2>>>>(kept, positions, types);
     m.set_embeddings(std::move(e), norm_scale ? norm_scale->data() : nullptr, norm_bias ? norm_bias->data() : nullptr,
                      eps);
   }

@@ -49,8 +49,20 @@ class BlockRun {
     const Embeddings& e = m_.embeddings;
     const Layout& layout = task_.work.layout;
     const int width = m_.widths[0];
-    const auto word = [&](int token) {
-      return e.words + static_cast<size_t>(task_.batch.ids[token]) * static_cast<size_t>(e.word_width);
+    const auto put = [&](int token, float* to, bool added) {
+      const auto id = static_cast<size_t>(task_.batch.ids[token]), from = id * static_cast<size_t>(e.word_width);
+      if (e.words) {
+        if (added)
+          m_.kernels.add(to, 0, e.words + from, 0, nullptr, 1, e.word_width);
+        else
+          copy(to, e.words + from, e.word_width);
+        return;
+      }
+      const float scale = e.word_scale[id];
+      for (int i = 0; i < e.word_width; i++) {
+        const float value = static_cast<float>(e.word_bytes[from + static_cast<size_t>(i)]) * scale;
+        to[i] = added ? to[i] + value : value;
+      }
     };
     for (int r = 0; r < rows_.count(); r++) {
       const int token = rows_.token(r);
@@ -62,17 +74,17 @@ class BlockRun {
         m_.kernels.add(x, 0, e.types + static_cast<size_t>(task_.batch.types[token]) * static_cast<size_t>(width), 0,
                        nullptr, 1, width);
       if (e.gathered < 0) {
-        m_.kernels.add(x, 0, word(token), 0, nullptr, 1, width);
+        put(token, x, true);
         continue;
       }
       float* y = row(e.gathered, r);
       if (!e.trigram) {
-        copy(y, word(token), e.word_width);
+        put(token, y, false);
         continue;
       }
       for (int neighbour : {token + 1, token, token - 1}) {  // nothing is seen beyond the text's two ends
         if (neighbour >= first && neighbour < end)
-          copy(y, word(neighbour), e.word_width);
+          put(neighbour, y, false);
         else
           std::memset(y, 0, static_cast<size_t>(e.word_width) * sizeof(float));
         y += e.word_width;

@@ -61,7 +61,10 @@ void Model::set_embeddings(Embeddings e, const float* norm_scale, const float* n
   if (widths.empty()) refuse("the stream's buffer comes first");
   if (e.vocabulary < 1 || e.most_tokens < 1 || e.word_width < 1) refuse("an embedding table is empty");
   const auto size = [](int rows, int columns) { return static_cast<size_t>(rows) * static_cast<size_t>(columns); };
-  check_finite(e.words, size(e.vocabulary, e.word_width), "the word table");
+  if (e.words)
+    check_finite(e.words, size(e.vocabulary, e.word_width), "the word table");
+  else
+    check_finite(e.word_scale, static_cast<size_t>(e.vocabulary), "the word table's scale");
   check_finite(e.positions, size(e.most_tokens, widths[0]), "the position table");
   if (e.types) check_finite(e.types, size(e.kinds, widths[0]), "the token type table");
   if (e.gathered < 0) {
@@ -183,7 +186,7 @@ int Model::result_width(int branch) const {
 
 void Model::finish() {
   check_open();
-  if (!embeddings.words) refuse("the embeddings are missing");
+  if (!embeddings.positions) refuse("the embeddings are missing");
   for (const Branch& branch : branches)
     if (branch.ops.empty()) refuse("a branch has no product");
   find_inputs();

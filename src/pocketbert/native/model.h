@@ -47,7 +47,10 @@ struct Attention {
 };
 
 struct Embeddings {
-  const float *words = nullptr, *positions = nullptr, *types = nullptr;
+  const float* words = nullptr;  // (vocabulary, word_width), or null where they are int8:
+  const int8_t* word_bytes = nullptr;
+  const float* word_scale = nullptr;  // (vocabulary)
+  const float *positions = nullptr, *types = nullptr;
   std::shared_ptr<void> owner;  // of the tables, which are not copied
   int vocabulary = 0, word_width = 0, most_tokens = 0, kinds = 0;
   bool trigram = false;

@@ -8,6 +8,7 @@ save_plan(small, folder)                # one safetensors file; load_plan reads 
 from __future__ import annotations
 
 from pocketbert.plan.build import make_plan, plan_checkpoint
+from pocketbert.plan.centre import centre
 from pocketbert.plan.check import check_program
 from pocketbert.plan.executor import ReferenceRunner, Result, run
 from pocketbert.plan.files import load_plan, save_plan
@@ -20,6 +21,7 @@ __all__ = [
     "ReferenceRunner",
     "Result",
     "agreement",
+    "centre",
     "check_program",
     "equalise",
     "load_plan",

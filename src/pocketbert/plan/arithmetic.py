@@ -12,7 +12,7 @@ import numpy as np
 
 from pocketbert.plan.program import Array, Int8, Norm
 
-__all__ = ["ACTIVATE", "layer_norm", "product", "quantize_rows", "softmax"]
+__all__ = ["ACTIVATE", "gather", "layer_norm", "product", "quantize_rows", "softmax"]
 
 _DEAD = np.float32(1e-30)  # 127 over a smaller number may overflow
 _EXACT = 2**24 // 127**2  # so many products of two bytes add up without rounding in float32
@@ -42,6 +42,13 @@ ACTIVATE: dict[str, Callable[[Array], Array]] = {
     "silu": _silu,
     "tanh": np.tanh,
 }
+
+
+def gather(table: Array | Int8, ids: Array) -> Array:
+    """(V, E), (N,) -> (N, E): the rows of these ids; of an int8 table, ``float32(value) * scale``."""
+    if isinstance(table, Int8):
+        return np.asarray(table.values[ids].astype(np.float32) * table.scale[ids, None])
+    return np.asarray(table[ids])
 
 
 def layer_norm(x: Array, norm: Norm) -> Array:

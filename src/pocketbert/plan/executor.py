@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pocketbert.batching import PackedBatch
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import InputError
-from pocketbert.plan.arithmetic import ACTIVATE, layer_norm, product, softmax
+from pocketbert.plan.arithmetic import ACTIVATE, gather, layer_norm, product, softmax
 from pocketbert.plan.program import STREAM, Affine, Array, Dense, Embeddings, Op, Program
 from pocketbert.schema import Head
 
@@ -50,7 +50,7 @@ def run(program: Program, batch: PackedBatch, *, states: bool = False, observe: 
         program: float or int8.
         batch: texts laid end to end; ``positions`` chooses the rows of branches that answer by token.
         states: keep every hidden state.
-        observe: called with each dense product of embeddings and layers, before it runs, and the rows that it reads.
+        observe: called with each dense product, before it runs, and the rows that it reads.
 
     Raises:
         InputError: an id or a type is out of range, or a text is empty or longer than the model's positions.
@@ -74,6 +74,8 @@ def run(program: Program, batch: PackedBatch, *, states: bool = False, observe: 
         rows, cuts = _rows(batch, branch.rows)
         taken = {name: values[rows] for name, values in buffers.items()}
         for dense in branch.ops:
+            if observe is not None:
+                observe(dense, taken[dense.source.buffer][:, dense.source.start : dense.source.stop])
             _run_op(dense, taken, cuts)
         found = taken[branch.target.buffer][:, branch.target.start : branch.target.stop]
         branches[branch.name] = list(found) if branch.rows == "first" else _split(found, cuts)
@@ -133,7 +135,7 @@ def _embed(e: Embeddings, batch: PackedBatch, buffers: dict[str, Array], observe
     x = e.positions[within]
     if e.types is not None and batch.token_type_ids is not None:
         x = x + e.types[batch.token_type_ids]
-    words = e.words[batch.input_ids]
+    words = gather(e.words, batch.input_ids)
     if e.projection is None:
         x = x + words
         buffers[STREAM][:] = x if e.norm is None else layer_norm(x, e.norm)

@@ -11,6 +11,7 @@ import os
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,7 @@ from pocketbert.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import CheckpointError, ConfigError
 from pocketbert.files import replacing
 from pocketbert.plan.check import check_program
+from pocketbert.plan.mapped import map_tensors
 from pocketbert.plan.program import Array, Program
 
 __all__ = ["FILE_NAME", "VERSION", "load_plan", "save_plan"]
@@ -57,7 +59,7 @@ def save_plan(program: Program, path: str | os.PathLike[str]) -> None:
 
 
 def load_plan(path: str | os.PathLike[str]) -> Program:
-    """Read a program and check that it holds together.
+    """Read a program and check that it holds together. Its arrays are read-only views into the mapped file.
 
     Args:
         path: the file, or the folder of a ``plan.safetensors``.
@@ -66,33 +68,29 @@ def load_plan(path: str | os.PathLike[str]) -> Program:
         CheckpointError: there is no such file; it is damaged, no plan, or of a later version; or what it holds does
             not fit together.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = _file(path)
     if not path.is_file():
         raise CheckpointError(f"no plan at {path}")
     try:
-        with safe_open(path, "np") as file:
-            text = _header(file.metadata() or {})
-            names = list(file.keys())
-            if len(names) > _TENSORS_LIMIT:
-                raise CheckpointError(f"it has {len(names)} tensors")
-            arrays: dict[str, Array] = {}
+        metadata, tensors = map_tensors(path)
+        text = _header(metadata)
+        if len(tensors) > _TENSORS_LIMIT:
+            raise CheckpointError(f"it has {len(tensors)} tensors")
+        unused = set(tensors)
 
-            def read(name: str) -> Array:
-                if name not in names:
-                    raise CheckpointError(f"its tensor {name!r} is missing")
-                if name not in arrays:
-                    arrays[name] = file.get_tensor(name)
-                return arrays[name]
+        def read(name: str) -> Array:
+            if name not in tensors:
+                raise CheckpointError(f"its tensor {name!r} is missing")
+            unused.discard(name)
+            return tensors[name]
 
-            program = _program(json.loads(text), read)
-            if extra := sorted(set(names) - arrays.keys()):
-                raise CheckpointError(f"it has tensors that no operation uses: {', '.join(extra[:8])}")
-            check_program(program)
+        program = _program(json.loads(text), read)
+        if unused:
+            raise CheckpointError(f"it has tensors that no operation uses: {', '.join(sorted(unused)[:8])}")
+        check_program(program)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (SafetensorError, ConfigError, ValueError, RecursionError, TypeError, OSError) as error:
+    except (ConfigError, ValueError, RecursionError, TypeError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no plan: {error}") from error
     return program
 
@@ -168,10 +166,16 @@ def _decode(hint: Any, value: Any, where: str, read: Callable[[str], Array]) -> 
 
 
 def _decode_object(hint: Any, value: Any, where: str, read: Callable[[str], Array]) -> Any:
-    hints = get_type_hints(hint)
+    hints = _hints(hint)
     if not isinstance(value, dict) or set(value) != {"kind", *hints} or value["kind"] != hint.__name__:
         raise CheckpointError(f"{where} is no {hint.__name__}: {str(value)[:60]!r}")
     return hint(**{name: _decode(hints[name], value[name], f"{where}.{name}", read) for name in hints})
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Return a dataclass's fields with their types, which are costly to resolve."""
+    return get_type_hints(kind)
 
 
 def _choose(options: Iterable[Any], value: Any, where: str) -> Any:

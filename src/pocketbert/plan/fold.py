@@ -51,6 +51,8 @@ class Linear:
     def of(self, inner: Linear | Affine) -> Linear:
         """Return this map applied to what ``inner`` gives, as one map."""
         if isinstance(inner, Affine):
+            if _changes_nothing(inner):
+                return self
             return Linear(self.weight * inner.scale, self.bias + self.weight @ inner.shift)
         return Linear(self.weight @ inner.weight, self.bias + self.weight @ inner.bias)
 
@@ -209,9 +211,13 @@ def narrowed(what: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
 
 def state_or_none(state: Affine, dtype: np.dtype[Any]) -> Affine | None:
     """Return ``state`` in ``dtype``, or None where it changes nothing."""
-    if (state.scale == 1).all() and (state.shift == 0).all():
+    if _changes_nothing(state):
         return None
     return Affine(narrowed("a state's scale", state.scale, dtype), narrowed("a state's shift", state.shift, dtype))
+
+
+def _changes_nothing(affine: Affine) -> bool:
+    return bool((affine.scale == 1).all() and (affine.shift == 0).all())
 
 
 def activation_name(value: Any) -> str:

@@ -82,6 +82,8 @@ class Norm:
 class Int8:
     """A weight in 8 bits, symmetric per output channel; some input columns may stay in float32 beside it.
 
+    A word table is one too: a word is an output channel, with its own scale, and no column is left out.
+
     Attributes:
         values: (out, in) int8 in -127 .. 127; the columns in ``outliers`` are 0.
         scale: (out,) float32; ``values * scale`` approximates the weight.
@@ -169,7 +171,7 @@ class Embeddings:
     and that of the previous one, 3 E wide, with zeros beyond the text's two ends.
 
     Attributes:
-        words: (V, E).
+        words: (V, E) float, or ``Int8`` without outliers.
         positions: (P, W), with the first token type's row and the projection's bias folded in.
         types: (token types, W) differences to the first type, whose row is 0; None where the model has no types.
         trigram: gather neighbours too; only with a projection.
@@ -177,7 +179,7 @@ class Embeddings:
         norm: a layer normalisation; only without a projection.
     """
 
-    words: Array
+    words: Array | Int8
     positions: Array
     types: Array | None
     trigram: bool = False
@@ -264,6 +266,12 @@ class Program:
     def dtype(self) -> np.dtype[Any]:
         """Of every floating array."""
         return self.embeddings.positions.dtype
+
+    @property
+    def quantised(self) -> bool:
+        """Whether any weight or table is in 8 bits."""
+        weights = [op.weight for op in self.denses()]
+        return any(isinstance(weight, Int8) for weight in (self.embeddings.words, *weights))
 
     @property
     def state(self) -> Affine | None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pocketbert.batching import PackedBatch, Row, pack
 from pocketbert.config import PretrainedConfig
 from pocketbert.plan.executor import run
-from pocketbert.plan.program import Array, Dense, Program
+from pocketbert.plan.program import Array, Dense, Int8, Program
 
 __all__ = ["calibration_batch", "peaks"]
 
@@ -34,17 +34,29 @@ def peaks(program: Program, batch: PackedBatch) -> dict[int, NDArray[np.float64]
     """Run a program and return how far each column rises above a typical one.
 
     Returns:
-        ``id`` of a dense product of embeddings or layers -> (in,): over all rows, the largest ratio of a value's size
-        to the typical size in its row.
+        ``id`` of a dense product whose weight is worth 8 bits -> (in,): over all rows, the largest ratio of a value's
+        size to the typical size in its row. These are the products of embeddings and layers, and of the heads those
+        with as many weights as a square of the stream, or with the word table.
     """
     found: dict[int, NDArray[np.float64]] = {}
+    shared = program.embeddings.words
+    heads = {id(op) for branch in program.branches for op in branch.ops}
+    large = {id(op) for op in program.denses() if op.weight is shared or _count(op.weight) >= program.width**2}
 
     def observe(op: Dense, rows: Array) -> None:
+        if id(op) in heads and id(op) not in large:
+            return
         sizes = np.abs(rows.astype(np.float64))
-        found[id(op)] = (sizes / _typical(sizes)).max(axis=0)
+        peak = (sizes / _typical(sizes)).max(axis=0)
+        found[id(op)] = np.maximum(found.get(id(op), peak), peak)
 
     run(program, batch, observe=observe)
     return found
+
+
+def _count(weight: Array | Int8) -> int:
+    out, into = weight.shape
+    return out * into
 
 
 def _typical(sizes: NDArray[np.float64]) -> NDArray[np.float64]:

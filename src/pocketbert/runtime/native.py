@@ -1,7 +1,8 @@
 """The native CPU engine behind the runner's interface: a program goes in once, packed batches come and go.
 
 The engine gives every text the bits that it gives alone, in any batch and with any number of threads. The path (the
-instruction set) is chosen by the CPU; ``POCKETBERT_CPU`` may name a lesser one: ``portable``, ``avx2`` or ``avx512``.
+instruction set) is chosen by the CPU; ``POCKETBERT_CPU`` may name another that it can run: ``portable``, ``avx2``,
+``avxvnni``, ``avx512`` or ``amx``. int8 gives the same bits on all of them but amx, where attention rounds to bfloat16.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from numpy.typing import DTypeLike, NDArray
 from pocketbert.batching import PackedBatch
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.program import STREAM, Attention, Dense, Embeddings, Int8, Op, Program, Span
+from pocketbert.plan.mapped import release
+from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
 from pocketbert.runtime.programs import program_of_folder, program_of_model
 from pocketbert.runtime.threads import check_threads
 from pocketbert.schema import Head
@@ -134,7 +136,8 @@ def load(
         folder: a checkpoint folder, or a hub name.
         head: what to run; the checkpoint's own head by default.
         device: the engine runs on the CPU.
-        dtype: ``"float32"`` (the default), or ``"int8"``, which quantises now.
+        dtype: ``"float32"`` (the default), or ``"int8"``, which quantises now; a checkpoint that is quantised already
+            runs in int8.
         threads: see ``NativeRunner``.
 
     Raises:
@@ -143,7 +146,10 @@ def load(
     """
     if device not in (None, "cpu"):
         raise InputError(f"device={device!r}: the native engine runs on the CPU; runtime='torch' knows other devices")
-    return NativeRunner(program_of_folder(folder, head, dtype), threads=threads)
+    program = program_of_folder(folder, head, dtype)
+    runner = NativeRunner(program, threads=threads)
+    release(program.embeddings.positions)  # the engine packed the weights; the tables' rows come back as they are used
+    return runner
 
 
 def wrap(model: Any, head: Head) -> NativeRunner:
@@ -160,7 +166,8 @@ def _extension() -> ModuleType:
     except ImportError as error:
         raise MissingExtra(
             "the native engine was not built for this Python; install a binary wheel of pocketbert, or a C++20 "
-            "compiler (g++ 12, clang 14 or later) and then: pip install --force-reinstall --no-binary :all: pocketbert"
+            "compiler (g++ 12, clang 14 or later) and then: "
+            "pip install --force-reinstall --no-deps --no-binary pocketbert pocketbert"
         ) from error
 
 
@@ -200,10 +207,10 @@ class _Writer:
         return self.builder.finish()
 
     def _embeddings(self, e: Embeddings) -> None:
-        gathered = -1 if e.projection is None else self.buffers[e.projection.source.buffer]
+        gathered = -1 if e.projection is None else self._columns(e.projection.source)[0]
         scale, bias, eps = (None, None, 0.0) if e.norm is None else (e.norm.scale, e.norm.bias, e.norm.eps)
         self.builder.embeddings(
-            _floats(e.words),
+            self._weight(e.words) if isinstance(e.words, Int8) else _floats(e.words),
             _floats(e.positions),
             _maybe(e.types),
             e.trigram,
@@ -228,7 +235,7 @@ class _Writer:
             branch,
             self._columns(op.source),
             self._columns(op.target),
-            self._weight(op),
+            self._weight(op.weight),
             _floats(op.bias),
             op.activation,
             None if op.residual is None else self._columns(op.residual),
@@ -238,8 +245,7 @@ class _Writer:
             eps,
         )
 
-    def _weight(self, op: Dense) -> Any:
-        weight = op.weight
+    def _weight(self, weight: Array | Int8) -> Any:
         if not isinstance(weight, Int8):
             return self.extension.Weight.floats(_floats(weight))
         return self.extension.Weight.int8(
@@ -250,7 +256,7 @@ class _Writer:
         )
 
     def _columns(self, span: Span) -> _Columns:
-        return self.buffers[span.buffer], span.start, span.stop
+        return self.buffers.get(span.buffer, -1), span.start, span.stop  # which the engine refuses
 
 
 def _typed(array: Any, dtype: DTypeLike) -> NDArray[Any]:

@@ -130,7 +130,7 @@ def load(
         folder: a folder, whose graph is made in memory; a hub name; or a file.
         head: what to run; the model's own head by default.
         device: one of ``DEVICES``; the CPU by default.
-        dtype: ``"float32"`` or ``"int8"``; float32 by default, and what the file holds.
+        dtype: ``"float32"`` or ``"int8"``; float32 by default, and what a file or a quantised checkpoint holds.
         threads: most CPU threads of a call; as many as the process may use where None.
 
     Raises:

@@ -5,30 +5,48 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pocketbert.config import PretrainedConfig
+from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.config.quantization import is_quantised
 from pocketbert.errors import InputError
+from pocketbert.hub import CONFIG_FILES, local_folder
 from pocketbert.plan import Program, make_plan, plan_checkpoint, quantize
+from pocketbert.plan.folder import load_quantised
 from pocketbert.schema import Head
 
 __all__ = ["check_dtype", "program_of_folder", "program_of_model"]
 
 
-def check_dtype(dtype: str | None) -> str:
-    """Return ``"float32"`` (the default) or ``"int8"``.
+def check_dtype(dtype: str | None) -> str | None:
+    """Return ``"float32"``, ``"int8"`` or None.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is none of them.
     """
     if dtype not in (None, "float32", "int8"):
         raise InputError(f"dtype={dtype!r}: plans are run in float32 and int8")
-    return dtype or "float32"
+    return dtype
 
 
 def program_of_folder(folder: str | os.PathLike[str], head: Head | None, dtype: str | None) -> Program:
-    """Fold a checkpoint; see ``pocketbert.plan.plan_checkpoint``."""
-    int8 = check_dtype(dtype) == "int8"
+    """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantised.
+
+    Args:
+        folder: a checkpoint folder, or a hub name.
+        head: the head that is wanted; the checkpoint's own by default.
+        dtype: ``"float32"`` or ``"int8"``; what the checkpoint is in by default.
+
+    Raises:
+        InputError: the dtype is neither, or is float32 and the checkpoint is in int8.
+        CheckpointError, ConfigError, HubError: see ``plan_checkpoint`` and ``plan.folder.load_quantised``.
+    """
+    check_dtype(dtype)
+    folder = local_folder(folder, CONFIG_FILES, weights=True)
+    if is_quantised(AutoConfig.from_pretrained(folder)):
+        if dtype == "float32":
+            raise InputError(f"dtype='float32', but {folder} is in int8; leave it out, or pass the original checkpoint")
+        return load_quantised(folder, head)
     program = plan_checkpoint(folder, head)
-    return quantize(program) if int8 else program
+    return quantize(program) if dtype == "int8" else program
 
 
 def program_of_model(model: Any, head: Head) -> Program:

@@ -9,6 +9,7 @@ from typing import Any
 from pocketbert import schema
 from pocketbert.checkpoint import Checkpoint, Fit, fit, open_checkpoint
 from pocketbert.config import PretrainedConfig
+from pocketbert.config.quantization import is_quantised
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.schema import Head
 from pocketbert.tasks.checks import suggest
@@ -80,11 +81,13 @@ def task_of(folder: str | os.PathLike[str], config: PretrainedConfig) -> str:
 
 
 def check_head(folder: str | os.PathLike[str], config: PretrainedConfig, task: str, head: Head) -> None:
-    """Refuse a checkpoint that lacks the head of a task.
+    """Refuse a checkpoint that lacks the head of a task; of one in int8, ``plan.folder.load_quantised`` does.
 
     Raises:
         CheckpointError: the head is not in the file, is another's, or the file does not fit its configuration.
     """
+    if is_quantised(config):
+        return
     checkpoint = open_checkpoint(folder)
     try:
         found = _fit(checkpoint, config, head)

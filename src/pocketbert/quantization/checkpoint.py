@@ -1,0 +1,175 @@
+"""From a float checkpoint's folder to an int8 one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pocketbert.batching import PackedBatch, Runner
+from pocketbert.checkpoint import open_checkpoint
+from pocketbert.config import AutoConfig
+from pocketbert.config.quantization import is_quantised
+from pocketbert.errors import InputError, MissingExtra, PrecisionError
+from pocketbert.files import replacing
+from pocketbert.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
+from pocketbert.plan import Program, ReferenceRunner, agreement, centre, equalise, plan_checkpoint
+from pocketbert.plan.folder import WEIGHTS, save_quantised
+from pocketbert.plan.quantize import narrow
+from pocketbert.quantization.labelled import Labelled, read_labelled, scored_head
+from pocketbert.quantization.parts import cosine, part_losses, part_names
+from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
+from pocketbert.quantization.scoring import scores as score
+from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
+from pocketbert.runtime.native import NativeRunner
+from pocketbert.schema import Head
+from pocketbert.tokenizer.base import TokenizerBase
+
+__all__ = ["MAX_LOSS", "Progress", "quantize"]
+
+MAX_LOSS = 0.01
+_PART_TOKENS = 384  # of the texts on which each part is measured
+
+Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+
+
+def quantize(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    texts: Sequence[str] | None = None,
+    max_loss: float = MAX_LOSS,
+    head: Head | None = None,
+    progress: Progress | None = None,
+) -> QuantizationReport:
+    """Write the int8 checkpoint of a folder (or hub name), if it loses little enough.
+
+    Weights, the word table included, go to 8 bits, about a quarter of the size; biases, norms, positions and the last
+    small product of a head stay in float32. ``pipeline(task, model=out)`` runs it in int8, with nothing to choose.
+    What was measured is returned, and stored as ``report.json``.
+
+    Args:
+        folder: where ``config.json``, the weights and the tokenizer's files lie.
+        out: a folder, made if absent; an int8 checkpoint in it is replaced once the new one is complete.
+        data: labelled records, such as a .jsonl file, on which the task's metric is compared; ``quantization.labelled``
+            lists the fields. Without them results are compared with float32's on ``texts``.
+        texts: at least two that are typical for the model, to calibrate and to compare on; built-in ones by default.
+        max_loss: the most that may be lost: of the metric, or without ``data`` of 1, the cosine between the results of
+            int8 and float32, each column less its mean. 0.01 is one point of a hundred.
+        head: which head; the one that the checkpoint was saved with by default.
+        progress: is told what is being done, and how many steps of how many are.
+
+    Raises:
+        CheckpointError, ConfigError, HubError: ``folder`` holds no float checkpoint that can be run.
+        InputError: an argument or a record is wrong, or ``out`` holds another checkpoint.
+        PrecisionError: the loss exceeds ``max_loss``; nothing was written.
+    """
+    if isinstance(max_loss, bool) or not isinstance(max_loss, (int, float)) or not max_loss >= 0:
+        raise InputError(f"max_loss={max_loss!r} must be a number of at least 0, such as {MAX_LOSS}")
+    source = local_folder(folder, CONFIG_FILES, TOKENIZER_FILES, weights=True)
+    target = Path(os.path.expanduser(os.fspath(out)))
+    _check_target(source, target)
+    progress = progress or _silent
+    progress("reading the checkpoint", 0, 1)
+    exact = plan_checkpoint(source, head)
+    tokenizer = tokenizer_of(source)
+    if data is not None and tokenizer is None:
+        raise InputError(f"data={str(data)!r} needs the tokenizer's files beside the checkpoint in {source}")
+    labelled = None if data is None else read_labelled(data, scored_head(exact.head), exact.config)
+    batch, kind = batch_of_texts(tokenizer, exact.config, texts)
+
+    progress("quantising", 0, 1)
+    even = equalise(centre(exact, batch), batch)
+    small = narrow(even, batch)
+    measured = agreement(exact, small, batch)
+    parts = _parts(even, small, beginning(batch, _PART_TOKENS), progress)
+    scores = _scores(labelled, tokenizer, exact, small, progress) if labelled and tokenizer else ()
+    report = QuantizationReport(
+        folder=str(target),
+        source=str(source),
+        head=exact.head,
+        size_before=open_checkpoint(source).size,
+        size_after=0,
+        texts=kind,
+        agreement=measured,
+        scores=scores,
+        loss=scores[0].fall if scores else 1 - cosine(measured, exact.head),
+        max_loss=float(max_loss),
+        parts=parts,
+    )
+    _judge(report)
+    progress("writing", 0, 1)
+    return _write(report, replace(small, measured=measured), source, target)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+def _check_target(source: Path, target: Path) -> None:
+    if target.exists() and source.resolve() == target.resolve():
+        raise InputError(f"out={str(target)!r} is the checkpoint itself; choose another folder")
+    if target.is_file():
+        raise InputError(f"out={str(target)!r} is a file; pass a folder")
+    if (target / "config.json").is_file() and not is_quantised(AutoConfig.from_pretrained(target)):
+        raise InputError(f"out={str(target)!r} holds another checkpoint, which is not in int8; choose another folder")
+
+
+def _parts(even: Program, small: Program, batch: PackedBatch, progress: Progress) -> tuple[Part, ...]:
+    total = len(part_names(small))
+    found = []
+    progress("each part alone", 0, total)
+    for part in part_losses(even, small, batch):
+        found.append(part)
+        progress("each part alone", len(found), total)
+    return tuple(sorted(found, key=lambda part: -part.loss))
+
+
+def _scores(
+    labelled: Labelled, tokenizer: TokenizerBase, exact: Program, small: Program, progress: Progress
+) -> tuple[Score, ...]:
+    def measure(what: str, program: Program) -> dict[str, float]:
+        progress(what, 0, len(labelled))
+        runner = _runner(program, labelled.head)
+        return score(labelled, runner, tokenizer, lambda done: progress(what, done, len(labelled)))
+
+    before = measure("labelled data in float32", exact)
+    after = measure("labelled data in int8", small)
+    return tuple(Score(name, before[name], after[name]) for name in before)
+
+
+def _runner(program: Program, head: Head) -> Runner:
+    """Return the native engine, or where it was not built the reference executor, which is slow."""
+    try:
+        return NativeRunner(program, head)
+    except MissingExtra:
+        return ReferenceRunner(program, head)
+
+
+def _judge(report: QuantizationReport) -> None:
+    if report.loss <= report.max_loss:
+        return
+    if report.scores:
+        first = report.scores[0]
+        what = f"{first.name} falls by {report.loss:.4f}, from {first.before:.4f} to {first.after:.4f}"
+    else:
+        what = f"the results' cosine with float32's is {1 - report.loss:.4f}, a loss of {report.loss:.4f}"
+    raise PrecisionError(
+        f"in int8 {what}, more than max_loss={report.max_loss:g}; nothing was written. {report.worst.name} loses most "
+        f"({report.worst.loss:.4f} by itself). Pass typical texts to calibrate on (texts=, --texts), allow more "
+        "(max_loss=, --max-loss), or stay with float32"
+    )
+
+
+def _write(report: QuantizationReport, program: Program, source: Path, target: Path) -> QuantizationReport:
+    with replacing(target) as stage:
+        save_quantised(program, stage)
+        report = replace(report, size_after=(stage / WEIGHTS).stat().st_size)
+        (stage / FILE_NAME).write_text(report.to_json(), "utf-8")
+        for name in TOKENIZER_FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, stage / name)
+    return report

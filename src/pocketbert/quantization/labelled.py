@@ -1,0 +1,169 @@
+"""Labelled records, read and checked: lines of a JSON Lines file, or of any format that ``pocketbert predict`` reads.
+
+head                        fields                                                    metrics
+sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
+token_classification        tokens, tags                                              entity F1, or accuracy of words
+question_answering          question, context, answers                                F1, exact match
+multiple_choice             prompt, choices, label                                    accuracy
+next_sentence               text, text_pair, is_next                                  accuracy
+masked_lm, pretraining      text                                                      accuracy at words masked by us
+none                        text, text_pair, label (or sentence1, sentence2, score)   Spearman of cosines
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pocketbert.errors import InputError
+from pocketbert.schema import Head
+from pocketbert.tasks.records import Fields, read_file
+
+__all__ = ["Labelled", "Records", "is_regression", "read_labelled", "scored_head"]
+
+_FIELDS: dict[Head, Fields] = {
+    "sequence_classification": Fields(("text", "label"), ("text_pair",)),
+    "token_classification": Fields(("tokens", "tags")),
+    "question_answering": Fields(("question", "context", "answers")),
+    "multiple_choice": Fields(("prompt", "choices", "label")),
+    "next_sentence": Fields(("text", "text_pair", "is_next")),
+    "masked_lm": Fields(("text",)),
+    "none": Fields((), ("text", "text_pair", "label", "sentence1", "sentence2", "score")),
+}
+_SHOWN = 3  # broken records that a message names
+
+Records = Sequence[Mapping[str, Any]]
+
+
+def scored_head(head: Head) -> Head:
+    """Return the head whose metric stands for a model: a pre-training model is judged as a masked language model."""
+    return "masked_lm" if head == "pretraining" else head
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Records that fit a model.
+
+    Attributes:
+        head: from ``scored_head``.
+        records: the fields of each record, checked; labels by name.
+    """
+
+    head: Head
+    records: Records
+
+    def __len__(self) -> int:
+        """The number of records."""
+        return len(self.records)
+
+
+def read_labelled(path: str | os.PathLike[str], head: Head, config: Any) -> Labelled:
+    """Read and check labelled records.
+
+    Args:
+        path: JSON Lines, or another format by its suffix.
+        head: from ``scored_head``.
+        config: the model's; it names the labels.
+
+    Raises:
+        InputError: there is no such file or it is empty; records lack fields or name labels that the model does not
+            have; the message gives their lines.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
+    records, broken = [], []
+    for record in read_file(path, _FIELDS[head]):
+        value = record.value
+        try:
+            if isinstance(value, InputError):
+                raise value
+            records.append(_CHECKS[head](value, config) if head in _CHECKS else value)
+        except InputError as error:
+            broken.append(f"line {record.line}: {error}")
+    if broken:
+        more = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+        raise InputError(f"{path} has broken records: {'; '.join(broken[:_SHOWN])}{more}")
+    if len(records) < 2:
+        raise InputError(f"{path} has {len(records)} records; a metric needs at least 2")
+    return Labelled(head, records)
+
+
+# -- records ---------------------------------------------------------------------------------------------------
+
+
+def _classified(row: dict[str, Any], config: Any) -> dict[str, Any]:
+    if is_regression(config):
+        return row | {"label": _number("label", row["label"])}
+    if config.problem_type == "multi_label_classification":
+        raise InputError("this model gives several labels at once, for which there is no metric here; leave --data out")
+    return row | {"label": _label(row["label"], config)}
+
+
+def _tagged(row: dict[str, Any], config: Any) -> dict[str, Any]:
+    tokens, tags = row["tokens"], row["tags"]
+    if not isinstance(tokens, list) or not isinstance(tags, list) or len(tokens) != len(tags) or not tokens:
+        raise InputError("tokens and tags must be two lists of the same length")
+    return row | {"tags": [_label(tag, config) for tag in tags]}
+
+
+def _answered(row: dict[str, Any], _: Any) -> dict[str, Any]:
+    answers = row["answers"]
+    answers = answers.get("text") if isinstance(answers, dict) else answers
+    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+        raise InputError('answers must be a list of strings, or {"text": [...]}')
+    return row | {"answers": answers}
+
+
+def _chosen(row: dict[str, Any], _: Any) -> dict[str, Any]:
+    label, choices = row["label"], row["choices"]
+    if not isinstance(choices, list) or type(label) is not int or not 0 <= label < len(choices):
+        raise InputError(f"label {label!r} must be the place of the right choice, from 0")
+    return row
+
+
+def _continued(row: dict[str, Any], _: Any) -> dict[str, Any]:
+    if type(row["is_next"]) is not bool:
+        raise InputError(f"is_next must be true or false, not {row['is_next']!r}")
+    return row
+
+
+def _compared(row: dict[str, Any], _: Any) -> dict[str, Any]:
+    found = {}
+    for name, other in (("text", "sentence1"), ("text_pair", "sentence2"), ("label", "score")):
+        found[name] = row.get(name, row.get(other))
+        if found[name] is None:
+            raise InputError(f"no field {name!r} (or {other!r})")
+    return found | {"label": _number("label", found["label"])}
+
+
+_CHECKS: dict[Head, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
+    "sequence_classification": _classified,
+    "token_classification": _tagged,
+    "question_answering": _answered,
+    "multiple_choice": _chosen,
+    "next_sentence": _continued,
+    "none": _compared,
+}
+
+
+def _label(value: Any, config: Any) -> str:
+    """Return a label's name; it may be given by its number."""
+    if type(value) is int and value in config.id2label:
+        return str(config.id2label[value])
+    if isinstance(value, str) and value in config.label2id:
+        return value
+    known = ", ".join(list(config.id2label.values())[:8])
+    raise InputError(f"label {value!r} is unknown to the model; it knows {known} ({config.num_labels} labels)")
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{name} must be a number, not {value!r}")
+    return float(value)
+
+
+def is_regression(config: Any) -> bool:
+    """Whether a classifier gives a number instead of a label."""
+    return bool(config.problem_type == "regression" or config.num_labels == 1)

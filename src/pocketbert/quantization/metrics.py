@@ -1,0 +1,117 @@
+"""Metrics of answers, 1 at best."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pocketbert.tasks.answers import EntityGroup
+from pocketbert.tasks.entities import Tag
+
+__all__ = [
+    "answer_exact",
+    "answer_f1",
+    "entities",
+    "is_chunked",
+    "places",
+    "set_f1",
+    "share",
+    "spearman",
+    "words_of",
+]
+
+Entity = tuple[str, int, int]  # kind, first character, last one + 1
+
+
+def share(hits: Iterable[bool]) -> float:
+    """Return the share of hits."""
+    return float(np.mean(list(hits)))
+
+
+def spearman(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the correlation of ranks; equal values share their mean rank. Of a constant it is 0."""
+    x, y = _ranks(a), _ranks(b)
+    x, y = x - x.mean(), y - y.mean()
+    size = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / size if size else 0.0
+
+
+def _ranks(values: ArrayLike) -> NDArray[np.float64]:
+    _, place, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((2 * ends - counts - 1) / 2)[place]
+
+
+# -- words -----------------------------------------------------------------------------------------------------
+
+
+def places(words: Sequence[str]) -> list[tuple[int, int]]:
+    """Return where each word stands in ``" ".join(words)``."""
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)]).tolist()
+    return [(start, start + len(word)) for start, word in zip(starts, words, strict=False)]
+
+
+def is_chunked(labels: Iterable[str]) -> bool:
+    """Whether labels mark entities (``B-``, ``I-``) and not every word by itself."""
+    return any(label.startswith(("B-", "I-")) for label in labels)
+
+
+def entities(tags: Sequence[Tag], spans: Sequence[tuple[int, int]]) -> set[Entity]:
+    """Return the entities that a text's tags mark, as seqeval reads them; ``O`` is none."""
+    found: list[Entity] = []
+    before = None
+    for tag, (start, end) in zip(tags, spans, strict=True):
+        if before is not None and tag.kind == before.kind and not tag.starts and not before.ends:
+            found[-1] = (tag.kind, found[-1][1], end)
+        else:
+            found.append((tag.kind, start, end))
+        before = tag
+    return {entity for entity in found if entity[0] != "O"}
+
+
+def set_f1(found: Sequence[set[Entity]], gold: Sequence[set[Entity]]) -> float:
+    """Return F1 over all texts: an entity counts if its kind and both ends are right. Without any entity it is 1."""
+    right = sum(len(mine & theirs) for mine, theirs in zip(found, gold, strict=True))
+    total = sum(map(len, found)) + sum(map(len, gold))
+    return 2 * right / total if total else 1.0
+
+
+def words_of(groups: Iterable[EntityGroup], spans: Sequence[tuple[int, int]]) -> list[str | None]:
+    """Return each word's kind, from groups that stand in the order of the text; None for a word that has none."""
+    kinds: list[str | None] = [None] * len(spans)
+    for group in groups:
+        for index, (start, end) in enumerate(spans):
+            if group["start"] < end and start < group["end"]:
+                kinds[index] = group["entity_group"]
+    return kinds
+
+
+# -- answers, as the script of SQuAD (arXiv 1606.05250) counts them ----------------------------------------------
+
+
+def answer_exact(answer: str, right: Sequence[str]) -> float:
+    """Return 1 if an answer is one of the right ones, or empty where there is none; spelling aside."""
+    return float(any(_plain(answer) == _plain(other) for other in right or [""]))
+
+
+def answer_f1(answer: str, right: Sequence[str]) -> float:
+    """Return the best F1 over words that an answer reaches against a right one."""
+    return max(_f1(_plain(answer).split(), _plain(other).split()) for other in right or [""])
+
+
+def _f1(found: list[str], gold: list[str]) -> float:
+    if not found or not gold:
+        return float(found == gold)
+    common = sum((Counter(found) & Counter(gold)).values())
+    return 2 * common / (len(found) + len(gold))
+
+
+def _plain(text: str) -> str:
+    """Lower-case words without punctuation and articles."""
+    text = "".join(character for character in text.lower() if character not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())

@@ -1,0 +1,154 @@
+"""A task's metric on labelled records: what int8 costs where it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+
+from pocketbert.batching import Row, Runner, run_rows
+from pocketbert.errors import InputError
+from pocketbert.quantization import metrics
+from pocketbert.quantization.labelled import Labelled, Records, is_regression
+from pocketbert.schema import Head
+from pocketbert.tasks.entities import tags_of
+from pocketbert.tasks.feature_extraction import FeatureExtraction
+from pocketbert.tasks.multiple_choice import MultipleChoice
+from pocketbert.tasks.next_sentence import NextSentencePrediction
+from pocketbert.tasks.question_answering import QuestionAnswering
+from pocketbert.tasks.text_classification import TextClassification
+from pocketbert.tasks.token_classification import TokenClassification
+from pocketbert.tokenizer.base import TokenizerBase
+
+__all__ = ["scores"]
+
+_AT_ONCE = 64  # texts whose word logits are in memory
+_MASKED = 0.15  # share of a text's words that are masked, BERT's own
+
+
+def scores(
+    labelled: Labelled, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]
+) -> dict[str, float]:
+    """Run every record.
+
+    Args:
+        labelled: the records.
+        runner: with their head.
+        tokenizer: the model's.
+        step: is told how many records are done, now and then.
+
+    Returns:
+        metric -> value, 1 at best; the deciding one first.
+    """
+
+    def watched(items: Iterable[Any], each: float = 1) -> Iterable[Any]:
+        for done, item in enumerate(items, 1):
+            step(min(int(done * each), len(labelled)))
+            yield item
+
+    return _SCORES[labelled.head](labelled.records, runner, tokenizer, watched)
+
+
+class _Watched(Protocol):
+    def __call__(self, items: Iterable[Any], each: float = 1) -> Iterable[Any]:
+        """Pass items on and tell how many records are done; an item stands for ``each`` of them."""
+
+
+def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+    regression = is_regression(runner.config)
+    function = "none" if regression else "default"
+    task = TextClassification(runner, tokenizer, overflow="truncate", function_to_apply=function)
+    texts = [{name: row[name] for name in ("text", "text_pair") if name in row} for row in records]
+    found = [answer[0] for answer in watched(task(iter(texts)))]
+    if regression:
+        return {"Spearman": metrics.spearman([a["score"] for a in found], [row["label"] for row in records])}
+    return {"accuracy": metrics.share(a["label"] == row["label"] for a, row in zip(found, records, strict=True))}
+
+
+def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+    task = TokenClassification(
+        runner, tokenizer, overflow="window", is_split_into_words=True, aggregation_strategy="first", ignore_labels=()
+    )
+    found = list(watched(task(iter([row["tokens"] for row in records]))))
+    places = [metrics.places(row["tokens"]) for row in records]
+    if not metrics.is_chunked(runner.config.id2label.values()):
+        words = [metrics.words_of(groups, spans) for groups, spans in zip(found, places, strict=True)]
+        pairs = [pair for mine, row in zip(words, records, strict=True) for pair in zip(mine, row["tags"], strict=True)]
+        return {"accuracy of words": metrics.share(mine == tag for mine, tag in pairs)}
+    mine = [{(g["entity_group"], g["start"], g["end"]) for g in groups if g["entity_group"] != "O"} for groups in found]
+    labels = list(runner.config.id2label.values())
+    tags = dict(zip(labels, tags_of(labels), strict=True))
+    gold = [
+        metrics.entities([tags[tag] for tag in row["tags"]], spans) for row, spans in zip(records, places, strict=True)
+    ]
+    return {"entity F1": metrics.set_f1(mine, gold)}
+
+
+def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+    impossible = any(not row["answers"] for row in records)
+    task = QuestionAnswering(runner, tokenizer, overflow="window", handle_impossible_answer=impossible)
+    inputs = [{"question": row["question"], "context": row["context"]} for row in records]
+    found = [answer["answer"] for answer in watched(task(iter(inputs)))]
+    pairs = [(answer, row["answers"]) for answer, row in zip(found, records, strict=True)]
+    return {
+        "F1": float(np.mean([metrics.answer_f1(*pair) for pair in pairs])),
+        "exact match": float(np.mean([metrics.answer_exact(*pair) for pair in pairs])),
+    }
+
+
+def _choices(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+    task = MultipleChoice(runner, tokenizer, overflow="truncate")
+    inputs = [{"prompt": row["prompt"], "choices": row["choices"]} for row in records]
+    found = [answer["choice"] for answer in watched(task(iter(inputs)))]
+    return {"accuracy": metrics.share(a == row["label"] for a, row in zip(found, records, strict=True))}
+
+
+def _following(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+    task = NextSentencePrediction(runner, tokenizer, overflow="truncate")
+    inputs = [{"text": row["text"], "text_pair": row["text_pair"]} for row in records]
+    found = [answer["is_next"] for answer in watched(task(iter(inputs)))]
+    return {"accuracy": metrics.share(a == row["is_next"] for a, row in zip(found, records, strict=True))}
+
+
+def _words(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+    generator = np.random.default_rng(0)
+    limit = min(runner.config.max_position_embeddings, tokenizer.model_max_length)
+    rows, truth = [], []
+    for row in records:
+        ids = list(tokenizer(row["text"], truncation=True, max_length=limit, verbose=False)["input_ids"])
+        words = [place for place, token in enumerate(ids) if token not in tokenizer.all_special_ids]
+        if not words:
+            continue
+        masked = sorted(generator.choice(words, max(1, round(_MASKED * len(words))), replace=False).tolist())
+        truth.append([ids[place] for place in masked])
+        for place in masked:
+            ids[place] = tokenizer.mask_token_id
+        rows.append(Row(ids, positions=masked))
+    if not rows:
+        raise InputError("no record has a word that could be masked")
+    hits: list[bool] = []
+    for start in watched(range(0, len(rows), _AT_ONCE), each=_AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        for logits, right in zip(run_rows(runner, rows[part]), truth[part], strict=True):
+            hits += (logits.argmax(axis=1) == right).tolist()
+    return {"accuracy at masked words": metrics.share(hits)}
+
+
+def _likeness(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+    task = FeatureExtraction(runner, tokenizer, overflow="truncate", pooling="mean", normalize=True)
+    texts = [row[name] for row in records for name in ("text", "text_pair")]
+    vectors = np.stack(list(watched(task(iter(texts)), each=0.5))).astype(np.float64)
+    cosines = (vectors[::2] * vectors[1::2]).sum(axis=1)
+    return {"Spearman of cosines": metrics.spearman(cosines, [row["label"] for row in records])}
+
+
+_SCORES: dict[Head, Callable[[Records, Runner, TokenizerBase, _Watched], dict[str, float]]] = {
+    "sequence_classification": _classification,
+    "token_classification": _tokens,
+    "question_answering": _questions,
+    "multiple_choice": _choices,
+    "next_sentence": _following,
+    "masked_lm": _words,
+    "none": _likeness,
+}

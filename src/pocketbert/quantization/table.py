@@ -1,0 +1,53 @@
+"""The report of quantising, for people to read."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pocketbert.quantization.report import QuantizationReport
+from pocketbert.tables import readable_size
+
+__all__ = ["print_report"]
+
+_PARTS = 5  # that are shown
+
+
+def print_report(report: QuantizationReport, console: Console | None = None) -> None:
+    """Print sizes, agreement, the metric and the parts that lose most."""
+    console = console or Console()
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    share = report.size_after / report.size_before
+    sizes = f"{readable_size(report.size_before)} before, {readable_size(report.size_after)} after ({share:.0%})"
+    rows = {"int8 checkpoint": report.folder, "head": report.head.replace("_", " "), "weights": sizes}
+    rows |= {f"{score.name}": f"{score.before:.4f} before, {score.after:.4f} after" for score in report.scores}
+    rows["loss"] = f"{report.loss:.4f} (limit {report.max_loss:g})"
+    for name, text in rows.items():
+        facts.add_row(name, escape(text))
+    console.print(facts)
+
+    kinds = {"same": "same answer", "error": "error", "cosine": "cosine", "worst": "least cosine"}
+    answers: dict[str, dict[str, float]] = {}
+    for name, value in report.agreement.items():
+        answer, kind = ("hidden", "worst") if name == "hidden_cosine_worst" else name.rsplit("_", 1)
+        answers.setdefault(answer, {})[kind] = value
+    table = Table(box=None, pad_edge=False)
+    table.add_column("results")
+    for title in kinds.values():
+        table.add_column(title, justify="right")
+    for answer, values in answers.items():
+        cells = [f"{values[kind]:.4f}" if kind in values else "" for kind in kinds]
+        table.add_row("hidden states" if answer == "hidden" else answer.replace("_", " "), *cells)
+    console.print(f"\n[bold]agreement with float32 on {report.texts}[/]")
+    console.print(table)
+
+    parts = Table(box=None, pad_edge=False)
+    parts.add_column("part")
+    parts.add_column("loss", justify="right")
+    for part in report.parts[:_PARTS]:
+        parts.add_row(part.name, f"{part.loss:.5f}")
+    console.print("\n[bold]loss with one part alone in int8[/]")
+    console.print(parts)
