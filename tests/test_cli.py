@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ import pocketbert
 from pocketbert.cli import app
 from pocketbert.errors import InputError
 
+# where the native engine was not built
+pytestmark = pytest.mark.filterwarnings("ignore:running on ONNX Runtime:UserWarning")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*SPECIAL, "the", "cat", "sat", "on", "mat", "who", "?", ".", "good", "bad", "film", "was", "very"]
 
@@ -128,6 +132,19 @@ def test_mistakes(classifier, arguments, message):
     result = run(*[classifier if argument == "MODEL" else argument for argument in arguments])
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
+
+
+def test_warnings_take_a_line(classifier):
+    pytest.importorskip("onnxruntime")
+    code = (
+        "import sys; sys.modules['pocketbert._native'] = None\n"
+        f"sys.argv = ['pocketbert', 'predict', '-m', {classifier!r}, '--format', 'jsonl', 'good', 'bad']\n"
+        "from pocketbert.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert len(answers(done.stdout)) == 2
+    assert done.stderr.startswith("warning: running on ONNX Runtime, for the native engine was not built")
+    assert done.stderr.count("\n") == 1
 
 
 def test_export_onnx(classifier, tmp_path):

@@ -14,6 +14,8 @@ import torch
 
 import pocketbert
 
+# where the native engine was not built
+pytestmark = pytest.mark.filterwarnings("ignore:running on ONNX Runtime:UserWarning")
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "examples" / "nearest_sentences.py"
 
@@ -97,8 +99,21 @@ def test_long_and_odd_sentences(checkpoint, tmp_path, capsys, monkeypatch):
     program().main()
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 8
-    assert "1 sentences were longer" in printed.err
     assert "nan" not in printed.out
+
+
+def test_the_demo_imports_no_torch(checkpoint):
+    pytest.importorskip("pocketbert._native")
+    code = (
+        "import runpy, sys\n"
+        "sys.modules['torch'] = None\n"
+        f"sys.argv = ['nearest_sentences.py', {str(checkpoint)!r}]\n"
+        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    sentences = (ROOT / "examples" / "sentences.txt").read_text("utf-8").splitlines()
+    assert run.stdout.splitlines()[::2] == sentences
 
 
 def test_readme_code(checkpoint, tmp_path, capsys):
@@ -111,5 +126,6 @@ def test_readme_code(checkpoint, tmp_path, capsys):
         block = block.replace(".cache/minilm-distilbert", str(checkpoint))
         exec(block.replace("path/to/checkpoint", str(tmp_path)), {})
     printed = capsys.readouterr().out
+    assert "(2, 16)" in printed
     assert "torch.Size([1, 8, 16])" in printed
     assert "'answer': " in printed

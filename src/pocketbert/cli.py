@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -32,12 +33,17 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tab
 
 
 def main() -> None:
-    """Run the command; errors of this library are printed in one line, without a traceback."""
+    """Run the command; errors of this library, and warnings, are printed in one line, without a traceback."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except PocketBertError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from error
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"warning: {message}", err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -106,6 +112,48 @@ def export_onnx_command(
         typer.echo(f"{name}: largest error {error:.1e}, agreement {report.agreement[name]:.5f}")
 
 
+@app.command("quantize")
+def quantize_command(
+    folder: _Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; made if absent.")],
+    data: Annotated[Path | None, typer.Option(help="Labelled records: compare the task's metric on them.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Typical texts, one a line, to calibrate and compare on.")] = None,
+    max_loss: Annotated[float, typer.Option(help="Most that the metric, or without data the cosine, may lose.")] = 0.01,
+    head: Annotated[str | None, typer.Option(help="Which head; the checkpoint's own by default.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Write a checkpoint in int8, a quarter of the size, and say what that costs; refused above --max-loss."""
+    from rich.console import Console
+
+    from pocketbert.quantization import quantize
+    from pocketbert.quantization.table import print_report
+    from pocketbert.schema import HEADS
+
+    if head is not None and head not in HEADS:
+        raise InputError(f"unknown head {head!r}; choose from {', '.join(HEADS)}")
+    lines = None if texts is None else _lines(texts)
+    before = ""
+
+    def watch(what: str, done: int, total: int) -> None:
+        nonlocal before
+        if status.console.is_terminal:
+            status.update(f"{what}: {done} of {total}" if total > 1 else what)
+        elif what != before:
+            typer.echo(what, err=True)
+        before = what
+
+    with Console(stderr=True).status("reading the checkpoint") as status:
+        try:
+            report = quantize(folder, out, data=data, texts=lines, max_loss=max_loss, head=head, progress=watch)
+        except KeyboardInterrupt:
+            typer.echo("stopped; nothing was written", err=True)
+            raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+    else:
+        print_report(report)
+
+
 @app.command()
 def predict(
     texts: Annotated[
@@ -123,8 +171,8 @@ def predict(
     kind: Annotated[
         str | None, typer.Option("--input-format", help="The input's format, if its name hides it.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="torch, native or onnx.")] = "torch",
-    dtype: Annotated[str | None, typer.Option(help="float32, or int8 with native and onnx.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="native (the default), onnx or torch.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32; int8 with native and onnx; bfloat16 with torch.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout by default.")] = None,
     style: Annotated[str, typer.Option("--format", help="table (to read) or jsonl (to process).")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --output ends.")] = False,
@@ -174,6 +222,47 @@ def predict(
         raise typer.Exit(2)
 
 
+@app.command("bench")
+def bench_command(
+    folder: _Folder,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; by default all, and one is tried too.")] = None,
+    seconds: Annotated[float, typer.Option(help="About how long to measure; loading comes on top.")] = 20.0,
+    as_json: _Json = False,
+) -> None:
+    """Measure this machine: latency, texts per second and memory of every installed runtime, and what to use.
+
+    Ctrl-C prints what is measured so far.
+    """
+    from rich.console import Console
+
+    from pocketbert.bench import Report, bench
+    from pocketbert.bench.table import print_report
+
+    report: Report | None = None
+
+    def watch(step: str, so_far: Report) -> None:
+        nonlocal report
+        report = so_far
+        if status.console.is_terminal:
+            status.update(step)
+        else:
+            typer.echo(step, err=True)
+
+    stopped = False
+    with Console(stderr=True).status("reading the checkpoint") as status:
+        try:
+            report = bench(folder, threads=threads, seconds=seconds, watch=watch)
+        except KeyboardInterrupt:
+            stopped = True
+    if report is not None and as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+    elif report is not None:
+        print_report(report)
+    if stopped:
+        typer.echo("stopped; the rest was not measured", err=True)
+        raise typer.Exit(130)
+
+
 def _records(texts: list[str], file: str | None, kind: str | None, fields: Fields) -> Iterator[Record]:
     from pocketbert.tasks.records import read_file, read_stream, read_texts
 
@@ -191,6 +280,13 @@ def _records(texts: list[str], file: str | None, kind: str | None, fields: Field
         raise InputError("nothing to answer: pass texts, --input FILE, or pipe text in")
     plain = "txt" if fields.needed in ((), ("text",)) else "jsonl"
     return read_stream(sys.stdin.buffer, fields, kind or plain)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--texts {path} cannot be read: {error}") from error
 
 
 def _option(text: str) -> tuple[str, Any]:

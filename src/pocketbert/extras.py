@@ -12,10 +12,12 @@ __all__ = ["require"]
 # package -> (what needs it, what to install)
 _EXTRAS = {
     "torch": ("PyTorch models", "'pocketbert[torch]'"),
-    "tensorflow": ("TensorFlow tensors", "tensorflow"),
+    "keras": ("Keras models", "'pocketbert[keras]'"),
+    "tensorflow": ("TensorFlow tensors", "'pocketbert[keras]'"),
     "onnx": ("ONNX files", "'pocketbert[onnx]'"),
     "onnxruntime": ("ONNX files", "'pocketbert[onnx]'"),
     "pyarrow": ("Parquet files", "'pocketbert[parquet]'"),
+    "h5py": (".h5 files", "'pocketbert[h5]'"),
 }
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 from fake import FakeRunner, tokenizer
 
 import pocketbert
@@ -30,32 +33,32 @@ SERVED = {"text-classification": {"text-classification", "zero-shot-classificati
 
 @pytest.mark.parametrize("family", ["DistilBert", "MobileBert", "Bert"])
 @pytest.mark.parametrize("head", WHOSE)
-def test_a_checkpoint_serves_its_task_and_no_other(family, head, made):
+def test_a_checkpoint_serves_its_task_and_no_other(family, head, made, pipe):
     if family == "DistilBert" and head in ("ForNextSentencePrediction", "ForPreTraining"):
         pytest.skip("DistilBERT has no such head")
     folder = made(family, head)
-    assert pipeline(model=folder).name == WHOSE[head]
+    assert pipe(model=folder).name == WHOSE[head]
     served = SERVED.get(WHOSE[head], {WHOSE[head]}) | {"feature-extraction"}
     served |= {"next-sentence-prediction"} if head == "ForPreTraining" else set()
     for name in TASKS:
         if name in served:
-            assert pipeline(name, model=folder).name == name
+            assert pipe(name, model=folder).name == name
         else:
             with pytest.raises(CheckpointError, match=r"has no .* head, which .* needs|cannot run on") as error:
-                pipeline(name, model=folder)
+                pipe(name, model=folder)
             if "cannot run" not in str(error.value):
                 able = str(error.value).rsplit("use this one for ", 1)[1].split(", ")
                 assert set(able) == served
 
 
-def test_what_is_missing_is_named(made):
+def test_what_is_missing_is_named(made, pipe):
     with pytest.raises(CheckpointError, match=r"qa_outputs.weight, qa_outputs.bias are not in the file, and it was"):
-        pipeline("question-answering", model=made("DistilBert", "ForMaskedLM"))
+        pipe("question-answering", model=made("DistilBert", "ForMaskedLM"))
     message = "no token-classification head, .*its classifier is another head's, and it was saved from DistilBertForSeq"
     with pytest.raises(CheckpointError, match=message):
-        pipeline("ner", model=made("DistilBert", "ForSequenceClassification"))
+        pipe("ner", model=made("DistilBert", "ForSequenceClassification"))
     with pytest.raises(CheckpointError, match="DistilBERT has no next_sentence head"):
-        pipeline("next-sentence-prediction", model=made("DistilBert", "ForMaskedLM"))
+        pipe("next-sentence-prediction", model=made("DistilBert", "ForMaskedLM"))
 
 
 def changed(folder, path, **fields):
@@ -65,28 +68,28 @@ def changed(folder, path, **fields):
     return path
 
 
-def test_tensors_tell_where_the_configuration_does_not(made, tmp_path):
+def test_tensors_tell_where_the_configuration_does_not(made, tmp_path, pipe):
     for number, head in enumerate(("ForQuestionAnswering", "ForMaskedLM", "ForSequenceClassification")):
         folder = changed(made("DistilBert", head), tmp_path / f"{number}", architectures=None)
         if head != "ForSequenceClassification":
-            assert pipeline(model=folder).name == WHOSE[head]
+            assert pipe(model=folder).name == WHOSE[head]
     with pytest.raises(InputError, match="does not say which task it is for; pass task= one of fill-mask"):
-        pipeline(model=folder)
-    assert pipeline("text-classification", model=folder)("the cat")
+        pipe(model=folder)
+    assert pipe("text-classification", model=folder)("the cat")
     stale = changed(
         made("DistilBert", "ForQuestionAnswering"), tmp_path / "stale", architectures=["DistilBertForMaskedLM"]
     )
-    assert pipeline("question-answering", model=stale).head == "question_answering"
+    assert pipe("question-answering", model=stale).head == "question_answering"
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused(made, tmp_path):
+def test_a_checkpoint_that_does_not_fit_is_refused(made, tmp_path, pipe):
     folder = changed(made("Bert", "ForTokenClassification"), tmp_path / "a", num_hidden_layers=4)
     with pytest.raises(CheckpointError, match="does not fit BertForTokenClassification: 16 missing"):
-        pipeline(model=folder)
+        pipe(model=folder)
 
 
 @pytest.mark.parametrize("task", ["ner2", "", 5, None])
-def test_unknown_tasks(task, made):
+def test_unknown_tasks(task):
     if task is None:
         with pytest.raises(InputError, match="model=None: pass a checkpoint folder or a hub name"):
             pipeline()
@@ -102,20 +105,95 @@ def test_aliases_and_hints():
         resolve("question_answering")
 
 
-def test_runtimes(made, monkeypatch):
+def test_a_checkpoint_runs_on_the_native_engine_without_torch(made):
+    pytest.importorskip("pocketbert._native")
+    heads = {
+        "ForSequenceClassification": "the cat",
+        "ForTokenClassification": "the cat",
+        "ForMaskedLM": "the [MASK] sat",
+        "ForQuestionAnswering": {"question": "who", "context": "the cat sat"},
+        "ForMultipleChoice": {"prompt": "the cat", "choices": ["sat", "is big"]},
+        "Model": "the cat",
+    }
+    folders = [(str(made(family, head)), text) for family in ("DistilBert", "Bert") for head, text in heads.items()]
+    variants = ({}, {"normalization_type": "layer_norm"}, {"use_bottleneck": False}, {"use_bottleneck_attention": True})
+    folders += [(str(made("MobileBert", head, **fields)), text) for head, text in heads.items() for fields in variants]
+    code = (
+        "import json, sys\n"
+        "sys.modules['torch'] = None\n"
+        "from pocketbert.tasks import pipeline\n"
+        "for folder, text in json.load(sys.stdin):\n"
+        "    task = pipeline(model=folder)\n"
+        "    answer = task(text)\n"
+        "    print(type(task.runner).__name__, len(answer) > 0)\n"
+    )
+    run = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(run, input=json.dumps(folders), capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["NativeRunner True"] * len(folders)
+
+
+def runner_name(task):
+    return type(task.runner).__name__
+
+
+def test_without_the_engine_onnx_runtime_answers_and_says_so(made, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setitem(sys.modules, "pocketbert._native", None)
+    folder = made("DistilBert", "ForSequenceClassification")
+    with pytest.warns(UserWarning, match=r"on ONNX Runtime, for the native engine was not built.*pip install") as said:
+        task = pipeline(model=folder)
+    assert [Path(warning.filename) for warning in said] == [Path(__file__)]
+    assert runner_name(task) == "OnnxRunner"
+    assert task("the cat")["label"] == pipeline(model=folder, runtime="torch")("the cat")["label"]
+    with pytest.raises(MissingExtra, match="was not built"):
+        pipeline(model=folder, runtime="native")
+
+
+@pytest.mark.parametrize("absent", ["onnx", "onnxruntime"])
+def test_without_any_runtime_the_error_names_all(made, monkeypatch, absent):
+    monkeypatch.setitem(sys.modules, "pocketbert._native", None)
+    monkeypatch.setitem(sys.modules, absent, None)
+    everything = r"was not built.*C\+\+20.*runtime='onnx' \(pip install 'pocketbert\[onnx\]'\) or runtime='torch'"
+    with pytest.raises(MissingExtra, match=everything):
+        pipeline(model=made("DistilBert", "Model"))
+
+
+def test_what_only_torch_has_runs_on_torch(made, monkeypatch):
     folder = made("DistilBert", "Model")
-    with pytest.raises(InputError, match="unknown runtime 'gpu'; choose from torch, native, onnx"):
-        pipeline(model=folder, runtime="gpu")
+    for dtype in ("bfloat16", torch.bfloat16, "float64", "auto"):
+        assert runner_name(pipeline(model=folder, dtype=dtype)) == "TorchRunner"
+    assert runner_name(pipeline(model=folder, device="meta")) == "TorchRunner"
+    with pytest.raises(InputError, match="no float dtype"):
+        pipeline(model=folder, device="meta", dtype="int8")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtra, match="pip install 'pocketbert"):
-        pipeline(model=folder)
+    for options in ({"dtype": "bfloat16"}, {"device": "cuda"}, {"runtime": "torch"}):
+        with pytest.raises(MissingExtra, match=r"need torch; pip install 'pocketbert\[torch\]'"):
+            pipeline(model=folder, **options)
+
+
+def test_what_the_native_engine_does_not_have(made):
+    pytest.importorskip("pocketbert._native")
+    folder = made("DistilBert", "Model")
+    assert runner_name(pipeline(model=folder, device="cpu", dtype=torch.float32)) == "NativeRunner"
+    with pytest.raises(InputError, match="dtype='int4': plans are run in float32 and int8"):
+        pipeline(model=folder, dtype="int4")
+    with pytest.raises(InputError, match="device='cuda': the native engine runs on the CPU"):
+        pipeline(model=folder, device="cuda", runtime="native")
+
+
+def test_unknown_runtimes(made):
+    with pytest.raises(InputError, match="unknown runtime 'gpu'; choose from native, onnx, torch"):
+        pipeline(model=made("DistilBert", "Model"), runtime="gpu")
 
 
 def test_loaded_models_and_runners(made):
     folder = made("MobileBert", "ForSequenceClassification")
     model = pocketbert.MobileBertForSequenceClassification.from_pretrained(folder)
-    by_folder = pipeline(model=folder)("the cat")
-    assert pipeline("text-classification", model=model)("the cat") == by_folder
+    by_folder = pipeline(model=folder, runtime="torch")("the cat")
+    kept = pipeline("text-classification", model=model)
+    assert runner_name(kept) == "TorchRunner"
+    assert kept("the cat") == by_folder
     assert pipeline("text-classification", model, tokenizer=folder)("the cat") == by_folder
     assert pipeline("feature-extraction", model=model)("the cat").shape[1] == 32
     with pytest.raises(InputError, match="needs a question_answering head, and MobileBertForSequenceClass"):
@@ -128,19 +206,25 @@ def test_loaded_models_and_runners(made):
     ours = pipeline("feature-extraction", model=FakeRunner("none"), tokenizer=tokenizer(), pooling="mean")
     assert ours("the cat").shape == (6,)
     assert repr(ours) == "FeatureExtraction('', runner=FakeRunner)"
+    for options in ({"device": "cpu"}, {"dtype": "int8"}):
+        for loaded, source in ((model, folder), (FakeRunner("none"), tokenizer())):
+            with pytest.raises(InputError, match=r"are for checkpoints; a \w+ keeps what it has"):
+                pipeline("feature-extraction", model=loaded, tokenizer=source, **options)
+    with pytest.raises(InputError, match="runtime='torch': a FakeRunner is a runner already"):
+        pipeline("feature-extraction", model=FakeRunner("none"), tokenizer=tokenizer(), runtime="torch")
 
 
-def test_options_given_to_pipeline_hold_for_every_call(made):
-    made_ = pipeline("sentiment-analysis", model=made("DistilBert", "ForSequenceClassification"), top_k=None)
+def test_options_given_to_pipeline_hold_for_every_call(made, pipe):
+    made_ = pipe("sentiment-analysis", model=made("DistilBert", "ForSequenceClassification"), top_k=None)
     assert len(made_("the cat")) == 2
     assert len(made_("the cat", top_k=1)) == 1
     with pytest.raises(InputError, match="takes no argument 'truncation'"):
-        pipeline(model=made("DistilBert", "ForSequenceClassification"), truncation=True)
+        pipe(model=made("DistilBert", "ForSequenceClassification"), truncation=True)
 
 
 def test_bfloat16_is_the_users_choice(made):
     folder = made("DistilBert", "ForSequenceClassification")
-    exact, rough = pipeline(model=folder), pipeline(model=folder, dtype="bfloat16")
+    exact, rough = pipeline(model=folder, runtime="torch"), pipeline(model=folder, dtype="bfloat16")
     assert rough("the cat")["score"] == pytest.approx(exact("the cat")["score"], abs=0.05)
     assert rough("the cat")["score"] != exact("the cat")["score"]
 
@@ -150,10 +234,10 @@ def test_every_task_is_listed_with_its_class():
         assert pipelines.task_class(name).name == name
 
 
-def test_batches_give_what_texts_give_alone(made):
+def test_batches_give_what_texts_give_alone(made, pipe):
     texts = ["the cat", "a " * 30, "", "john works in new york " * 3, "😀 paris"] * 4
     for family in ("DistilBert", "MobileBert", "Bert"):
-        ours = pipeline(model=made(family, "ForSequenceClassification", scale=4), batch_tokens=128)
+        ours = pipe(model=made(family, "ForSequenceClassification", scale=4), batch_tokens=128)
         for text, together in zip(texts, ours(texts), strict=True):
             alone = ours(text)
             assert together["label"] == alone["label"]
@@ -166,13 +250,15 @@ def test_every_runtime_gives_the_same_answers(made, family, runtime):
     pytest.importorskip({"native": "pocketbert._native", "onnx": "onnxruntime"}[runtime])
     folder = made(family, "ForSequenceClassification")
     texts = ["the cat", "the cat sat on the mat . the cat", ""]
-    expected = pipeline(model=folder)(texts)
+    expected = pipeline(model=folder, runtime="torch")(texts)
     ours = pipeline(model=folder, runtime=runtime)
     for got, want in zip(ours(texts), expected, strict=True):
         assert [row["label"] for row in got] == [row["label"] for row in want]
         assert [row["score"] for row in got] == pytest.approx([row["score"] for row in want], rel=1e-4)
     model = getattr(pocketbert, f"{family}ForSequenceClassification").from_pretrained(folder)
-    wrapped = pipeline("text-classification", model=model, runtime=runtime)(texts)
+    wrapped = pipeline("text-classification", model=model, runtime=runtime)
+    assert runner_name(wrapped) == runner_name(ours)
+    wrapped = wrapped(texts)
     assert wrapped[0][0]["score"] == pytest.approx(expected[0][0]["score"], rel=1e-4)
     with pytest.raises(InputError, match="float32 and int8"):
         pipeline(model=folder, runtime=runtime, dtype="float16")

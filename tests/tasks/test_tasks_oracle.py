@@ -10,7 +10,6 @@ import torch
 import transformers
 from small import CONTEXT, TEXTS, theirs
 
-from pocketbert.tasks import pipeline
 from pocketbert.tokenizer import AutoTokenizer
 
 # the oracle's question answering hands torch tensors to numpy in a way that numpy 2 deprecates
@@ -36,10 +35,10 @@ def same(ours, others, tolerance: float = 1e-5) -> bool:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", [None, "regression", "multi_label_classification", "single_label_classification"])
-def test_text_classification(family, kind, made):
+def test_text_classification(family, kind, made, pipe):
     count = 1 if kind == "regression" else 3
     folder = made(family, "ForSequenceClassification", num_labels=count, problem_type=kind, scale=4)
-    ours, other = pipeline(model=folder), theirs("text-classification", folder)
+    ours, other = pipe(model=folder), theirs("text-classification", folder)
     for options in ({"top_k": 1}, {"top_k": 2}, {"top_k": None}):
         inputs = [*TEXTS, PAIR]
         assert same(ours(inputs, **options), other(inputs, **options)), options
@@ -50,16 +49,16 @@ def test_text_classification(family, kind, made):
     assert ours((PAIR["text"], PAIR["text_pair"])) == ours(PAIR)
 
 
-def test_one_label_counts_as_a_probability(made):
+def test_one_label_counts_as_a_probability(made, pipe):
     folder = made("DistilBert", "ForSequenceClassification", num_labels=1)
-    assert same(pipeline(model=folder)(TEXTS[0]), theirs("text-classification", folder)(TEXTS[0]))
+    assert same(pipe(model=folder)(TEXTS[0]), theirs("text-classification", folder)(TEXTS[0]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("strategy", ["none", "first", "average", "max"])
-def test_token_classification(family, strategy, made):
+def test_token_classification(family, strategy, made, pipe):
     folder = made(family, "ForTokenClassification", id2label=TAGS, scale=4)
-    ours, other = pipeline("ner", model=folder), theirs("ner", folder)
+    ours, other = pipe("ner", model=folder), theirs("ner", folder)
     for options in ({}, {"ignore_labels": []}, {"ignore_labels": ["O", "PER", "B-LOC"]}):
         for text in TEXTS:
             wanted = other(text, aggregation_strategy=strategy, **options)
@@ -67,49 +66,49 @@ def test_token_classification(family, strategy, made):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_token_classification_simple_where_words_are_whole(family, made):
+def test_token_classification_simple_where_words_are_whole(family, made, pipe):
     folder = made(family, "ForTokenClassification", id2label=TAGS, scale=4)
     text = "john smith works at acme corp in new york. london is a big city on a river"
-    ours = pipeline("ner", model=folder)(text, aggregation_strategy="simple", ignore_labels=[])
+    ours = pipe("ner", model=folder)(text, aggregation_strategy="simple", ignore_labels=[])
     assert same(ours, theirs("ner", folder)(text, aggregation_strategy="simple", ignore_labels=[]))
 
 
-def test_exception_simple_never_splits_a_word(made):
+def test_exception_simple_never_splits_a_word(made, pipe):
     folder = made("DistilBert", "ForTokenClassification", id2label=TAGS, scale=4)
     text = "wolfgang hugged the dog"
     theirs_found = theirs("ner", folder)(text, aggregation_strategy="simple", ignore_labels=[])
     assert any(group["word"].startswith("##") for group in theirs_found)
-    ours = pipeline("ner", model=folder)(text, aggregation_strategy="simple", ignore_labels=[])
+    ours = pipe("ner", model=folder)(text, aggregation_strategy="simple", ignore_labels=[])
     edges = {0, 8, 9, 15, 16, 19, 20, 23}
     assert {edge for group in ours for edge in (group["start"], group["end"])} <= edges
 
 
-def test_exception_a_word_with_a_soft_hyphen_is_no_sub_word(made):
+def test_exception_a_word_with_a_soft_hyphen_is_no_sub_word(made, pipe):
     """Theirs takes a token for a sub-word if it is not as long as what it stands for, and fuses it with the last."""
     folder = made("DistilBert", "ForTokenClassification", id2label={i: f"B-{i}" for i in range(5)}, scale=4)
     text = "not (c\u00adat"  # one label a token, so that nothing is joined that is not one word
     fused = theirs("ner", folder)(text, aggregation_strategy="first")
     assert [(group["start"], group["end"]) for group in fused] == [(0, 3), (4, 9)]
-    ours = pipeline("ner", model=folder)(text, aggregation_strategy="first")
+    ours = pipe("ner", model=folder)(text, aggregation_strategy="first")
     assert [(group["start"], group["end"]) for group in ours] == [(0, 3), (4, 5), (5, 9)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_token_classification_of_words(family, made):
+def test_token_classification_of_words(family, made, pipe):
     folder = made(family, "ForTokenClassification", id2label=TAGS, scale=4)
     words = ["john", "works", "in", "wolfgang", "'", "paris"]
     for strategy in ("none", "first", "average", "max"):
-        ours = pipeline("ner", model=folder)(words, is_split_into_words=True, aggregation_strategy=strategy)
+        ours = pipe("ner", model=folder)(words, is_split_into_words=True, aggregation_strategy=strategy)
         other = theirs("ner", folder, aggregation_strategy=strategy)([words], is_split_into_words=True)
         assert same(ours, other[0])
-        assert ours == pipeline("ner", model=folder, aggregation_strategy=strategy)({"tokens": words})
+        assert ours == pipe("ner", model=folder, aggregation_strategy=strategy)({"tokens": words})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("top_k", [1, 3, 20])
-def test_question_answering(family, top_k, made):
+def test_question_answering(family, top_k, made, pipe):
     folder = made(family, "ForQuestionAnswering", scale=3)
-    ours, other = pipeline(model=folder), theirs("question-answering", folder)
+    ours, other = pipe(model=folder), theirs("question-answering", folder)
     given = {"question": QUESTION, "context": CONTEXT[:109]}
     for options in (
         {},
@@ -124,9 +123,9 @@ def test_question_answering(family, top_k, made):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_question_answering_over_windows(family, made):
+def test_question_answering_over_windows(family, made, pipe):
     folder = made(family, "ForQuestionAnswering", scale=3)
-    ours, other = pipeline(model=folder), theirs("question-answering", folder)
+    ours, other = pipe(model=folder), theirs("question-answering", folder)
     # of words that are one token each: theirs cuts words where a window ends
     context = " ".join(
         word for word in (CONTEXT * 5).lower().split() if word in AutoTokenizer.from_pretrained(folder).vocab
@@ -139,21 +138,21 @@ def test_question_answering_over_windows(family, made):
             assert same(ours(**given, handle_impossible_answer=none, **options), wanted), options
 
 
-def test_exception_as_many_answers_as_were_asked_for(made):
+def test_exception_as_many_answers_as_were_asked_for(made, pipe):
     """Theirs looks at 2 k + 10 spans of tokens; if they are parts of a few long words, they make a few answers."""
     folder = made("DistilBert", "ForQuestionAnswering")
     given = {"question": QUESTION, "context": f"wolf{'gang' * 20} hug{'face' * 20} paris london"}
     fewer = theirs("question-answering", folder)(**given, top_k=7)
-    ours = pipeline(model=folder)(**given, top_k=7)
+    ours = pipe(model=folder)(**given, top_k=7)
     assert len(fewer) < 7 == len(ours)
     assert same(ours[: len(fewer)], fewer)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("text", ["the [MASK] sat on the mat.", "[MASK] don't sit, [MASK] works in new york"])
-def test_fill_mask(family, text, made):
+def test_fill_mask(family, text, made, pipe):
     folder = made(family, "ForMaskedLM", scale=3)
-    ours, other = pipeline(model=folder), theirs("fill-mask", folder)
+    ours, other = pipe(model=folder), theirs("fill-mask", folder)
     for options in ({}, {"top_k": 1}, {"top_k": 100}, {"targets": ["cat", "dog", "cat"]}):
         assert same(ours(text, **options), other(text, **options)), options
     assert same(ours(text, targets="Paris"), other(text, targets="Paris"))
@@ -163,9 +162,9 @@ def test_fill_mask(family, text, made):
 @pytest.mark.parametrize(
     "names", [NLI, {0: "ENTAILMENT", 1: "neutral", 2: "contradiction"}, {0: "other", 1: "entailment"}]
 )
-def test_zero_shot(family, names, made):
+def test_zero_shot(family, names, made, pipe):
     folder = made(family, "ForSequenceClassification", id2label=names, scale=4)
-    ours = pipeline("zero-shot-classification", model=folder)
+    ours = pipe("zero-shot-classification", model=folder)
     other = theirs("zero-shot-classification", folder)
     for options in ({}, {"multi_label": True}, {"hypothesis_template": "it is about {} !"}):
         wanted = [other(text, "sports, music,politics", **options) for text in TEXTS[:4]]
@@ -175,9 +174,9 @@ def test_zero_shot(family, names, made):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_features(family, made):
+def test_features(family, made, pipe):
     folder = made(family, "Model")
-    ours = pipeline(model=folder)
+    ours = pipe(model=folder)
     other = [np.asarray(states)[0] for states in theirs("feature-extraction", folder)(TEXTS)]
     for mine, states in zip(ours(TEXTS), other, strict=True):
         assert mine.dtype == np.float32
@@ -189,18 +188,18 @@ def test_features(family, made):
 
 
 @pytest.mark.parametrize("family", ["MobileBert", "Bert"])
-def test_next_sentence(family, made):
+def test_next_sentence(family, made, pipe):
     folder = made(family, "ForNextSentencePrediction")
     model = transformers.AutoModelForNextSentencePrediction.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         expected = model(**tokenizer(TEXTS[0], TEXTS[1], return_tensors="pt")).logits.softmax(-1)[0, 0].item()
-    answer = pipeline(model=folder)((TEXTS[0], TEXTS[1]))
+    answer = pipe(model=folder)((TEXTS[0], TEXTS[1]))
     assert answer == {"is_next": expected >= 0.5, "score": pytest.approx(expected, abs=1e-6)}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_multiple_choice(family, made):
+def test_multiple_choice(family, made, pipe):
     folder = made(family, "ForMultipleChoice", scale=20)
     model = transformers.AutoModelForMultipleChoice.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -211,7 +210,7 @@ def test_multiple_choice(family, made):
     with torch.no_grad():
         logits = [model(**{name: value[None] for name, value in one.items()}).logits[0, 0] for one in alone]
     expected = torch.stack(logits).softmax(0).tolist()
-    found = pipeline(model=folder)({"prompt": TEXTS[0], "choices": choices}, top_k=None)
+    found = pipe(model=folder)({"prompt": TEXTS[0], "choices": choices}, top_k=None)
     assert [choice["text"] for choice in found] == [choices[choice["choice"]] for choice in found]
     assert [choice["score"] for choice in found] == pytest.approx(sorted(expected, reverse=True), abs=1e-6)
     assert [choice["choice"] for choice in found] == sorted(range(4), key=lambda index: -expected[index])

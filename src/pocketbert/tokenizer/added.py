@@ -46,9 +46,10 @@ def as_added(token: Any, *, special: bool = False) -> AddedToken:
     Raises:
         InputError: ``token`` is none of these.
     """
+    content: Any
     if isinstance(token, str):
-        return AddedToken(token, normalized=not special, special=special)
-    if isinstance(token, Mapping):
+        content, fields = token, {"normalized": not special}
+    elif isinstance(token, Mapping):
         content = token.get("content")
         fields = {
             name: bool(token[name])
@@ -62,8 +63,8 @@ def as_added(token: Any, *, special: bool = False) -> AddedToken:
             name: bool(getattr(token, name, False))
             for name in ("single_word", "lstrip", "rstrip", "normalized", "special")
         }
-    if not isinstance(content, str):
-        raise InputError(f"a token must be a string or an AddedToken, not {token!r}")
+    if not isinstance(content, str) or any("\ud800" <= char <= "\udfff" for char in content):
+        raise InputError(f"a token must be a string of whole characters or an AddedToken, not {token!r}")
     added = AddedToken(content, **fields)
     return replace(added, special=True) if special else added
 

@@ -20,6 +20,7 @@ from pocketbert.tokenizer.special import ROLES
 __all__ = ["read_json", "read_settings", "read_tokenizer_json", "read_vocab", "vocab_text", "write_text"]
 
 _LARGEST = 256 * 2**20  # bytes; BERT's own files have less than one per cent of it
+_MOST_IDS = 2**24  # the tokenizers library makes room for every id up to the largest
 _FLAGS = ("do_lower_case", "do_basic_tokenize", "tokenize_chinese_chars", "clean_text")
 # Settings that the constructors take; anything else in tokenizer_config.json is kept for saving and otherwise ignored.
 _SETTINGS = (
@@ -125,10 +126,11 @@ def read_tokenizer_json(
                 "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
                 "clean_text": normalizer.get("clean_text", True),
             }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path} is not a tokenizer.json: {type(error).__name__} {error}") from error
-    if not vocab or not all(isinstance(id_, int) and id_ >= 0 for id_ in vocab.values()):
-        raise CheckpointError(f"{path} holds no vocabulary of tokens and ids")
+    ids = vocab.values()
+    if set(map(type, ids)) != {int} or min(ids) < 0 or max(ids) >= _MOST_IDS:
+        raise CheckpointError(f"{path} holds no vocabulary of tokens and ids in 0 .. {_MOST_IDS - 1}")
     return vocab, settings
 
 
@@ -144,35 +146,42 @@ def read_settings(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer_config.json"
     config = read_json(path) if path.is_file() else {}
     settings = {name: config[name] for name in _SETTINGS if name in config}
-    if "added_tokens_decoder" not in settings:
-        settings |= _legacy_tokens(folder)
-    return _checked(settings, folder)
-
-
-def _checked(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Settings of the right types, tokens as :class:`AddedToken`."""
-    limit = settings.get("model_max_length", 1)
-    sides = {settings.get(name, "right") for name in ("padding_side", "truncation_side")}
     try:
-        if not all(isinstance(settings.get(name, True), bool) for name in _FLAGS):
-            raise TypeError(f"{', '.join(_FLAGS)} must be true or false")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 1):
-            raise TypeError(f"model_max_length must be a number of tokens, not {limit!r}")
-        if not sides <= {"left", "right"}:
-            raise TypeError("padding_side and truncation_side must be 'left' or 'right'")
-        changed: dict[str, Any] = {role: as_added(settings[role], special=True) for role in ROLES if settings.get(role)}
-        if "additional_special_tokens" in settings:
-            tokens = settings["additional_special_tokens"] or ()
-            changed["additional_special_tokens"] = [as_added(token, special=True) for token in tokens]
-        if "added_tokens_decoder" in settings:
-            tokens = settings["added_tokens_decoder"].items()
-            changed["added_tokens_decoder"] = {int(id_): as_added(token) for id_, token in tokens}
-        if limit is not None and "model_max_length" in settings:
-            changed["model_max_length"] = int(limit)
-    except (TypeError, ValueError, AttributeError) as error:
+        if "added_tokens_decoder" not in settings:
+            settings |= _legacy_tokens(folder)
+        return _checked(settings)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"{folder}: a setting in tokenizer_config.json or beside it is damaged: {error}"
         ) from error
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the right types, tokens as :class:`AddedToken`."""
+    limit = settings.get("model_max_length", 1)
+    sides = {settings.get(name, "right") for name in ("padding_side", "truncation_side")}
+    if not all(isinstance(settings.get(name, True), bool) for name in _FLAGS):
+        raise TypeError(f"{', '.join(_FLAGS)} must be true or false")
+    if not isinstance(settings.get("strip_accents"), (bool, type(None))):
+        raise TypeError(f"strip_accents must be true, false or null, not {settings['strip_accents']!r}")
+    kept = settings.get("never_split") or []
+    if not isinstance(kept, list) or not all(isinstance(word, str) for word in kept):
+        raise TypeError(f"never_split must be a list of words, not {kept!r}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 1):
+        raise TypeError(f"model_max_length must be a number of tokens, not {limit!r}")
+    if not isinstance(settings.get("wordpieces_prefix", ""), str):
+        raise TypeError(f"wordpieces_prefix must be a string, not {settings['wordpieces_prefix']!r}")
+    if not sides <= {"left", "right"}:
+        raise TypeError("padding_side and truncation_side must be 'left' or 'right'")
+    changed: dict[str, Any] = {role: as_added(settings[role], special=True) for role in ROLES if settings.get(role)}
+    if "additional_special_tokens" in settings:
+        tokens = settings["additional_special_tokens"] or ()
+        changed["additional_special_tokens"] = [as_added(token, special=True) for token in tokens]
+    if "added_tokens_decoder" in settings:
+        tokens = settings["added_tokens_decoder"].items()
+        changed["added_tokens_decoder"] = {int(id_): as_added(token) for id_, token in tokens}
+    if limit is not None and "model_max_length" in settings:
+        changed["model_max_length"] = int(limit)
     return settings | changed
 
 
