@@ -32,7 +32,12 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "HubError",
         "MissingExtra",
     ),
-    "outputs": ("ModelOutput", "MobileBertForPreTrainingOutput", "BertForPreTrainingOutput"),
+    "outputs": (
+        "ModelOutput",
+        "MobileBertForPreTrainingOutput",
+        "BertForPreTrainingOutput",
+        "TFMobileBertForPreTrainingOutput",
+    ),
     "tokenizer": (
         "AutoTokenizer",
         "BertTokenizer",
@@ -44,6 +49,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "BatchEncoding",
     ),
     "tasks": ("pipeline",),
+    "quantization": ("quantize", "QuantizationReport"),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
         "DistilBertPreTrainedModel",
@@ -57,6 +63,17 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "torch.bert": ("BertPreTrainedModel", "BertModel", *(f"Bert{head}" for head in _BERT_HEADS)),
     "torch.auto": ("AutoModel", *(f"AutoModel{head}" for head in _BERT_HEADS)),
+    "keras.model": ("TFPreTrainedModel",),
+    "keras.distilbert": (
+        "TFDistilBertPreTrainedModel",
+        "TFDistilBertModel",
+        *(f"TFDistilBert{head}" for head in _HEADS),
+    ),
+    "keras.mobilebert": (
+        "TFMobileBertPreTrainedModel",
+        "TFMobileBertModel",
+        *(f"TFMobileBert{head}" for head in _BERT_HEADS),
+    ),
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -79,7 +96,11 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from pocketbert.config import *
     from pocketbert.errors import *
+    from pocketbert.keras.distilbert import *
+    from pocketbert.keras.mobilebert import *
+    from pocketbert.keras.model import *
     from pocketbert.outputs import *
+    from pocketbert.quantization import *
     from pocketbert.tasks import *
     from pocketbert.tokenizer import *
     from pocketbert.torch.auto import *

@@ -6,7 +6,7 @@ are not None. Iterating gives the keys, as for every dict; ``to_tuple()`` gives 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "BaseModelOutputWithPooling",
     "BertForPreTrainingOutput",
     "MobileBertForPreTrainingOutput",
+    "TFMobileBertForPreTrainingOutput",
     "MaskedLMOutput",
     "NextSentencePredictorOutput",
     "SequenceClassifierOutput",
@@ -34,7 +35,7 @@ class ModelOutput(dict[str, Any]):
         cls.fields = tuple(cls.__annotations__)
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        if len(values) == 1 and not named and isinstance(values[0], (Mapping, list, zip)):
+        if len(values) == 1 and not named and isinstance(values[0], (Mapping, list, Iterator)):
             given = dict(values[0])  # a mapping or pairs, as tree utilities rebuild a dict
         else:
             given = {**dict(zip(self.fields, values, strict=False)), **named}
@@ -134,6 +135,16 @@ class BertForPreTrainingOutput(ModelOutput):
 
 class MobileBertForPreTrainingOutput(ModelOutput):
     """Output of ``MobileBertForPreTraining``; the fields are those of ``BertForPreTrainingOutput``."""
+
+    loss: Any
+    prediction_logits: Any
+    seq_relationship_logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class TFMobileBertForPreTrainingOutput(ModelOutput):
+    """Output of ``TFMobileBertForPreTraining``; the fields are those of ``BertForPreTrainingOutput``."""
 
     loss: Any
     prediction_logits: Any

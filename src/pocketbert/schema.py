@@ -116,18 +116,21 @@ def parameters(config: PretrainedConfig, head: Head = "none", *, pooler: bool | 
     if pooler is None:
         pooler = head in POOLED
     if isinstance(config, DistilBertConfig):
-        if head in ("pretraining", "next_sentence"):
+        if head in _BERT_ONLY:
             raise ConfigError(f"DistilBERT has no {head} head: it was trained without next-sentence prediction")
-        encoder, tail = _distilbert(config), _distilbert_head(config, head)
+        encoder = _distilbert(config)
     elif isinstance(config, MobileBertConfig):
-        encoder, tail = _mobilebert(config, pooler), _bert_head(config, head)
+        encoder = _mobilebert(config, pooler)
     elif isinstance(config, BertConfig):
-        encoder, tail = _bert(config, pooler), _bert_head(config, head)
+        encoder = _bert(config, pooler)
     else:
         raise ConfigError(f"{type(config).__name__} belongs to no family of this library")
-    prefix = "" if head == "none" else PREFIXES[config.model_type] + "."
+    if head == "none":
+        return list(encoder)
+    prefix = PREFIXES[config.model_type] + "."
     listed = [replace(parameter, name=prefix + parameter.name) for parameter in encoder]
-    listed += [replace(p, tied_to=p.tied_to.replace("{encoder}", prefix) if p.tied_to else None) for p in tail]
+    for p in _head(config, head):
+        listed.append(replace(p, tied_to=p.tied_to.replace("{encoder}", prefix)) if p.tied_to else p)
     return listed
 
 
@@ -136,13 +139,20 @@ def known_names(config: PretrainedConfig) -> set[str]:
 
     A checkpoint may hold these beside what a class needs (the head of another task); nothing else.
     """
-    prefix = PREFIXES[config.model_type] + "."
     heads: list[Head] = [head for head in HEADS if not (config.model_type == "distilbert" and head in _BERT_ONLY)]
-    names = {p.name.removeprefix(prefix) for head in heads for p in parameters(config, head)}
+    names = {p.name for p in parameters(config, "none", pooler=False)}
+    names |= {p.name for head in heads for p in _head(config, head)}
     return names | {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias"}
 
 
 _BERT_ONLY: tuple[Head, ...] = ("pretraining", "next_sentence")
+
+
+def _head(config: PretrainedConfig, head: Head) -> Iterator[Parameter]:
+    if isinstance(config, DistilBertConfig):
+        return _distilbert_head(config, head)
+    assert isinstance(config, BertConfig | MobileBertConfig)
+    return _bert_head(config, head)
 
 
 # -- pieces ----------------------------------------------------------------------------------------------------

@@ -4,35 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracle import CLASSES, HEADS, assert_equal_outputs, batch, labels_for, pair
+from oracle import CLASSES, HEADS, MOBILE_CONFIGS, assert_equal_outputs, batch, labels_for, pair
 
 EVERYTHING = {"output_hidden_states": True, "output_attentions": True}
-MOBILE_CONFIGS = {
-    "default": {},
-    "layer_norm": {"normalization_type": "layer_norm"},
-    "no bottleneck": {"use_bottleneck": False},
-    "no bottleneck, layer_norm, dropout fields": {"use_bottleneck": False, "normalization_type": "layer_norm"},
-    "no trigram": {"trigram_input": False},
-    "bottleneck attention": {"use_bottleneck_attention": True, "key_query_shared_bottleneck": False},
-    "shared bottleneck unused": {"use_bottleneck_attention": True},
-    "nothing shared": {"key_query_shared_bottleneck": False, "intra_bottleneck_size": 32},
-    "raw pooler": {"classifier_activation": False},
-    "1 ffn": {"num_feedforward_networks": 1},
-    "2 ffns": {"num_feedforward_networks": 2},
-    "gelu": {"hidden_act": "gelu"},
-    "gelu_new": {"hidden_act": "gelu_new"},
-    "silu": {"hidden_act": "silu"},
-    "relu6": {"hidden_act": "relu6"},
-    "wide embedding, no trigram": {"embedding_size": 32, "trigram_input": False},
-    "norm eps": {"normalization_type": "layer_norm", "layer_norm_eps": 1e-3},
-    "tiny": {
-        "use_bottleneck_attention": True,
-        "key_query_shared_bottleneck": False,
-        "num_feedforward_networks": 2,
-        "classifier_activation": False,
-    },
-    "without opt": {"normalization_type": "layer_norm", "hidden_act": "gelu_new", "classifier_activation": False},
-}
 
 
 @pytest.mark.parametrize(("family", "head"), CLASSES)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pocketbert import inputs as shared
 from pocketbert.config import PretrainedConfig
-from pocketbert.errors import InputError
 
 __all__ = ["attention_bias", "check_ids", "check_labels", "check_tokens", "per_layer_head_masks", "values_visible"]
 
@@ -29,29 +29,11 @@ def check_tokens(
         InputError: both or neither was given, a shape or dtype is wrong, an id lies outside the vocabulary, or there
             are more tokens than positions.
     """
-    if (input_ids is None) == (inputs_embeds is None):
-        given = "neither" if input_ids is None else "both"
-        raise InputError(f"give either input_ids or inputs_embeds; {given} was given")
+    shapes = [None if given is None else given.shape for given in (input_ids, inputs_embeds)]
+    size = shared.tokens_of(config, shapes[0], shapes[1], embedding_size, ".unsqueeze(0)")
     if input_ids is not None:
-        if input_ids.dim() != 2:
-            shape = tuple(input_ids.shape)
-            raise InputError(f"input_ids of shape {shape} must be (batch, tokens); one text needs .unsqueeze(0)")
         check_ids("input_ids", input_ids, config.vocab_size, "vocab_size")
-        batch, tokens = input_ids.shape
-    else:
-        assert inputs_embeds is not None
-        if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != embedding_size:
-            shape = tuple(inputs_embeds.shape)
-            raise InputError(f"inputs_embeds of shape {shape} must be (batch, tokens, {embedding_size})")
-        batch, tokens = inputs_embeds.shape[:2]
-    if tokens == 0:
-        raise InputError("the input has no tokens; even an empty text has [CLS] and [SEP]")
-    if tokens > config.max_position_embeddings:
-        raise InputError(
-            f"{tokens} tokens exceed the model's {config.max_position_embeddings} positions; "
-            "truncate the text or split it into windows when tokenizing"
-        )
-    return batch, tokens
+    return size
 
 
 def check_ids(
@@ -62,19 +44,12 @@ def check_ids(
     Raises:
         InputError: they are not.
     """
-    if (
-        shape is not None
-        and tuple(ids.shape) != shape
-        and not (one_row and tuple(ids.shape) in ((1, shape[1]), shape[1:]))
-    ):
-        raise InputError(f"{name} of shape {tuple(ids.shape)} must match the input's (batch, tokens) = {tuple(shape)}")
-    if ids.dtype not in (torch.int64, torch.int32):
-        raise InputError(f"{name} must be int64 or int32, got {str(ids.dtype).removeprefix('torch.')}")
+    if shape is not None:
+        shared.check_shape(name, ids.shape, shape, one_row=one_row)
+    shared.check_integers(name, _dtype(ids))
     if values_visible(ids) and ids.numel():
         low, high = torch.aminmax(ids)
-        if low < 0 or high >= limit:
-            worst = int(low) if low < 0 else int(high)
-            raise InputError(f"{name} holds {worst}, outside 0 .. {limit - 1} ({limit_name} is {limit})")
+        shared.check_range(name, int(low), int(high), limit, limit_name)
 
 
 def check_labels(name: str, labels: Tensor, classes: int, ignore: int | None = None) -> None:
@@ -83,15 +58,9 @@ def check_labels(name: str, labels: Tensor, classes: int, ignore: int | None = N
     Raises:
         InputError: they are not.
     """
-    if labels.dtype not in (torch.int64, torch.int32, torch.uint8, torch.int16, torch.int8):
-        raise InputError(f"{name} must be integers, got {str(labels.dtype).removeprefix('torch.')}")
+    shared.check_integers(name, _dtype(labels), ("int64", "int32", "uint8", "int16", "int8"))
     if values_visible(labels):
-        wrong = (labels < 0) | (labels >= classes)
-        if ignore is not None:
-            wrong &= labels != ignore
-        if bool(wrong.any()):
-            also = f" (or {ignore}, which is ignored)" if ignore is not None else ""
-            raise InputError(f"{name} holds {int(labels[wrong][0])}, outside 0 .. {classes - 1}{also}")
+        shared.check_classes(name, labels[(labels < 0) | (labels >= classes)], classes, ignore)
 
 
 def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
@@ -110,11 +79,7 @@ def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
     if mask is None:
         return None
     batch, tokens, _ = hidden.shape
-    if tuple(mask.shape) not in ((batch, tokens), (batch, tokens, tokens)):
-        raise InputError(
-            f"attention_mask of shape {tuple(mask.shape)} must be (batch, tokens) = ({batch}, {tokens}) "
-            f"or ({batch}, {tokens}, {tokens})"
-        )
+    shared.check_mask_shape(mask.shape, batch, tokens)
     if values_visible(mask) and bool(mask.all()):
         return None
     mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]
@@ -133,11 +98,11 @@ def per_layer_head_masks(head_mask: Tensor | None, config: PretrainedConfig, dty
     layers, heads = config.num_hidden_layers, config.num_attention_heads
     if head_mask is None:
         return [None] * layers
-    if tuple(head_mask.shape) not in ((heads,), (layers, heads)):
-        raise InputError(
-            f"head_mask of shape {tuple(head_mask.shape)} must be (heads,) = ({heads},) "
-            f"or (layers, heads) = ({layers}, {heads})"
-        )
+    shared.check_head_mask_shape(head_mask.shape, layers, heads)
     rows = head_mask.to(dtype).expand(layers, heads)
     kept = [[h for h in range(heads) if h not in config.pruned_heads.get(layer, ())] for layer in range(layers)]
     return [row if len(keep) == heads else row[keep] for row, keep in zip(rows, kept, strict=True)]
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,16 +10,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from pocketbert import schema
-from pocketbert.checkpoint import Fit, fit, modern_name, open_checkpoint, write_checkpoint
+from pocketbert.checkpoint import fit, modern_name, open_checkpoint, write_checkpoint
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.loading import check_stored, configure, fresh_parameters
 from pocketbert.torch.model import PreTrainedModel, initialize
 
 __all__ = ["load", "save"]
-
-_FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -44,7 +41,7 @@ def load(
     folder = None
     if name is not None and (config is None or state_dict is None):
         folder = local_folder(name, CONFIG_FILES if config is None else (), weights=state_dict is None, options=hub)
-    config, options = _configure(cls, folder if config is None else config, overrides, hub)
+    config, options = configure(cls, folder if config is None else config, overrides, hub)
     config.name_or_path = "" if name is None else str(name)
     if state_dict is None:
         assert folder is not None
@@ -65,10 +62,9 @@ def load(
     if model.state_dict().keys() != {parameter.name for parameter in wanted}:
         raise ConfigError(f"{cls.__name__} cannot be loaded: it is no public class, or has parameters of its own")
     found = fit({key: shape for key, (shape, _) in stored.items()}, wanted, config)
-    fresh = _fresh(cls, found, wanted, ignore_mismatched_sizes, folder)
+    fresh = fresh_parameters(cls, found, wanted, ignore_mismatched_sizes, folder)
     for key, source in found.sources.items():
-        if stored[source][1] not in _FLOATS:
-            raise CheckpointError(f"{key} is stored as {stored[source][1]}, not as {', '.join(_FLOATS)}: quantised?")
+        check_stored(key, stored[source][1])
 
     state = {key: read(source).to(device=device, dtype=target, copy=True) for key, source in found.sources.items()}
     for parameter in fresh:
@@ -115,29 +111,6 @@ def save(
     write_checkpoint(folder, config, sizes, write, max_shard_size)
 
 
-def _configure(
-    cls: type[PreTrainedModel],
-    source: PretrainedConfig | str | os.PathLike[str] | None,
-    overrides: dict[str, Any],
-    hub: HubOptions,
-) -> tuple[PretrainedConfig, dict[str, Any]]:
-    """Return the configuration with ``overrides`` set, and those that are arguments of the class instead."""
-    assert source is not None
-    options = {name: overrides.pop(name) for name in ("add_pooling_layer",) if name in overrides}
-    if isinstance(source, PretrainedConfig):
-        if not isinstance(source, cls.config_class):
-            wanted = cls.config_class.__name__
-            raise ConfigError(f"{cls.__name__} needs a {wanted}, got a {type(source).__name__}")
-        config = type(source).from_dict(source.to_dict())
-        config.attn_implementation = source.attn_implementation
-        config.update(overrides)
-    else:
-        # a folder on disk takes its subfolder from the path that was found
-        hub_options = {} if os.path.isdir(source) else vars(hub)
-        config = cls.config_class.from_pretrained(source, **hub_options, **overrides)
-    return config, options
-
-
 def _dtype(dtype: torch.dtype | str | None, stored: list[str]) -> torch.dtype:
     if dtype is None:
         return torch.float32
@@ -148,47 +121,3 @@ def _dtype(dtype: torch.dtype | str | None, stored: list[str]) -> torch.dtype:
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise InputError(f"dtype {dtype!r} is no float dtype; choose float32, bfloat16, float16, float64 or 'auto'")
     return found
-
-
-def _fresh(
-    cls: type[PreTrainedModel],
-    found: Fit,
-    wanted: list[schema.Parameter],
-    ignore_mismatched_sizes: bool,
-    folder: Path | None,
-) -> list[schema.Parameter]:
-    """Return the parameters to start afresh, with a warning that names them; refuse everything else that is amiss."""
-    there = {p.part for p in wanted if p.name in found.sources} | {p.part for p, _, _ in found.misshaped}
-    is_head = {p.part: p.part not in ("embeddings", "encoder") and cls.head != "none" for p in wanted}
-    lacking = [p for p in found.missing if is_head[p.part] and p.part not in there]
-    refused = Fit(
-        found.sources,
-        [p for p in found.missing if p not in lacking],
-        [] if ignore_mismatched_sizes else found.misshaped,
-        found.unexpected,
-        [],
-    )
-    complaint = refused.complaint()
-    if complaint:
-        raise CheckpointError(f"{folder or 'the state_dict'} does not fit {cls.__name__}: {complaint}{_cure(refused)}")
-    changed = [p for p, _, _ in found.misshaped]
-    fresh = lacking + changed
-    if fresh:
-        shapes = "".join(f"; {p.name} was {disk}, is {ours}" for p, disk, ours in found.misshaped)
-        warnings.warn(
-            f"{cls.__name__}: {', '.join(p.name for p in fresh)} not in the checkpoint and started with random values: "
-            f"train the model before you use its answers{shapes}",
-            UserWarning,
-            stacklevel=4,
-        )
-    return fresh
-
-
-def _cure(refused: Fit) -> str:
-    if refused.unexpected:
-        return "; pass state_dict= with only the tensors that you want"
-    if refused.misshaped:
-        return "; pass ignore_mismatched_sizes=True to start those afresh"
-    if refused.missing and {p.part for p in refused.missing} == {"pooler"}:
-        return "; pass add_pooling_layer=False to load the encoder without its pooler"
-    return ""

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from pocketbert import schema
 from pocketbert.config import PretrainedConfig
-from pocketbert.errors import ConfigError, InputError, PrecisionError
+from pocketbert.errors import ConfigError, InputError
+from pocketbert.precision import check_precision
+from pocketbert.sinusoids import sinusoids
 from pocketbert.torch.layers import prune_linear
 
 __all__ = ["PreTrainedModel", "initialize"]
@@ -166,15 +168,8 @@ class PreTrainedModel(nn.Module):
         Raises:
             PrecisionError: float16 with ``normalization_type="no_norm"``, unless the encoder allows it.
         """
-        if (
-            dtype is torch.float16
-            and getattr(self.config, "normalization_type", "") == "no_norm"
-            and not self.base_model.allow_float16
-        ):
-            raise PrecisionError(
-                "a no_norm MobileBERT overflows in float16: its activations reach 1e7 and more, float16 ends at 65504, "
-                "and the outputs become NaN; use bfloat16 (or pass allow_float16=True to from_pretrained)"
-            )
+        name = str(dtype).removeprefix("torch.")
+        check_precision(self.config, name, allow_float16=self.base_model.allow_float16)
 
     # -- parts -------------------------------------------------------------------------------------------------
 
@@ -390,7 +385,7 @@ def initialize(
     if parameter.kind in ("norm_bias", "linear_bias"):
         return torch.zeros(parameter.shape, dtype=dtype, device=device)
     if parameter.name.endswith("position_embeddings.weight") and getattr(config, "sinusoidal_pos_embds", False):
-        return _sinusoids(*parameter.shape).to(dtype=dtype, device=device)
+        return torch.from_numpy(sinusoids(*parameter.shape)).to(dtype=dtype, device=device)
     fresh = torch.empty(parameter.shape, dtype=dtype, device=device).normal_(0.0, config.initializer_range)
     if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
         fresh[config.pad_token_id] = 0
@@ -403,13 +398,6 @@ def _describe(module: nn.Module) -> None:
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.Embedding):
         module.num_embeddings, module.embedding_dim = module.weight.shape
-
-
-def _sinusoids(positions: int, width: int) -> Tensor:
-    """Return (positions, width): sin on even columns, cos on odd ones (arXiv 1706.03762, section 3.5)."""
-    column = torch.arange(width, dtype=torch.float64)
-    angle = torch.arange(positions, dtype=torch.float64)[:, None] / 10000 ** (2 * (column // 2) / width)
-    return torch.where(column % 2 == 0, angle.sin(), angle.cos())
 
 
 def _one_device(device: torch.device | str | None, device_map: Any) -> torch.device:
