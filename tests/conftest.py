@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+if importlib.util.find_spec("hypothesis"):  # the engine's own tests run without it
+    from hypothesis import settings
+
+    settings.register_profile("same everywhere", deadline=None, derandomize=True)  # no test depends on time or luck
+    settings.load_profile("same everywhere")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
