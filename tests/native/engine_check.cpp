@@ -101,7 +101,8 @@ struct Plan {
   static constexpr int kWords = 37, kTokens = 150, kLabels = 5;
   int width, heads, size, middle, word_width, layers;
   bool int8, trigram;
-  Floats words, positions, types, state_scale, state_shift;
+  Floats words, word_scale, positions, types, state_scale, state_shift;
+  std::vector<int8_t> word_bytes;  // instead of `words` in some int8 models
   std::optional<Product> projection;
   std::vector<std::vector<Product>> ops;  // of each layer: qkv, then the others
   std::vector<Product> branch;
@@ -116,6 +117,9 @@ struct Plan {
     trigram = draw(0, 1);
     word_width = trigram ? draw(1, 30) : width;
     words = floats(kWords * word_width, 1);
+    word_scale = Floats(kWords, 0.01f);
+    if (int8 && draw(0, 1))
+      for (int i = 0; i < kWords * word_width; i++) word_bytes.push_back(static_cast<int8_t>(draw(-127, 127)));
     positions = floats(kTokens * width, 1);
     types = floats(2 * width, 1);
     state_scale = floats(width, 1);
@@ -137,7 +141,12 @@ struct Plan {
     const int all = heads * size;
     for (int columns : {width, 3 * all, all, middle, 3 * word_width, int{kLabels}}) m->add_buffer(columns);
     pb::Embeddings e;
-    e.words = words.data();
+    if (word_bytes.empty()) {
+      e.words = words.data();
+    } else {
+      e.word_bytes = word_bytes.data();
+      e.word_scale = word_scale.data();
+    }
     e.vocabulary = kWords;
     e.word_width = word_width;
     e.positions = positions.data();

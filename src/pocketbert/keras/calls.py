@@ -1,0 +1,217 @@
+"""The call signatures of the task classes: documented order and names, one per family and kind of labels.
+
+Every argument is optional. ``input_ids`` (batch, tokens) or ``inputs_embeds`` (batch, tokens, width) is needed;
+``attention_mask`` is (batch, tokens) with 1 = visible; ``head_mask`` is (heads,) or (layers, heads) with 1 = kept.
+``training`` switches dropout on, and where it is not given Keras decides. The first argument may also be a list of
+inputs in this order, or a dict of them; see ``pocketbert.keras.inputs.name_inputs``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pocketbert.keras.heads import Task
+from pocketbert.keras.layers import Tensor
+from pocketbert.outputs import ModelOutput
+
+__all__ = [
+    "BertCall",
+    "BertNextSentenceCall",
+    "BertPreTrainingCall",
+    "BertSpanCall",
+    "DistilBertCall",
+    "DistilBertSpanCall",
+    "Output",
+]
+
+Output = ModelOutput | tuple[Any, ...]
+
+
+class BertCall(Task):
+    """BERT and MobileBERT, heads with ``labels``."""
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labels: Tensor | None = None,
+        training: bool | None = False,
+    ) -> Output:
+        """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "head_mask": head_mask,
+            "inputs_embeds": inputs_embeds,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+        }
+        return self.run(inputs, {"labels": labels}, return_dict)
+
+
+class BertNextSentenceCall(Task):
+    """BERT and MobileBERT, next sentence."""
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        next_sentence_label: Tensor | None = None,
+        training: bool | None = False,
+    ) -> Output:
+        """Run encoder and head; ``next_sentence_label`` (batch,) is 0 where B continues A, 1 where it is random."""
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "head_mask": head_mask,
+            "inputs_embeds": inputs_embeds,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+        }
+        return self.run(inputs, {"next_sentence_label": next_sentence_label}, return_dict)
+
+
+class BertPreTrainingCall(Task):
+    """BERT and MobileBERT, both pre-training heads."""
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        training: bool | None = False,
+    ) -> Output:
+        """Run encoder and heads; ``labels`` (batch, tokens), -100 ignored, ``next_sentence_label`` (batch,)."""
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "head_mask": head_mask,
+            "inputs_embeds": inputs_embeds,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+        }
+        given = {"labels": labels, "next_sentence_label": next_sentence_label}
+        return self.run(inputs, given, return_dict)
+
+
+class BertSpanCall(Task):
+    """BERT and MobileBERT, question answering."""
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        training: bool | None = False,
+    ) -> Output:
+        """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "head_mask": head_mask,
+            "inputs_embeds": inputs_embeds,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+        }
+        given = {"start_positions": start_positions, "end_positions": end_positions}
+        return self.run(inputs, given, return_dict)
+
+
+class DistilBertCall(Task):
+    """DistilBERT, heads with ``labels``; ``token_type_ids`` is accepted and ignored."""
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labels: Tensor | None = None,
+        training: bool | None = False,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Output:
+        """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "head_mask": head_mask,
+            "inputs_embeds": inputs_embeds,
+            "position_ids": position_ids,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+        }
+        return self.run(inputs, {"labels": labels}, return_dict)
+
+
+class DistilBertSpanCall(Task):
+    """DistilBERT, question answering; ``token_type_ids`` is accepted and ignored."""
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        training: bool | None = False,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Output:
+        """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "head_mask": head_mask,
+            "inputs_embeds": inputs_embeds,
+            "position_ids": position_ids,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+        }
+        given = {"start_positions": start_positions, "end_positions": end_positions}
+        return self.run(inputs, given, return_dict)

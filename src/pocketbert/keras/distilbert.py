@@ -1,0 +1,235 @@
+"""DistilBERT (arXiv 1910.01108), read top to bottom: BERT without token types and pooler, half the layers.
+
+Shapes: B batch, T tokens, W dim, M hidden_dim, V vocabulary. The layers carry the names that are on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import keras
+from keras import ops
+
+from pocketbert.config import DistilBertConfig
+from pocketbert.keras import heads
+from pocketbert.keras.calls import DistilBertCall, DistilBertSpanCall, Output
+from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
+from pocketbert.keras.layers import (
+    Attention,
+    Layer,
+    Tensor,
+    Vocabulary,
+    WordTable,
+    activation,
+    layer_norm,
+    linear,
+    rows,
+    run_layers,
+    table,
+)
+from pocketbert.keras.model import TFPreTrainedModel, register
+from pocketbert.outputs import BaseModelOutput, ModelOutput
+from pocketbert.sinusoids import sinusoids
+
+__all__ = [
+    "TFDistilBertPreTrainedModel",
+    "TFDistilBertModel",
+    "TFDistilBertForMaskedLM",
+    "TFDistilBertForSequenceClassification",
+    "TFDistilBertForMultipleChoice",
+    "TFDistilBertForTokenClassification",
+    "TFDistilBertForQuestionAnswering",
+]
+
+NORM_EPS = 1e-12
+
+
+class DistilBertEmbeddings(Layer):
+    """Word + position, layer norm, dropout."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__()
+        fixed = config.sinusoidal_pos_embds
+        waves = (lambda shape, dtype=None: ops.convert_to_tensor(sinusoids(*shape), dtype)) if fixed else None
+        self.word_embeddings = WordTable(config, config.dim)
+        self.position_embeddings = table(config, config.max_position_embeddings, config.dim, waves, trainable=not fixed)
+        self.LayerNorm = layer_norm(config.dim, NORM_EPS)
+        self.dropout = keras.layers.Dropout(config.dropout)
+
+    def call(self, words: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """(B, T, W) word vectors -> (B, T, W)."""
+        return self.dropout(self.LayerNorm(words + rows(self.position_embeddings, position_ids, words)))
+
+
+class DistilBertAttention(Layer):
+    """Query, key, value and output of one layer, as wide as its kept heads."""
+
+    def __init__(self, config: DistilBertConfig, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.heads = config.n_heads - len(config.pruned_heads.get(index, ()))
+        kept = config.dim // config.n_heads * self.heads
+        self.q_lin = linear(config, config.dim, kept)
+        self.k_lin = linear(config, config.dim, kept)
+        self.v_lin = linear(config, config.dim, kept)
+        self.out_lin = linear(config, kept, config.dim)
+        self.dropout = keras.layers.Dropout(config.attention_dropout)
+
+    def call(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
+        """(B, T, W) -> (B, T, W) and weights."""
+        q, k, v = self.q_lin(hidden), self.k_lin(hidden), self.v_lin(hidden)
+        context, weights = attention(self.index, q, k, v, self.heads, self.dropout)
+        return self.out_lin(context), weights
+
+
+class FeedForward(Layer):
+    """Two dense layers with an activation between them."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__()
+        self.lin1 = linear(config, config.dim, config.hidden_dim)
+        self.lin2 = linear(config, config.hidden_dim, config.dim)
+        self.activate = activation(config.activation)
+        self.dropout = keras.layers.Dropout(config.dropout)
+
+    def call(self, x: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, W)."""
+        return self.dropout(self.lin2(self.activate(self.lin1(x))))
+
+
+class DistilBertLayer(Layer):
+    """Attention and one feed-forward network, each with a residual and a layer norm."""
+
+    def __init__(self, config: DistilBertConfig, index: int) -> None:
+        super().__init__()
+        self.attention = DistilBertAttention(config, index)
+        self.sa_layer_norm = layer_norm(config.dim, NORM_EPS)
+        self.ffn = FeedForward(config)
+        self.output_layer_norm = layer_norm(config.dim, NORM_EPS)
+
+    def call(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
+        """(B, T, W) -> (B, T, W) and weights."""
+        attended, weights = self.attention(hidden, attention=attention)
+        hidden = self.sa_layer_norm(attended + hidden)
+        return self.output_layer_norm(self.ffn(hidden) + hidden), weights
+
+
+class DistilBertLayers(Layer):
+    """The stack of layers, under the name that it has on disk."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__()
+        self.layer = [DistilBertLayer(config, index) for index in range(config.n_layers)]
+
+
+class TFDistilBertPreTrainedModel(TFPreTrainedModel):
+    """What all DistilBERT classes are."""
+
+    config_class = DistilBertConfig
+    base_model_prefix = "distilbert"
+
+
+@register
+class TFDistilBertModel(TFDistilBertPreTrainedModel):
+    """The encoder."""
+
+    output_class: ClassVar[type[ModelOutput]] = BaseModelOutput
+
+    def build_layers(self) -> None:
+        """See ``TFPreTrainedModel``."""
+        self.embeddings = DistilBertEmbeddings(self.config)
+        self.transformer = DistilBertLayers(self.config)
+
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool | None = False,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Output:
+        """Return a ``BaseModelOutput``; ``token_type_ids`` is accepted and ignored.
+
+        See ``pocketbert.keras.calls`` for the other arguments.
+        """
+        del token_type_ids, training  # Keras hands training on to the layers
+        config = self.config
+        shape = check_tokens(config, input_ids, inputs_embeds, config.dim)
+        if position_ids is not None:
+            limit = config.max_position_embeddings
+            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
+        words = self.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        hidden = self.embeddings(words, position_ids=position_ids)
+        attention = Attention(
+            attention_bias(attention_mask, hidden),
+            per_layer_head_masks(head_mask, config, hidden),
+            config.output_attentions if output_attentions is None else output_attentions,
+        )
+        keep = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        output = BaseModelOutput(*run_layers(self.transformer.layer, hidden, attention, keep_hidden=keep))
+        wanted = config.use_return_dict if return_dict is None else return_dict
+        return output if wanted else output.to_tuple()
+
+
+class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
+    """A DistilBERT encoder with a head."""
+
+    encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFDistilBertModel
+
+    def head_dropout(self) -> float:
+        """Each kind of head has its own rate in the configuration."""
+        rates = {"question_answering": self.config.qa_dropout, "token_classification": self.config.dropout}
+        return float(rates.get(self.head, self.config.seq_classif_dropout))
+
+    def build_pooled(self) -> None:
+        """Make the dense layer that stands in for BERT's pooler."""
+        super().build_pooled()
+        self.pre_classifier = linear(self.config, self.config.dim, self.config.dim)
+
+    def pooled(self, encoded: ModelOutput) -> Tensor:
+        """Return the [CLS] state after a dense layer, ReLU and dropout, (B, W)."""
+        return self.dropout(ops.relu(self.pre_classifier(encoded.last_hidden_state[:, 0])))
+
+
+@register
+class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
+    """DistilBERT with its masked-language-model head."""
+
+    def build_pretraining(self, *, words: bool, follows: bool) -> None:
+        """See ``Task``."""
+        assert words and not follows
+        self.activate = activation(self.config.activation)
+        self.vocab_transform = linear(self.config, self.config.dim, self.config.dim)
+        self.vocab_layer_norm = layer_norm(self.config.dim, NORM_EPS)
+        self.vocab_projector = Vocabulary(self.config, self.config.dim)
+
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, V)."""
+        hidden = self.vocab_layer_norm(self.activate(self.vocab_transform(hidden)))
+        return self.vocab_projector(hidden, table=self.distilbert.embeddings.word_embeddings.embeddings)
+
+
+@register
+class TFDistilBertForSequenceClassification(DistilBertCall, heads.SequenceClassification, DistilBertTask):
+    """DistilBERT with a classification or regression head over the text."""
+
+
+@register
+class TFDistilBertForMultipleChoice(DistilBertCall, heads.MultipleChoice, DistilBertTask):
+    """DistilBERT with a score for each of several texts."""
+
+
+@register
+class TFDistilBertForTokenClassification(DistilBertCall, heads.TokenClassification, DistilBertTask):
+    """DistilBERT with a class for each token."""
+
+
+@register
+class TFDistilBertForQuestionAnswering(DistilBertSpanCall, heads.QuestionAnswering, DistilBertTask):
+    """DistilBERT with an answer's start and end."""

@@ -1,0 +1,214 @@
+"""What a model was given: named as documented, and checked.
+
+Values are checked only where they can be looked at, never while a graph is traced. Shapes are checked as far as they
+are known.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from keras import KerasTensor, backend, ops
+
+from pocketbert import inputs as shared
+from pocketbert.config import PretrainedConfig
+from pocketbert.errors import InputError
+
+__all__ = [
+    "attention_bias",
+    "check_ids",
+    "check_labels",
+    "check_tokens",
+    "dtype_of",
+    "name_inputs",
+    "per_layer_head_masks",
+    "visible_values",
+]
+
+Tensor = Any
+# what looking at a traced tensor raises: TensorFlow, JAX, torch and Keras differ
+_TRACED = (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError)
+
+
+# -- names -----------------------------------------------------------------------------------------------------
+
+
+def name_inputs(
+    where: str,
+    names: Sequence[str],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    rank: int = 2,
+    old_names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Turn any documented form of a call into keywords.
+
+    The first argument may be ids, a list of inputs in documented order, or a dict of them. Plain lists of numbers
+    become arrays.
+
+    Args:
+        where: the call, for error messages.
+        names: what it takes, in order.
+        args: what was given by position.
+        kwargs: what was given by name.
+        rank: of ids: a list of numbers one level deeper is a list of inputs.
+        old_names: names of older versions and what they are called now.
+
+    Raises:
+        TypeError: a name is unknown or given twice, or there are too many.
+        InputError: a list has rows of different lengths.
+    """
+    if len(args) > len(names):
+        raise TypeError(f"{where} takes {len(names)} inputs, got {len(args)}: {', '.join(names)}")
+    named = [*zip(names, args, strict=False), *kwargs.items()]
+    first: Any = next((value for name, value in named if name == names[0]), None)
+    if _is_bundle(first, rank):
+        if len(first) > len(names):
+            raise TypeError(f"{where} takes {len(names)} inputs, got a list of {len(first)}: {', '.join(names)}")
+        first = dict(zip(names, first, strict=False))
+    if isinstance(first, Mapping):
+        named = [*first.items(), *(pair for pair in named if pair[0] != names[0])]
+    given: dict[str, Any] = {}
+    for name, value in named:
+        new = (old_names or {}).get(name, name)
+        if new != name:
+            warnings.warn(f"{name} is now named {new}", FutureWarning, stacklevel=4)
+        if new not in names:
+            raise TypeError(f"{where} got an unexpected keyword argument {name!r}")
+        if given.get(new) is not None and value is not None:
+            raise TypeError(f"{where} got {new} twice" + (f", once by its old name {name}" if new != name else ""))
+        if value is not None or new not in given:
+            given[new] = _array(new, value)
+    return given
+
+
+def _is_bundle(value: Any, rank: int) -> bool:
+    """Whether a list is a list of inputs: of tensors, or of numbers one level deeper than ids are."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    depth, item = 0, value
+    while isinstance(item, (list, tuple)) and item:
+        depth, item = depth + 1, item[0]
+    return depth > rank or item is None or hasattr(item, "shape")
+
+
+def _array(name: str, value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} has rows of different lengths; pass padding=True to the tokenizer") from error
+
+
+# -- checks ----------------------------------------------------------------------------------------------------
+
+
+def dtype_of(tensor: Tensor) -> str:
+    """Return the name of a tensor's dtype, such as ``"int32"``."""
+    return str(backend.standardize_dtype(tensor.dtype))
+
+
+def visible_values(tensor: Tensor) -> np.ndarray[Any, Any] | None:
+    """Return the values of a tensor, or None where no values are there yet."""
+    if isinstance(tensor, KerasTensor):
+        return None
+    try:
+        return np.asarray(ops.convert_to_numpy(tensor))
+    except _TRACED:
+        return None
+
+
+def check_tokens(
+    config: PretrainedConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None, embedding_size: int
+) -> tuple[int | None, int | None]:
+    """Return (batch, tokens) of whichever of the two was given, None where not known.
+
+    Raises:
+        InputError: both or neither was given, a shape or dtype is wrong, an id lies outside the vocabulary, or there
+            are more tokens than positions.
+    """
+    shapes = [None if given is None else tuple(given.shape) for given in (input_ids, inputs_embeds)]
+    size = shared.tokens_of(config, shapes[0], shapes[1], embedding_size)
+    if input_ids is not None:
+        check_ids("input_ids", input_ids, config.vocab_size, "vocab_size")
+    return size
+
+
+def check_ids(
+    name: str,
+    ids: Tensor,
+    limit: int,
+    limit_name: str,
+    shape: tuple[int | None, int | None] | None = None,
+    *,
+    one_row: bool = False,
+) -> None:
+    """Check that ``ids`` are integers in [0, limit), of ``shape`` if given (or of its last part, with ``one_row``).
+
+    Raises:
+        InputError: they are not.
+    """
+    if shape is not None:
+        shared.check_shape(name, tuple(ids.shape), shape, one_row=one_row)
+    shared.check_integers(name, dtype_of(ids))
+    values = visible_values(ids)
+    if values is not None and values.size:
+        shared.check_range(name, int(values.min()), int(values.max()), limit, limit_name)
+
+
+def check_labels(name: str, labels: Tensor, classes: int, ignore: int | None = None) -> None:
+    """Check that class labels are integers in [0, classes), ``ignore`` aside.
+
+    Raises:
+        InputError: they are not.
+    """
+    shared.check_integers(name, dtype_of(labels), ("int64", "int32", "uint8", "int16", "int8"))
+    values = visible_values(labels)
+    if values is not None:
+        shared.check_classes(name, values[(values < 0) | (values >= classes)], classes, ignore)
+
+
+# -- masks -----------------------------------------------------------------------------------------------------
+
+
+def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
+    """Turn a mask (B, T) or (B, T, T) of 1 = visible, 0 = masked into what is added to the scores.
+
+    Args:
+        mask: the mask, of any dtype, or None.
+        hidden: the embedding output (B, T, width), whose dtype the scores will have.
+
+    Returns:
+        (B, 1, 1, T) or (B, 1, T, T): 0 where visible, the dtype's minimum where masked; None without a mask.
+
+    Raises:
+        InputError: the mask has another shape.
+    """
+    if mask is None:
+        return None
+    batch, tokens, _ = hidden.shape
+    shared.check_mask_shape(tuple(mask.shape), batch, tokens)
+    mask = ops.expand_dims(mask, (1, 2) if len(mask.shape) == 2 else 1)
+    dtype = dtype_of(hidden)
+    return ops.cast(ops.equal(mask, 0), dtype) * float(ml_dtypes.finfo(dtype).min)  # type: ignore[no-untyped-call]
+
+
+def per_layer_head_masks(head_mask: Tensor | None, config: PretrainedConfig, hidden: Tensor) -> list[Tensor | None]:
+    """Turn a head mask (heads,) or (layers, heads) into one (kept heads,) a layer; pruned heads need no mask.
+
+    Raises:
+        InputError: the mask has another shape.
+    """
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    if head_mask is None:
+        return [None] * layers
+    shared.check_head_mask_shape(tuple(head_mask.shape), layers, heads)
+    masks = ops.broadcast_to(ops.cast(head_mask, dtype_of(hidden)), (layers, heads))
+    kept = [[h for h in range(heads) if h not in config.pruned_heads.get(layer, ())] for layer in range(layers)]
+    return [ops.take(masks[layer], keep, axis=0) for layer, keep in enumerate(kept)]

@@ -1,0 +1,211 @@
+"""The pieces that every encoder shares: activations, norms, attention, and the loop over layers.
+
+Shapes: B batch, T tokens, H heads, D head size, W width. Every layer makes its weights in its constructor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = [
+    "Attention",
+    "Layer",
+    "NoNorm",
+    "Vocabulary",
+    "WordTable",
+    "activation",
+    "layer_norm",
+    "linear",
+    "make_norm",
+    "rows",
+    "run_layers",
+    "table",
+]
+
+Tensor = Any  # of whichever backend Keras runs on
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": lambda x: 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5))),
+    "gelu_new": lambda x: ops.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": ops.relu,
+    "relu6": ops.relu6,
+    "silu": ops.silu,
+    "tanh": ops.tanh,
+    "linear": lambda x: x,
+}
+
+
+def activation(name: str | Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+    """Return the function of a configuration's activation."""
+    return _ACTIVATIONS[name] if isinstance(name, str) else name
+
+
+class Layer(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """A layer that is complete when its constructor returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.built = True
+
+
+class NoNorm(Layer):
+    """MobileBERT's replacement of layer normalisation: ``gamma * x + beta`` (arXiv 2004.02984, section 3.4)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.gamma = self.add_weight(shape=(size,), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(size,), initializer="zeros", name="beta")
+
+    def call(self, x: Tensor) -> Tensor:
+        """(..., size) -> (..., size)."""
+        return x * self.gamma + self.beta
+
+
+def layer_norm(size: int, eps: float) -> keras.layers.Layer:
+    """Return a layer normalisation of the last axis."""
+    norm = keras.layers.LayerNormalization(epsilon=eps)
+    norm.build((None, size))
+    return norm
+
+
+def make_norm(kind: str, size: int, eps: float) -> keras.layers.Layer:
+    """Return the layer of a ``normalization_type``."""
+    return NoNorm(size) if kind == "no_norm" else layer_norm(size, eps)
+
+
+def linear(config: Any, into: int, out: int, *, bias: bool = True) -> keras.layers.Dense:
+    """Return a dense layer (..., into) -> (..., out), started as ``config`` says."""
+    normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
+    dense = keras.layers.Dense(out, kernel_initializer=normal, use_bias=bias)
+    dense.build((None, into))
+    return dense
+
+
+def table(
+    config: Any, size: int, width: int, initializer: Any = None, *, trainable: bool = True
+) -> keras.layers.Embedding:
+    """Return ``size`` vectors of ``width``, started as ``config`` says unless ``initializer`` does."""
+    initializer = initializer or keras.initializers.RandomNormal(stddev=config.initializer_range)
+    embedding = keras.layers.Embedding(size, width, embeddings_initializer=initializer, trainable=trainable)
+    embedding.build(None)
+    return embedding
+
+
+class WordTable(keras.layers.Embedding):  # type: ignore[misc]  # Keras ships no types
+    """The word table. The row of ``[PAD]`` starts as zero, and looking it up does not train it."""
+
+    def __init__(self, config: Any, width: int) -> None:
+        self.padding = config.pad_token_id
+        self.normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
+        super().__init__(config.vocab_size, width, embeddings_initializer=self.fresh)
+        self.build(None)
+
+    def fresh(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        """Return the values to start from."""
+        values = self.normal(shape, dtype)
+        if self.padding is None:
+            return values
+        return ops.where(ops.expand_dims(ops.arange(shape[0]), 1) == self.padding, 0, values)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """(B, T) -> (B, T, width)."""
+        vectors = super().call(inputs)
+        if not training or self.padding is None:
+            return vectors
+        padding = ops.expand_dims(ops.equal(inputs, self.padding), -1)
+        return ops.where(padding, ops.stop_gradient(vectors), vectors)
+
+
+def rows(embedding: keras.layers.Embedding, ids: Tensor | None, like: Tensor) -> Tensor:
+    """Return the vectors of ``ids``, or where those are None the first T of the table, for ``like`` (B, T, W)."""
+    if ids is not None:
+        return embedding(ids)
+    return ops.cast(embedding.embeddings[: ops.shape(like)[1]], like.dtype)
+
+
+class Vocabulary(Layer):
+    """Logits of every word: a matrix, which is the word table where those are tied, and a bias."""
+
+    def __init__(self, config: Any, width: int) -> None:
+        super().__init__()
+        self.tied = config.tie_word_embeddings
+        if not self.tied:
+            normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
+            self.kernel = self.add_weight(shape=(width, config.vocab_size), initializer=normal, name="kernel")
+        self.bias = self.add_weight(shape=(config.vocab_size,), initializer="zeros", name="bias")
+
+    def call(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, V); ``table`` is the word table, (V, width)."""
+        kernel = ops.transpose(ops.cast(table, hidden.dtype)) if self.tied else self.kernel
+        return ops.matmul(hidden, kernel) + self.bias
+
+
+class Attention:
+    """Scaled dot-product attention over packed heads, for one call of a model.
+
+    Args:
+        bias: added to the scores, broadcast to (B, H, T, T): 0 where visible, the dtype's minimum where masked.
+        head_masks: one (H,) or None a layer; multiplies the weights.
+        need_weights: also return the weights.
+    """
+
+    def __init__(self, bias: Tensor | None, head_masks: Sequence[Tensor | None], need_weights: bool) -> None:
+        self.bias = bias
+        self.head_masks = head_masks
+        self.need_weights = need_weights
+
+    def __call__(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend.
+
+        Args:
+            layer: index of the layer, for its head mask.
+            q: queries, (B, T, H*D).
+            k: keys, (B, T, H*D).
+            v: values, (B, T, H*D).
+            heads: H.
+            dropout: what drops weights while training.
+
+        Returns:
+            the context (B, T, H*D), and the weights (B, H, T, T) or None.
+        """
+        batch, tokens, width = ops.shape(q)
+        split = (batch, tokens, heads, width // heads)
+        q = ops.transpose(ops.reshape(q, split), (0, 2, 1, 3))  # (B, H, T, D)
+        k = ops.transpose(ops.reshape(k, split), (0, 2, 3, 1))  # (B, H, D, T)
+        v = ops.transpose(ops.reshape(v, split), (0, 2, 1, 3))  # (B, H, T, D)
+        scores = ops.matmul(q * (width // heads) ** -0.5, k)  # (B, H, T, T)
+        if self.bias is not None:
+            scores = scores + self.bias
+        weights = dropout(ops.softmax(scores, axis=-1))
+        head_mask = self.head_masks[layer]
+        if head_mask is not None:
+            weights = weights * ops.reshape(head_mask, (1, heads, 1, 1))
+        context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))  # (B, T, H, D)
+        return ops.reshape(context, (batch, tokens, width)), weights if self.need_weights else None
+
+
+def run_layers(
+    layers: Sequence[keras.layers.Layer], hidden: Tensor, attention: Attention, *, keep_hidden: bool
+) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+    """Run ``hidden`` (B, T, W) through ``layers``, each ``(hidden, attention) -> (hidden, weights)``.
+
+    Returns:
+        the last hidden state, all hidden states from the input on or None, the attention weights or None.
+    """
+    hidden_states = [hidden]
+    attentions: list[Tensor] = []
+    for layer in layers:
+        hidden, weights = layer(hidden, attention=attention)
+        if keep_hidden:
+            hidden_states.append(hidden)
+        if attention.need_weights:
+            attentions.append(weights)
+    return hidden, tuple(hidden_states) if keep_hidden else None, tuple(attentions) if attention.need_weights else None

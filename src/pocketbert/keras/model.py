@@ -1,0 +1,328 @@
+"""What every Keras model can do beside its call: load, save, name its inputs, and train on its head's own loss."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar
+
+import keras
+
+from pocketbert import schema
+from pocketbert.config import PretrainedConfig
+from pocketbert.errors import ConfigError, InputError
+from pocketbert.keras.inputs import name_inputs
+from pocketbert.keras.layers import Tensor
+from pocketbert.outputs import ModelOutput
+from pocketbert.precision import check_precision
+
+__all__ = ["TFPreTrainedModel", "register"]
+
+M = TypeVar("M", bound="TFPreTrainedModel")
+
+# lets `.keras` files name a public class
+register = keras.saving.register_keras_serializable("pocketbert")
+
+
+class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no types
+    """The root of all Keras models.
+
+    Args:
+        config: the architecture.
+        add_pooling_layer: whether an encoder has its pooler, where its family has one.
+        allow_float16: build a ``no_norm`` MobileBERT in float16 although its activations overflow.
+        dtype: dtype policy, such as ``"mixed_bfloat16"``; Keras's global one where None.
+        name: Keras's name of the model.
+
+    Raises:
+        ConfigError: ``config`` is of another family.
+        PrecisionError: the policy computes in float16 and the model overflows in it.
+    """
+
+    config_class: ClassVar[type[PretrainedConfig]]
+    base_model_prefix: ClassVar[str] = ""
+    head: ClassVar[schema.Head] = "none"
+    main_input_name: ClassVar[str] = "input_ids"
+    output_class: ClassVar[type[ModelOutput]]
+    old_names: ClassVar[dict[str, str]] = {}
+    input_rank: ClassVar[int] = 2  # of input_ids
+
+    def __init__(
+        self,
+        config: PretrainedConfig,
+        add_pooling_layer: bool = True,
+        *,
+        allow_float16: bool = False,
+        dtype: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(dtype=dtype, name=name)
+        if not isinstance(config, self.config_class):
+            wanted = self.config_class.__name__
+            raise ConfigError(f"{type(self).__name__} needs a {wanted}, got a {type(config).__name__}")
+        config.validate()
+        check_precision(config, self.compute_dtype, allow_float16=allow_float16)
+        self.config: Any = config
+        self.add_pooling_layer = add_pooling_layer
+        self.allow_float16 = allow_float16
+        with _policy(self.dtype_policy):
+            self.build_layers()
+        self.build(None)
+
+    def build_layers(self) -> None:
+        """Make the layers, with their weights."""
+        raise NotImplementedError
+
+    # -- calls -------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model on inputs in any documented form; see ``call`` for their names and order."""
+        return super().__call__(**self._named(args, kwargs))
+
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """As Keras's, with inputs in any documented form."""
+        named = self._named(args, kwargs)
+        return super().stateless_call(
+            trainable_variables, non_trainable_variables, return_losses=return_losses, **named
+        )
+
+    def _named(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        names = list(inspect.signature(type(self).call).parameters)[1:]
+        where = f"{type(self).__name__}.call()"
+        return name_inputs(where, names, args, kwargs, rank=self.input_rank, old_names=self.old_names)
+
+    # -- training ----------------------------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
+        """As Keras's; without a ``loss``, the head's own is used."""
+        self.loss = None  # Keras would keep an earlier one
+        super().compile(optimizer, loss=loss, **kwargs)
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as a saved model was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the loss that ``compile`` was given, over this model's predictions, or the head's own."""
+        labels = self.labels_of(x, y)
+        if self.loss is not None:
+            return super().compute_loss(x, labels, self.predictions(y_pred), sample_weight, training)
+        return self.own_loss(labels, y_pred, sample_weight) + sum(self.losses)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Update the metrics with this model's predictions."""
+        return super().compute_metrics(x, self.labels_of(x, y), self.predictions(y_pred), sample_weight)
+
+    def labels_of(self, x: Any, y: Any) -> Any:
+        """Return labels in the structure of ``predictions``, or None."""
+        return y
+
+    def predictions(self, outputs: Any) -> Any:
+        """Return the tensor, or tuple of tensors, that losses and metrics are about."""
+        return outputs[0]
+
+    def own_loss(self, labels: Any, outputs: Any, sample_weight: Any) -> Tensor:
+        """Return the head's loss of labels in the structure of ``predictions``."""
+        raise InputError(f"{type(self).__name__} has no loss of its own; pass one to compile")
+
+    # -- loading and saving ------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls: type[M],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        *,
+        config: PretrainedConfig | str | os.PathLike[str] | None = None,
+        state_dict: Mapping[str, Any] | None = None,
+        from_pt: bool = False,  # noqa: ARG003  # scripts for the original pass it
+        dtype: Any = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        allow_float16: bool = False,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        subfolder: str = "",
+        **kwargs: Any,
+    ) -> Any:
+        """Load a model from a folder or a hub name, completely or not at all.
+
+        Args:
+            pretrained_model_name_or_path: folder in Hugging Face layout, or hub name; None with ``config`` and
+                ``state_dict``.
+            config: use this configuration (or folder) instead of the checkpoint's own.
+            state_dict: use these arrays, as they are on disk, instead of the checkpoint's weights.
+            from_pt: accepted and ignored: the folder's files say what they are.
+            dtype: dtype policy, such as ``"mixed_bfloat16"``; Keras's global one where None.
+            ignore_mismatched_sizes: start parameters of another shape afresh instead of refusing.
+            output_loading_info: also return a dict of ``missing_keys``, ``unexpected_keys``, ``mismatched_keys``.
+            allow_float16: load a ``no_norm`` MobileBERT in float16 although its activations overflow.
+            revision, cache_dir, local_files_only, token, force_download, subfolder: hub options.
+            **kwargs: fields that override the configuration (``num_labels=3``), or arguments of the class.
+
+        Raises:
+            CheckpointError: names are missing, misshaped or unexpected (all are listed), or a file is damaged.
+            UnsafeFileError: a file tries to run code or to leave the folder.
+            PrecisionError: float16 was asked for a model that overflows in it.
+            ConfigError: the configuration describes no model of this class, or a keyword is unknown.
+
+        Warns:
+            UserWarning: names the parameters of a head that the checkpoint lacks and that were started afresh.
+        """
+        from pocketbert.hub import HubOptions
+        from pocketbert.keras.loading import load
+
+        hub = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)
+        model, info = load(
+            cls,
+            pretrained_model_name_or_path,
+            config=config,
+            state_dict=state_dict,
+            dtype=dtype,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            allow_float16=allow_float16,
+            hub=hub,
+            overrides=kwargs,
+        )
+        return (model, info) if output_loading_info else model
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+    ) -> None:
+        """Write ``config.json`` and the weights as safetensors, as the PyTorch classes do and read.
+
+        Args:
+            save_directory: folder, made if absent; its old files stay if anything fails.
+            max_shard_size: largest file, in bytes or as ``"200MB"``; larger models are split, with an index.
+            safe_serialization: must be true; h5 files are read but never written.
+
+        Raises:
+            InputError: ``max_shard_size`` or ``safe_serialization`` has no meaning.
+            OSError: the disk refused; the old checkpoint is intact.
+        """
+        from pocketbert.keras.loading import save
+
+        if not safe_serialization:
+            raise InputError("safe_serialization=False would write an h5 file; only safetensors is written")
+        save(self, save_directory, max_shard_size)
+
+    # -- exporting ---------------------------------------------------------------------------------------------
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As Keras's; without an ``input_signature``, batch and length stay dynamic.
+
+        For LiteRT on the TensorFlow backend, ``optimizations=[tf.lite.Optimize.DEFAULT]`` stores weights in 8 bits.
+
+        Args:
+            filepath: what to write: a folder, or a file whose ending suits the format.
+            format: ``"tf_saved_model"``, ``"litert"``, or another that Keras has on its backend.
+            verbose: whether to say what was written.
+            input_signature: Keras's; by default one dict of what a tokenizer gives, see ``token_inputs``, int32.
+            **kwargs: what Keras hands on to the format.
+        """
+        if input_signature is None:
+            shape = (None,) * self.input_rank
+            input_signature = [
+                {name: keras.InputSpec(shape=shape, dtype="int32", name=name) for name in self.token_inputs}
+            ]
+        super().export(filepath, format, verbose, input_signature, **kwargs)
+
+    @property
+    def token_inputs(self) -> tuple[str, ...]:
+        """Names of what a tokenizer gives, each (batch, tokens), or (batch, choices, tokens) for multiple choice."""
+        typed = hasattr(self.config, "type_vocab_size")
+        return ("input_ids", "attention_mask", *(("token_type_ids",) if typed else ()))
+
+    @property
+    def _default_save_signature(self) -> None:
+        """Nothing; TensorFlow would otherwise trace this model, and its encoder, on inputs of unknown shape."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what ``from_config`` builds this model from."""
+        return {
+            "config": self.config.to_dict(),
+            "add_pooling_layer": self.add_pooling_layer,
+            "allow_float16": self.allow_float16,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls: type[M], config: Any, custom_objects: Any = None, **kwargs: Any) -> M:  # noqa: ARG003  # Keras's
+        """Build a model with fresh weights from a configuration, or from what ``get_config`` returns."""
+        if isinstance(config, PretrainedConfig):
+            return cls(config, **kwargs)
+        options = dict(config)
+        return cls(cls.config_class.from_dict(options.pop("config")), **options, **kwargs)
+
+    def get_build_config(self) -> None:
+        """Return nothing: the constructor builds."""
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    def get_base_model(self) -> TFPreTrainedModel:
+        """Return the bare encoder.
+
+        Not a property as in PyTorch: Keras saves what properties give, and would save the encoder once more.
+        """
+        encoder: Any = getattr(self, self.base_model_prefix, self)
+        return encoder  # type: ignore[no-any-return]
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """Count the parameters, shared ones once.
+
+        Args:
+            only_trainable: count only those that are trained.
+        """
+        weights = self.trainable_weights if only_trainable else self.weights
+        return sum(int(weight.numpy().size) for weight in weights)
+
+    def get_input_embeddings(self) -> keras.layers.Embedding:
+        """Return the word table."""
+        return self.get_base_model().embeddings.word_embeddings
+
+    def parameters_on_disk(self) -> list[schema.Parameter]:
+        """List this model's parameters as they are on disk."""
+        pooler = getattr(self.get_base_model(), "pooler", None) is not None
+        return schema.parameters(self.config, self.head, pooler=pooler)
+
+
+@contextmanager
+def _policy(policy: Any) -> Iterator[None]:
+    """Make the layers that are built inside follow a dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,27 @@
+"""Keras on one thread, quiet, and without the warnings that are its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "torch"))
+
+KERAS_OWN = (
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning",
+    "ignore:In the future `np.object` will be defined:FutureWarning",
+)
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            for warning in KERAS_OWN:
+                item.add_marker(pytest.mark.filterwarnings(warning))
