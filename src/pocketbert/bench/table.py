@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -32,13 +33,11 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
 def _engines(report: Report) -> Table:
     lengths = sorted({length for engine in report.engines for length in engine.latency})
-    table = Table()
+    caption = "ms for one text of as many tokens; texts/s of mixed lengths; MB of a process; s to its first answer"
+    table = Table(caption=caption, box=SIMPLE)
     table.add_column("engine", no_wrap=True)
-    for length in lengths:
-        table.add_column(f"{length} tokens, ms", justify="right")
-    mixed = f"{report.texts} mixed texts, /s" if report.texts else "mixed texts, /s"
-    for column in (mixed, "memory, MB", "peak, MB", "start to answer, s"):
-        table.add_column(column, justify="right")
+    for column in (*(f"{length} tokens" for length in lengths), "texts/s", "MB", "peak MB", "start, s"):
+        table.add_column(column, justify="right", no_wrap=True)
     for engine in report.engines:
         milliseconds = (engine.latency[length] * 1e3 if length in engine.latency else None for length in lengths)
         table.add_row(
@@ -61,10 +60,10 @@ def _trials(report: Report) -> Table:
     """Return texts per second, a row for each engine and number of threads, a column for each size of batch."""
     rates = {(t.runtime, t.dtype, t.threads, t.batch_tokens): t.texts_per_second for t in report.trials}
     batches = sorted({trial.batch_tokens for trial in report.trials})
-    table = Table()
-    table.add_column("mixed texts, /s, in batches of", no_wrap=True)
+    table = Table(box=SIMPLE)
+    table.add_column("texts/s in batches of", no_wrap=True)
     for tokens in batches:
-        table.add_column(f"{tokens} tokens", justify="right")
+        table.add_column(f"{tokens} tokens", justify="right", no_wrap=True)
     for runtime, dtype, threads in dict.fromkeys(key[:3] for key in rates):
         cells = (_number(rates[runtime, dtype, threads, tokens]) for tokens in batches)
         table.add_row(f"{runtime} {dtype}, {_count(threads)}", *cells)
