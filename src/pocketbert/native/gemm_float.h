@@ -41,6 +41,8 @@ PB_INLINE void finish_panel(const Output& y, int rows, int column, int columns) 
   if (y.after != Activation::linear) activate<V>(y.after, y.out + column, y.out_stride, rows, columns);
 }
 
+constexpr int kSoon = 8;  // steps ahead for which the first cache is asked for weights; the second has them
+
 // `next` is what comes after this panel; each step asks the cache for kLines lines there and goes on by `advance`.
 template <class V, int M, bool kWhole, bool kFused, int kLines>
 PB_APART_FUNCTION void float_tile(const float* a, int stride, const float* w, int in, const float* next, int advance,
@@ -53,6 +55,7 @@ PB_APART_FUNCTION void float_tile(const float* a, int stride, const float* w, in
   }
   for (int k = 0; k < in; k++, w += 16 * N) {
     PB_UNROLL for (int i = 0; i < kLines; i++) __builtin_prefetch(next + 16 * i, 0, 2);
+    PB_UNROLL for (int n = 0; n < N; n++) __builtin_prefetch(w + 16 * N * kSoon + 16 * n, 0, 3);
     next += advance;
     typename V::F b[N];
     PB_UNROLL for (int n = 0; n < N; n++) b[n] = V::load(w + 16 * n);
