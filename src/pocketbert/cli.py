@@ -17,6 +17,8 @@ from pocketbert import __version__
 from pocketbert.errors import InputError, PocketBertError
 
 if TYPE_CHECKING:
+    from pocketbert.export.agreement import Report as ExportReport
+    from pocketbert.schema import Head
     from pocketbert.tasks.records import Fields, Record
 
 __all__ = ["app", "main"]
@@ -29,6 +31,7 @@ app = typer.Typer(
 )
 
 _Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Checkpoint folder, or a name on the hub.")]
+_Head = Annotated[str | None, typer.Option(help="Which head; the checkpoint's own by default.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -96,20 +99,41 @@ app.add_typer(export_app, name="export")
 def export_onnx_command(
     folder: _Folder,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")],
-    head: Annotated[str | None, typer.Option(help="Which head; the checkpoint's own by default.")] = None,
+    head: _Head = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits.")] = False,
     limit: Annotated[float | None, typer.Option(help="Least agreement (int8), or largest error (float).")] = None,
 ) -> None:
     """Write a checkpoint as one ONNX file with dynamic batch and length, run and compared first."""
     from pocketbert.export.onnx import export_onnx
-    from pocketbert.schema import HEADS
 
-    if head is not None and head not in HEADS:
-        raise InputError(f"unknown head {head!r}; choose from {', '.join(HEADS)}")
-    report = export_onnx(folder, out, head, int8, limit=limit)
-    typer.echo(f"{report.path}: {report.size} bytes, {report.head}, {'int8' if report.int8 else 'float32'}")
-    for name, error in report.errors.items():
-        typer.echo(f"{name}: largest error {error:.1e}, agreement {report.agreement[name]:.5f}")
+    _print_export(export_onnx(folder, out, _checked_head(head), int8, limit=limit))
+
+
+@export_app.command("savedmodel")
+def export_savedmodel_command(
+    folder: _Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The SavedModel folder to write.")],
+    head: _Head = None,
+    limit: Annotated[float | None, typer.Option(help="Largest error.")] = None,
+) -> None:
+    """Write a checkpoint as TensorFlow's SavedModel with dynamic batch and length, run and compared first."""
+    from pocketbert.export.tensorflow import export_savedmodel
+
+    _print_export(export_savedmodel(folder, out, _checked_head(head), limit=limit))
+
+
+@export_app.command("litert")
+def export_litert_command(
+    folder: _Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .tflite file to write.")],
+    head: _Head = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits.")] = False,
+    limit: Annotated[float | None, typer.Option(help="Least agreement (int8), or largest error (float).")] = None,
+) -> None:
+    """Write a checkpoint as one LiteRT (TFLite) file with dynamic batch and length, run and compared first."""
+    from pocketbert.export.tensorflow import export_litert
+
+    _print_export(export_litert(folder, out, _checked_head(head), int8, limit=limit))
 
 
 @app.command("quantize")
@@ -119,7 +143,7 @@ def quantize_command(
     data: Annotated[Path | None, typer.Option(help="Labelled records: compare the task's metric on them.")] = None,
     texts: Annotated[Path | None, typer.Option(help="Typical texts, one a line, to calibrate and compare on.")] = None,
     max_loss: Annotated[float, typer.Option(help="Most that the metric, or without data the cosine, may lose.")] = 0.01,
-    head: Annotated[str | None, typer.Option(help="Which head; the checkpoint's own by default.")] = None,
+    head: _Head = None,
     as_json: _Json = False,
 ) -> None:
     """Write a checkpoint in int8, a quarter of the size, and say what that costs; refused above --max-loss."""
@@ -127,10 +151,8 @@ def quantize_command(
 
     from pocketbert.quantization import quantize
     from pocketbert.quantization.table import print_report
-    from pocketbert.schema import HEADS
 
-    if head is not None and head not in HEADS:
-        raise InputError(f"unknown head {head!r}; choose from {', '.join(HEADS)}")
+    chosen = _checked_head(head)
     lines = None if texts is None else _lines(texts)
     before = ""
 
@@ -144,7 +166,7 @@ def quantize_command(
 
     with Console(stderr=True).status("reading the checkpoint") as status:
         try:
-            report = quantize(folder, out, data=data, texts=lines, max_loss=max_loss, head=head, progress=watch)
+            report = quantize(folder, out, data=data, texts=lines, max_loss=max_loss, head=chosen, progress=watch)
         except KeyboardInterrupt:
             typer.echo("stopped; nothing was written", err=True)
             raise typer.Exit(130) from None
@@ -261,6 +283,20 @@ def bench_command(
     if stopped:
         typer.echo("stopped; the rest was not measured", err=True)
         raise typer.Exit(130)
+
+
+def _checked_head(head: str | None) -> Head | None:
+    from pocketbert.schema import HEADS
+
+    if head is not None and head not in HEADS:
+        raise InputError(f"unknown head {head!r}; choose from {', '.join(HEADS)}")
+    return head
+
+
+def _print_export(report: ExportReport) -> None:
+    typer.echo(f"{report.path}: {report.size} bytes, {report.head}, {'int8' if report.int8 else 'float32'}")
+    for name, error in report.errors.items():
+        typer.echo(f"{name}: largest error {error:.1e}, agreement {report.agreement[name]:.5f}")
 
 
 def _records(texts: list[str], file: str | None, kind: str | None, fields: Fields) -> Iterator[Record]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pocketbert.batching import PackedBatch, Row, pack
 from pocketbert.config import PretrainedConfig
-from pocketbert.errors import InputError, PrecisionError
+from pocketbert.errors import InputError
+from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
 from pocketbert.export.graph import build_model, outputs_of
 from pocketbert.files import replacing
 from pocketbert.plan import Program, plan_checkpoint, quantize, run
@@ -21,35 +21,7 @@ from pocketbert.schema import Head
 
 __all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "compare", "export_onnx"]
 
-FLOAT_LIMIT = 1e-3  # largest difference of a float32 file, relative to the output's largest value
-INT8_LIMIT = 0.9  # least agreement of an int8 file with the float32 program
-
 _LENGTHS = ((1,), (7,), (2, 33, 9), (16, 64, 1, 40))  # texts of each batch that is compared
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was written, and how near it is to the float32 program that the reference executor runs.
-
-    Attributes:
-        path: the file.
-        size: its bytes.
-        head: the head that it has.
-        int8: whether weights are in 8 bits.
-        inputs: names of the graph's inputs, each (batch, length) int64.
-        errors: output -> largest difference, relative to the output's largest value.
-        agreement: output -> cosine between its values and the expected ones, both less the expected ones' mean, so
-            that 1 is best; of hidden states, channel by channel and divided by the channel's spread, so that a few huge
-            ones do not decide.
-    """
-
-    path: Path
-    size: int
-    head: Head
-    int8: bool
-    inputs: tuple[str, ...]
-    errors: dict[str, float]
-    agreement: dict[str, float]
 
 
 def export_onnx(
@@ -83,12 +55,11 @@ def export_onnx(
     path = Path(os.path.expanduser(os.fspath(out)))
     if path.is_dir() or not path.name:
         raise InputError(f"out={str(out)!r} is a folder; pass the name of the file to write")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 0):
-        raise InputError(f"limit={limit!r} must be a number of at least 0")
+    check_limit(limit)
     exact = plan_checkpoint(folder, head)
     content = build_model(quantize(exact) if int8 else exact)
     errors, agreement = compare(exact, content)
-    _judge(errors, agreement, int8, limit)
+    judge(errors, agreement, int8, limit, "export without int8")
     with replacing(path.parent) as stage:
         (stage / path.name).write_bytes(content)
     inputs = ("input_ids", "attention_mask", "token_type_ids")[: 2 if exact.embeddings.types is None else 3]
@@ -110,30 +81,7 @@ def compare(program: Program, content: bytes) -> tuple[dict[str, float], dict[st
         for name, value, rows in zip(names, values, _expected(program, batch), strict=True):
             found[name] += [row[: len(other)] for row, other in zip(value, rows, strict=True)]  # the padding goes
             expected[name] += rows
-    return (
-        {name: _error(found[name], expected[name]) for name in names},
-        {name: _likeness(found[name], expected[name], name == "last_hidden_state") for name in names},
-    )
-
-
-def _judge(errors: dict[str, float], agreement: dict[str, float], int8: bool, limit: float | None) -> None:
-    """Raise PrecisionError where an output is off; NaN is never near enough."""
-    if int8:
-        name, value = min(agreement.items(), key=lambda item: -np.inf if np.isnan(item[1]) else item[1])
-        least = INT8_LIMIT if limit is None else limit
-        if not value >= least:
-            raise PrecisionError(
-                f"in int8 the agreement of {name} with float32 is {value:.3f}, below the limit of {least}; nothing was "
-                "written: export without int8, or pass a lower limit"
-            )
-        return
-    name, value = max(errors.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
-    most = FLOAT_LIMIT if limit is None else limit
-    if not value <= most:
-        raise PrecisionError(
-            f"{name} differs from the reference by {value:.1e} of its largest value, more than the limit of {most:.1e}"
-            "; nothing was written: the model multiplies the rounding of float32"
-        )
+    return measure(found, expected)
 
 
 def _batches(config: PretrainedConfig, typed: bool) -> Iterator[PackedBatch]:
@@ -156,23 +104,3 @@ def _expected(program: Program, batch: PackedBatch) -> list[list[Array]]:
     if program.head == "question_answering":
         return [[rows[:, end] for rows in result.branches[program.head]] for end in (0, 1)]
     return list(result.branches.values())
-
-
-def _error(found: list[Array], expected: list[Array]) -> float:
-    """Return the largest difference, relative to the largest value."""
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
-    if not all(np.isfinite(rows).all() for rows in found):
-        return float("nan")
-    return difference / max(max(float(np.abs(b).max()) for b in expected), 1e-30)
-
-
-def _likeness(found: list[Array], expected: list[Array], by_channel: bool) -> float:
-    """Return the cosine between values, centred where the expected ones have their mean."""
-    flat = [[rows if by_channel else rows.ravel() for rows in side] for side in (found, expected)]
-    a, b = (np.concatenate(side).astype(np.float64) for side in flat)
-    axis = 0 if by_channel else None
-    centre, spread = b.mean(axis=axis), b.std(axis=axis)
-    spread = np.where(spread > 0, spread, 1)
-    a, b = (a - centre) / spread, (b - centre) / spread
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float((a * b).sum()) / size if size else 1.0

@@ -77,12 +77,11 @@ class Intermediate(Layer):
 
     def __init__(self, config: Any, width: int) -> None:
         super().__init__()
-        self.dense = linear(config, width, config.intermediate_size)
-        self.activate = activation(config.hidden_act)
+        self.dense = linear(config, width, config.intermediate_size, activation(config.hidden_act))
 
     def call(self, x: Tensor) -> Tensor:
         """(B, T, width) -> (B, T, M)."""
-        return self.activate(self.dense(x))
+        return self.dense(x)
 
 
 class Pooler(Layer):

@@ -88,14 +88,13 @@ class FeedForward(Layer):
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
-        self.lin1 = linear(config, config.dim, config.hidden_dim)
+        self.lin1 = linear(config, config.dim, config.hidden_dim, activation(config.activation))
         self.lin2 = linear(config, config.hidden_dim, config.dim)
-        self.activate = activation(config.activation)
         self.dropout = keras.layers.Dropout(config.dropout)
 
     def call(self, x: Tensor) -> Tensor:
         """(B, T, W) -> (B, T, W)."""
-        return self.dropout(self.lin2(self.activate(self.lin1(x))))
+        return self.dropout(self.lin2(self.lin1(x)))
 
 
 class DistilBertLayer(Layer):

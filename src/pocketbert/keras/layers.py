@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 __all__ = [
+    "ActivatedDense",
     "Attention",
     "Layer",
     "NoNorm",
@@ -79,10 +80,25 @@ def make_norm(kind: str, size: int, eps: float) -> keras.layers.Layer:
     return NoNorm(size) if kind == "no_norm" else layer_norm(size, eps)
 
 
-def linear(config: Any, into: int, out: int, *, bias: bool = True) -> keras.layers.Dense:
-    """Return a dense layer (..., into) -> (..., out), started as ``config`` says."""
-    normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
-    dense = keras.layers.Dense(out, kernel_initializer=normal, use_bias=bias)
+class ActivatedDense(keras.layers.Dense):  # type: ignore[misc]  # Keras ships no types
+    """A dense layer whose product has two matrices, whatever its input's rank.
+
+    TensorFlow fuses bias and activation into such a product, if they come before the rank is restored. A product
+    without activation gains nothing by that.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """(..., into) -> (..., out)."""
+        *rest, into = ops.shape(inputs)
+        outputs = ops.matmul(ops.reshape(inputs, (-1, into)), self.kernel)
+        outputs = self.activation(ops.add(outputs, self.bias))  # `+` is not fused
+        return ops.reshape(outputs, (*rest, self.units))
+
+
+def linear(config: Any, into: int, out: int, activate: Callable[[Tensor], Tensor] | None = None) -> keras.layers.Dense:
+    """Return a dense layer (..., into) -> (..., out), started as ``config`` says, with what follows it."""
+    kind = keras.layers.Dense if activate is None else ActivatedDense
+    dense = kind(out, activate, kernel_initializer=keras.initializers.RandomNormal(stddev=config.initializer_range))
     dense.build((None, into))
     return dense
 
@@ -178,17 +194,15 @@ class Attention:
         """
         batch, tokens, width = ops.shape(q)
         split = (batch, tokens, heads, width // heads)
-        q = ops.transpose(ops.reshape(q, split), (0, 2, 1, 3))  # (B, H, T, D)
-        k = ops.transpose(ops.reshape(k, split), (0, 2, 3, 1))  # (B, H, D, T)
-        v = ops.transpose(ops.reshape(v, split), (0, 2, 1, 3))  # (B, H, T, D)
-        scores = ops.matmul(q * (width // heads) ** -0.5, k)  # (B, H, T, T)
+        q, k, v = (ops.reshape(x, split) for x in (q, k, v))  # (B, T, H, D)
+        scores = ops.einsum("bqhd,bkhd->bhqk", q, k) * (width // heads) ** -0.5  # (B, H, T, T)
         if self.bias is not None:
             scores = scores + self.bias
         weights = dropout(ops.softmax(scores, axis=-1))
         head_mask = self.head_masks[layer]
         if head_mask is not None:
             weights = weights * ops.reshape(head_mask, (1, heads, 1, 1))
-        context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))  # (B, T, H, D)
+        context = ops.einsum("bhqk,bkhd->bqhd", weights, v)  # (B, T, H, D)
         return ops.reshape(context, (batch, tokens, width)), weights if self.need_weights else None
 
 

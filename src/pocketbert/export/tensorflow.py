@@ -1,0 +1,237 @@
+"""Keras models as TensorFlow's SavedModel and as a LiteRT file, run and compared before they are put in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketbert import schema
+from pocketbert.batching import PackedBatch, Row, pack
+from pocketbert.checkpoint import open_checkpoint
+from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.errors import CheckpointError, ConfigError, InputError
+from pocketbert.export.agreement import Report, check_limit, judge, measure
+from pocketbert.extras import require
+from pocketbert.files import replacing
+from pocketbert.inspection import inspect_checkpoint
+from pocketbert.quantization.texts import batch_of_texts, tokenizer_of
+from pocketbert.runtime.onnx import rectangle
+from pocketbert.schema import Head
+
+__all__ = ["export_litert", "export_savedmodel"]
+
+Run = Callable[[dict[str, NDArray[np.int32]]], Mapping[str, Any]]
+
+_LENGTHS = ((7,), (40, 23, 9))  # texts of each batch of pseudo-random words that is compared
+_TEXTS = 16  # of a batch that are compared
+_INSTEAD = (
+    "LiteRT's 8 bits do not suit these weights: export without int8, or use `pocketbert quantize` or `pocketbert "
+    "export onnx --int8`, which treat outliers better"
+)
+
+
+def export_savedmodel(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    head: Head | None = None,
+    *,
+    limit: float | None = None,
+) -> Report:
+    """Write the checkpoint of a folder (or hub name) as a SavedModel, if it runs as it should.
+
+    Its ``serve`` takes one dict of ``input_ids``, ``attention_mask`` and, where the model has types,
+    ``token_type_ids``, each (batch, length) int32 of any size, (batch, choices, length) for multiple choice. Outputs
+    are named as those of the Keras models, and padding has their semantics.
+
+    Args:
+        folder: where ``config.json`` and the weights lie.
+        out: the folder to write; a SavedModel that is there is replaced once the new one is complete.
+        head: which head; the one that the checkpoint was saved with by default.
+        limit: refuse an error above it (1e-3 by default), see ``Report.errors``.
+
+    Raises:
+        MissingExtra: Keras or TensorFlow is not installed.
+        CheckpointError: there is no checkpoint, or it does not fit.
+        ConfigError: it is BERT's, which has no Keras models.
+        InputError: Keras runs on another backend than TensorFlow, ``out`` holds something else than a SavedModel, or
+            ``limit`` is no number.
+        PrecisionError: the results are not near enough; nothing was written.
+    """
+    check_limit(limit)
+    path = Path(os.path.expanduser(os.fspath(out)))
+    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").is_file()):
+        raise InputError(f"out={str(out)!r} holds something else than a SavedModel; pass the name of a new folder")
+    model, batches = _load(folder, head)
+    with _replacing_folder(path) as stage:
+        model.export(stage, verbose=False)
+        loaded = require("tensorflow").saved_model.load(str(stage))  # its functions live as long as it does
+        errors, agreement = _compare(model, loaded.serve, batches)
+        judge(errors, agreement, False, limit, "")
+        size = sum(file.stat().st_size for file in stage.rglob("*") if file.is_file())
+    return Report(path, size, model.head, False, model.token_inputs, errors, agreement)
+
+
+def export_litert(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    head: Head | None = None,
+    int8: bool = False,
+    *,
+    limit: float | None = None,
+) -> Report:
+    """Write the checkpoint of a folder (or hub name) as one LiteRT file, if it runs as it should.
+
+    Inputs and outputs are those of ``export_savedmodel``, batch and length dynamic; every operation is one of LiteRT's
+    own, so that its plain interpreter runs the file.
+
+    Args:
+        folder: where ``config.json`` and the weights lie.
+        out: the ``.tflite`` file; one that is there is replaced once the new one is complete.
+        head: which head; the one that the checkpoint was saved with by default.
+        int8: store weights in 8 bits; LiteRT quantises activations as they come, row by row. MobileBERT's hidden
+            states are equalised before, which changes no result in float32.
+        limit: what to refuse: with ``int8`` an agreement below it (0.9 by default), else an error above it (1e-3).
+
+    Raises:
+        MissingExtra: Keras or TensorFlow is not installed.
+        CheckpointError: there is no checkpoint, or it does not fit.
+        ConfigError: it is BERT's, which has no Keras models.
+        InputError: Keras runs on another backend than TensorFlow, ``out`` is no name of a ``.tflite`` file, or
+            ``limit`` is no number.
+        PrecisionError: the results are not near enough; nothing was written.
+    """
+    check_limit(limit)
+    path = Path(os.path.expanduser(os.fspath(out)))
+    if path.is_dir() or path.suffix != ".tflite":
+        raise InputError(f"out={str(out)!r} is no name of a LiteRT file; pass one that ends in .tflite")
+    model, batches = _load(folder, head)
+    options = {}
+    if int8:
+        options["optimizations"] = [require("tensorflow").lite.Optimize.DEFAULT]
+        _equalise(model, batches)
+    with replacing(path.parent) as stage:
+        file = stage / path.name
+        model.export(file, format="litert", verbose=False, **options)
+        errors, agreement = _compare(model, _interpreter(file), batches)
+        judge(errors, agreement, int8, limit, _INSTEAD)
+    return Report(path, path.stat().st_size, model.head, int8, model.token_inputs, errors, agreement)
+
+
+def _load(folder: str | os.PathLike[str], head: Head | None) -> tuple[Any, list[PackedBatch]]:
+    """Return a checkpoint's model, and what to compare on: pseudo-random words of some lengths, and texts."""
+    backend = require("keras").backend.backend()
+    if backend != "tensorflow":
+        raise InputError(
+            f"Keras runs on {backend}, and only its TensorFlow backend exports to TensorFlow; set "
+            "KERAS_BACKEND=tensorflow before Keras is imported"
+        )
+    found = inspect_checkpoint(folder)
+    config = AutoConfig.from_pretrained(found.folder)
+    if config.model_type == "bert":
+        raise ConfigError(f"{folder} is a BERT, and Keras models are DistilBERT and MobileBERT; export it to ONNX")
+    wanted = head or found.head
+    options: dict[str, Any] = {"dtype": "float32", "output_hidden_states": False, "output_attentions": False}
+    if wanted == "none" and getattr(config, "classifier_activation", False):
+        names = open_checkpoint(found.folder).tensors
+        options["add_pooling_layer"] = any(name.endswith("pooler.dense.weight") for name in names)
+    cls = getattr(import_module(f"pocketbert.keras.{config.model_type}"), "TF" + schema.class_name(config, wanted))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a head that starts afresh, which is refused below
+        model, info = cls.from_pretrained(found.folder, output_loading_info=True, **options)
+    if missing := info["missing_keys"]:
+        raise CheckpointError(f"{found.folder} has no {wanted} head: {', '.join(missing)} are missing")
+    texts, _ = batch_of_texts(tokenizer_of(Path(found.folder)), config, None)
+    return model, [*_words(config), texts]
+
+
+def _equalise(model: Any, batches: list[PackedBatch]) -> None:
+    """Let no channel of the hidden states dwarf the others, where the model allows it."""
+    gauge = import_module("pocketbert.keras.equalise")
+    if not gauge.can_equalise(model):
+        return
+    rows = []
+    for batch in batches:
+        inputs = _inputs(model, batch)
+        states = model.get_base_model()(inputs, training=False, return_dict=True, output_hidden_states=True)
+        rows += [np.asarray(state)[inputs["attention_mask"] == 1] for state in states.hidden_states]
+    gauge.equalise(model, np.concatenate(rows))
+
+
+def _inputs(model: Any, batch: PackedBatch) -> dict[str, NDArray[np.int32]]:
+    """Return the first texts of a batch, padded."""
+    padded = rectangle(batch, range(min(len(batch), _TEXTS)), "token_type_ids" in model.token_inputs)
+    return {name: value.astype(np.int32) for name, value in padded.items()}
+
+
+def _words(config: PretrainedConfig) -> Iterator[PackedBatch]:
+    """Yield texts of pseudo-random words, the same on every call."""
+    generator = np.random.default_rng(1)
+    types = getattr(config, "type_vocab_size", 1)
+    for lengths in _LENGTHS:
+        sizes = [min(length, config.max_position_embeddings) for length in lengths]
+        yield pack(
+            [
+                Row(generator.integers(0, config.vocab_size, n).tolist(), generator.integers(0, types, n).tolist())
+                for n in sizes
+            ]
+        )
+
+
+def _compare(model: Any, run: Run, batches: list[PackedBatch]) -> tuple[dict[str, float], dict[str, float]]:
+    """Run a file beside its model; padding counts for nothing."""
+    found: dict[str, list[NDArray[Any]]] = {}
+    expected: dict[str, list[NDArray[Any]]] = {}
+    for batch in batches:
+        inputs = _inputs(model, batch)
+        if model.input_rank == 3:  # two choices: a text and another one
+            inputs = {name: np.stack([value, value[::-1]], axis=1) for name, value in inputs.items()}
+        wanted, got = model(inputs, training=False, return_dict=True), run(inputs)
+        visible = inputs["attention_mask"] == 1
+        for name, value in wanted.items():
+            for side, values in ((found, np.asarray(got[name])), (expected, np.asarray(value))):
+                by_token = values.shape[: visible.ndim] == visible.shape
+                side.setdefault(name, []).append(values[visible] if by_token else values)
+    return measure(found, expected)
+
+
+def _interpreter(file: Path) -> Run:
+    """Return a call of a LiteRT file, by the interpreter that is a package of its own or else by TensorFlow's."""
+    try:
+        interpreter = import_module("ai_edge_litert.interpreter").Interpreter
+    except ModuleNotFoundError:
+        interpreter = require("tensorflow").lite.Interpreter
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
+        runner = interpreter(str(file)).get_signature_runner()
+    return lambda inputs: runner(**inputs)
+
+
+@contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside another one, whose place it takes once the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
+    try:
+        (new := stage / "new").mkdir()
+        yield new
+        old = stage / "old"
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(new, folder)
+        except BaseException:
+            if old.exists():
+                os.replace(old, folder)
+            raise
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
