@@ -24,15 +24,15 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-def _flatten(output: outputs.ModelOutput) -> tuple[list[Any], list[str], list[str]]:
+def _flatten(output: Any) -> tuple[list[Any], list[str], list[str]]:
     names = list(output.keys())
     return list(output.values()), names, names
 
 
-def _register(kind: type[outputs.ModelOutput]) -> None:
+def _register(kind: type[Any]) -> None:
     """Let the loops of Keras and the transformations of its backend look into an output."""
 
-    def unflatten(names: list[str], values: Any) -> outputs.ModelOutput:
+    def unflatten(names: Any, values: Any) -> Any:
         return kind(zip(names, values, strict=True))
 
     import optree  # type: ignore[import-not-found, unused-ignore]  # Keras brings it
