@@ -24,8 +24,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-def _flatten(output: Any) -> tuple[list[Any], list[str], list[str]]:
-    names = list(output.keys())
+def _flatten(output: Any) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
+    names = tuple(output.keys())
     return list(output.values()), names, names
 
 
