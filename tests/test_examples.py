@@ -116,16 +116,29 @@ def test_the_demo_imports_no_torch(checkpoint):
     assert run.stdout.splitlines()[::2] == sentences
 
 
+def readme_blocks(checkpoint):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    return [block.replace(".cache/minilm-distilbert", str(checkpoint)) for block in blocks]
+
+
 def test_readme_code(checkpoint, tmp_path, capsys):
     config = pocketbert.DistilBertConfig.from_pretrained(checkpoint)
     pocketbert.DistilBertForQuestionAnswering(config).save_pretrained(tmp_path)
     (tmp_path / "vocab.txt").write_bytes((checkpoint / "vocab.txt").read_bytes())
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    assert blocks
-    for block in blocks:
-        block = block.replace(".cache/minilm-distilbert", str(checkpoint))
-        exec(block.replace("path/to/checkpoint", str(tmp_path)), {})
+    for block in readme_blocks(checkpoint):
+        if "TFDistilBert" not in block:
+            exec(block.replace("path/to/checkpoint", str(tmp_path)), {})
     printed = capsys.readouterr().out
     assert "(2, 16)" in printed
     assert "torch.Size([1, 8, 16])" in printed
     assert "'answer': " in printed
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # TensorFlow's, under NumPy 2
+def test_readme_keras_code(checkpoint, capsys):
+    pytest.importorskip("keras.ops")
+    (block,) = (block for block in readme_blocks(checkpoint) if "TFDistilBert" in block)
+    with pytest.warns(UserWarning, match="started with random values"):
+        exec(block, {})
+    assert "loss" in capsys.readouterr().out

@@ -112,6 +112,12 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
+    def make_train_function(self, force: bool = False) -> None:
+        """As Keras's; the optimizer's variables are made first, or TensorFlow would trace the whole step twice."""
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        super().make_train_function(force)
+
     def compute_loss(
         self,
         x: Any = None,
