@@ -33,10 +33,10 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
 def _engines(report: Report) -> Table:
     lengths = sorted({length for engine in report.engines for length in engine.latency})
-    caption = "ms for one text of as many tokens; texts/s of mixed lengths; MB of a process; s to its first answer"
-    table = Table(caption=caption, box=SIMPLE)
+    caption = "ms for a text of so many tokens; mixed texts/s; MB of a process; s to its answer"
+    table = Table(caption=caption, caption_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("engine", no_wrap=True)
-    for column in (*(f"{length} tokens" for length in lengths), "texts/s", "MB", "peak MB", "start, s"):
+    for column in (*(f"{length} tok" for length in lengths), "texts/s", "MB", "peak", "start"):
         table.add_column(column, justify="right", no_wrap=True)
     for engine in report.engines:
         milliseconds = (engine.latency[length] * 1e3 if length in engine.latency else None for length in lengths)
