@@ -28,6 +28,7 @@ __all__ = [
     "chunks",
     "groups",
     "pack",
+    "rectangle",
     "run_rows",
 ]
 
@@ -211,3 +212,23 @@ def groups(lengths: Sequence[int]) -> list[list[int]]:
             found.append([row])
             tokens = lengths[row]
     return found
+
+
+def rectangle(batch: PackedBatch, rows: Sequence[int], typed: bool) -> dict[str, Ints]:
+    """Return the inputs of a model that takes rectangles, for some rows: each (rows, longest), 0 beyond a row's end.
+
+    Args:
+        batch: the packed rows.
+        rows: which of them.
+        typed: whether to give ``token_type_ids`` too.
+    """
+    names = ("input_ids", "attention_mask", "token_type_ids")[: 3 if typed else 2]
+    feed = {name: np.zeros((len(rows), int(batch.lengths[list(rows)].max())), np.int64) for name in names}
+    for line, row in enumerate(rows):
+        text = slice(int(batch.cu_seqlens[row]), int(batch.cu_seqlens[row + 1]))
+        length = text.stop - text.start
+        feed["input_ids"][line, :length] = batch.input_ids[text]
+        feed["attention_mask"][line, :length] = 1
+        if typed and batch.token_type_ids is not None:
+            feed["token_type_ids"][line, :length] = batch.token_type_ids[text]
+    return feed

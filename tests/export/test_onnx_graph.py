@@ -12,12 +12,12 @@ pytest.importorskip("onnxruntime")
 import onnx
 from plan_models import IB_BERT, TINY, UNEVEN, batch_of, make, relative, texts, torch_outputs
 
-from pocketbert.batching import Row
+from pocketbert.batching import Row, rectangle
 from pocketbert.errors import InputError
 from pocketbert.export.graph import build_model, outputs_of
 from pocketbert.export.writer import OPERATIONS
 from pocketbert.plan import make_plan, quantize, run
-from pocketbert.runtime.onnx import open_session, rectangle
+from pocketbert.runtime.onnx import open_session
 from pocketbert.schema import HEADS
 
 NEAR = 1e-5

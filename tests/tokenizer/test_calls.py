@@ -13,7 +13,7 @@ import pytest
 import torch
 import transformers
 
-from pocketbert.errors import InputError, MissingExtra
+from pocketbert.errors import InputError
 from pocketbert.tokenizer import (
     BertTokenizer,
     BertTokenizerFast,
@@ -155,16 +155,6 @@ def test_tensors(tokenizer: Any, kind: str) -> None:
     if kind == "pt":
         assert arrays.to("cpu")["input_ids"].device.type == "cpu"
         assert arrays.to(torch.device("meta"))["input_ids"].device.type == "meta"
-
-
-def test_tensorflow_is_asked_for_only_when_wanted(tokenizer: Any) -> None:
-    try:
-        import tensorflow  # noqa: F401
-    except ImportError:
-        with pytest.raises((MissingExtra, KeyError)):
-            tokenizer(A, return_tensors="tf")
-    else:
-        assert tokenizer(A, return_tensors="tf")["input_ids"].shape[0] == 1
 
 
 def test_importing_imports_no_framework() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketbert.batching import PackedBatch, Row, pack
+from pocketbert.batching import PackedBatch, Row, pack, rectangle
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import InputError
 from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
@@ -16,7 +16,7 @@ from pocketbert.export.graph import build_model, outputs_of
 from pocketbert.files import replacing
 from pocketbert.plan import Program, plan_checkpoint, quantize, run
 from pocketbert.plan.program import Array
-from pocketbert.runtime.onnx import open_session, rectangle
+from pocketbert.runtime.onnx import open_session
 from pocketbert.schema import Head
 
 __all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "compare", "export_onnx"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert import schema
-from pocketbert.batching import PackedBatch, Row, pack
+from pocketbert.batching import PackedBatch, Row, pack, rectangle
 from pocketbert.checkpoint import open_checkpoint
 from pocketbert.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import CheckpointError, ConfigError, InputError
@@ -25,7 +25,6 @@ from pocketbert.extras import require
 from pocketbert.files import replacing
 from pocketbert.inspection import inspect_checkpoint
 from pocketbert.quantization.texts import batch_of_texts, tokenizer_of
-from pocketbert.runtime.onnx import rectangle
 from pocketbert.schema import Head
 
 __all__ = ["export_litert", "export_savedmodel"]

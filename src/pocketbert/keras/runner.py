@@ -19,12 +19,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from pocketbert import schema
-from pocketbert.batching import PackedBatch, groups
+from pocketbert.batching import PackedBatch, groups, rectangle
 from pocketbert.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.keras.heads import Task
 from pocketbert.keras.model import TFPreTrainedModel
-from pocketbert.runtime.onnx import rectangle
 from pocketbert.schema import Head
 
 __all__ = ["KerasRunner", "load", "wrap"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import PackedBatch, groups
+from pocketbert.batching import PackedBatch, groups, rectangle
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.export.files import inspect_model, read_model
@@ -25,7 +25,7 @@ from pocketbert.runtime.programs import check_dtype, program_of_folder, program_
 from pocketbert.runtime.threads import check_threads
 from pocketbert.schema import Head
 
-__all__ = ["DEVICES", "OnnxRunner", "load", "open_session", "rectangle", "wrap"]
+__all__ = ["DEVICES", "OnnxRunner", "load", "open_session", "wrap"]
 
 # device -> what ONNX Runtime calls it; all but the CPU need a build of onnxruntime that has them
 DEVICES = {
@@ -185,20 +185,6 @@ def open_session(content: bytes, *, device: str | None = None, threads: int | No
         return ort.InferenceSession(content, options, providers=list(dict.fromkeys([DEVICES[name], DEVICES["cpu"]])))
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise CheckpointError(f"ONNX Runtime cannot run this graph: {error}") from error
-
-
-def rectangle(batch: PackedBatch, rows: Sequence[int], typed: bool) -> dict[str, NDArray[np.int64]]:
-    """Return a graph's inputs for some rows, each (rows, longest), 0 beyond each row's end."""
-    names = ("input_ids", "attention_mask", "token_type_ids")[: 3 if typed else 2]
-    feed = {name: np.zeros((len(rows), int(batch.lengths[list(rows)].max())), np.int64) for name in names}
-    for line, row in enumerate(rows):
-        text = slice(int(batch.cu_seqlens[row]), int(batch.cu_seqlens[row + 1]))
-        length = text.stop - text.start
-        feed["input_ids"][line, :length] = batch.input_ids[text]
-        feed["attention_mask"][line, :length] = 1
-        if typed and batch.token_type_ids is not None:
-            feed["token_type_ids"][line, :length] = batch.token_type_ids[text]
-    return feed
 
 
 def _made(program: Program, device: str | None, threads: int | None) -> OnnxRunner:

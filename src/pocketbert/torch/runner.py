@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketbert.batching import PackedBatch, groups
+from pocketbert.batching import PackedBatch, groups, rectangle
 from pocketbert.config import PretrainedConfig
 from pocketbert.errors import InputError
 from pocketbert.schema import Head
@@ -63,15 +63,13 @@ class TorchRunner:
     def _run(self, batch: PackedBatch, rows: Sequence[int]) -> list[Tensor]:
         """Run rows that are padded together."""
         lengths = [int(length) for length in batch.lengths[list(rows)]]
-        ids, types, mask = _rectangle(batch, rows, max(lengths))
-        inputs: dict[str, Any] = {"input_ids": ids.to(self.model.device), "attention_mask": None}
-        if min(lengths) < max(lengths):
-            inputs["attention_mask"] = mask.to(self.model.device)
-            if getattr(self.config, "trigram_input", False):
-                words = self.model.get_input_embeddings()(inputs.pop("input_ids"))
-                inputs["inputs_embeds"] = words * inputs["attention_mask"][:, :, None].to(words.dtype)
-        if types is not None:
-            inputs["token_type_ids"] = types.to(self.model.device)
+        padded = rectangle(batch, rows, typed=batch.token_type_ids is not None)
+        inputs: dict[str, Any] = {name: torch.from_numpy(x).to(self.model.device) for name, x in padded.items()}
+        if min(lengths) == max(lengths):
+            inputs["attention_mask"] = None
+        elif getattr(self.config, "trigram_input", False):
+            words = self.model.get_input_embeddings()(inputs.pop("input_ids"))
+            inputs["inputs_embeds"] = words * inputs["attention_mask"][:, :, None].to(words.dtype)
         return self._outputs(inputs, lengths, None if batch.positions is None else [batch.positions[r] for r in rows])
 
     def _outputs(
@@ -135,17 +133,3 @@ def wrap(model: PreTrainedModel, head: Head) -> TorchRunner:
         raise InputError(f"this task needs a {head} head, and {type(model).__name__} has none")
     assert isinstance(model, Task)
     return TorchRunner(model, head)
-
-
-def _rectangle(batch: PackedBatch, rows: Sequence[int], width: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Return ids, types and mask of some rows as (rows, width), zero beyond each row's end."""
-    ids = torch.zeros(len(rows), width, dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    types = None if batch.token_type_ids is None else torch.zeros_like(ids)
-    for line, row in enumerate(rows):
-        start, stop = int(batch.cu_seqlens[row]), int(batch.cu_seqlens[row + 1])
-        ids[line, : stop - start] = torch.from_numpy(batch.input_ids[start:stop])
-        mask[line, : stop - start] = 1
-        if types is not None and batch.token_type_ids is not None:
-            types[line, : stop - start] = torch.from_numpy(batch.token_type_ids[start:stop])
-    return ids, types, mask
