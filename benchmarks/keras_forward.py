@@ -1,10 +1,12 @@
 """Forward of the Keras models under tf.function, with XLA off and on, against transformers' TensorFlow classes.
 
-    python benchmarks/keras_forward.py [--shapes 1x32 1x128 1x384 8x128] [--rounds 15] [--threads N]
+    python benchmarks/keras_forward.py [--shapes 1x32 1x128 1x384 8x128] [--instances 3] [--rounds 10] [--threads N]
 
 Random weights of the real sizes, the same on both sides, float32. Every round times each engine once, in turn, so that
 a slow moment of the machine hits both; the figures are medians, and the ratio is the peer's time over ours (above 1:
-ours is faster). Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow classes are built on.
+ours is faster). Two instances of one model can differ by 2%, by where their weights happen to lie in memory; so each
+figure is over several. Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow classes are
+built on.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ from pocketbert.keras.loading import arrays, assign
 SIZES: dict[str, dict[str, Any]] = {"DistilBert": {}, "MobileBert": {"classifier_activation": False}}
 
 
+Times = dict[str, list[float]]
+
+
 def models(family: str) -> dict[str, Any]:
     """Return our encoder and the peer's with the same random weights."""
     config = getattr(pocketbert, f"{family}Config")(**SIZES[family])
@@ -55,25 +60,40 @@ def compiled(model: Any, inputs: dict[str, tf.Tensor], *, xla: bool) -> Callable
     return lambda: function(inputs)
 
 
-def measure(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> dict[str, float]:
-    """Return each call's median time in milliseconds; calls take turns, and must agree."""
+def measure(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> Times:
+    """Return each call's times in milliseconds; calls take turns, and must agree."""
     results = [call().numpy() for call in calls.values()]
     np.testing.assert_allclose(results[0], results[1], atol=1e-4 * np.abs(results[1]).max(), rtol=0)
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    times: Times = {name: [] for name in calls}
     names = list(calls)
     for number in range(rounds + 2):
         for name in names[number % 2 :] + names[: number % 2]:
             start = time.perf_counter()
             calls[name]().numpy()
             times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(values[2:]) for name, values in times.items()}
+    return {name: values[2:] for name, values in times.items()}
+
+
+def instance(family: str, shapes: list[str], rounds: int) -> dict[tuple[str, bool], Times]:
+    """Return the times of a new pair of models, by shape and XLA."""
+    found = models(family)
+    results = {}
+    for shape in shapes:
+        size = tuple(map(int, shape.split("x")))
+        ids = tf.constant(np.random.default_rng(1).integers(1000, 30000, size, dtype=np.int32))
+        inputs = {"input_ids": ids, "attention_mask": tf.ones_like(ids)}
+        for xla in (False, True):
+            calls = {name: compiled(model, inputs, xla=xla) for name, model in found.items()}
+            results[shape, xla] = measure(calls, rounds)
+    return results
 
 
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=["1x32", "1x128", "1x384", "8x128"], metavar="BATCHxTOKENS")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--instances", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--families", nargs="+", choices=sorted(SIZES), default=sorted(SIZES))
     arguments = parser.parse_args()
@@ -82,17 +102,15 @@ def main() -> None:
     for column in ("model", "batch x tokens", "XLA", "pocketbert", "transformers", "transformers / ours"):
         table.add_column(column, justify="right" if column[0] == "t" or column == "pocketbert" else "left")
     for family in arguments.families:
-        found = models(family)
-        for shape in arguments.shapes:
-            size = tuple(map(int, shape.split("x")))
-            ids = tf.constant(np.random.default_rng(1).integers(1000, 30000, size, dtype=np.int32))
-            inputs = {"input_ids": ids, "attention_mask": tf.ones_like(ids)}
-            for xla in (False, True):
-                calls = {name: compiled(model, inputs, xla=xla) for name, model in found.items()}
-                times = measure(calls, arguments.rounds)
-                ratio = times["transformers"] / times["pocketbert"]
-                cells = (f"{times[name]:.1f}" for name in ("pocketbert", "transformers"))
-                table.add_row(family, shape, "on" if xla else "off", *cells, f"{ratio:.2f}")
+        instances = [instance(family, arguments.shapes, arguments.rounds) for _ in range(arguments.instances)]
+        for shape, xla in instances[0]:
+            medians = {
+                name: statistics.median(time for times in instances for time in times[shape, xla][name])
+                for name in ("pocketbert", "transformers")
+            }
+            ratio = medians["transformers"] / medians["pocketbert"]
+            cells = (f"{value:.1f}" for value in medians.values())
+            table.add_row(family, shape, "on" if xla else "off", *cells, f"{ratio:.2f}")
     Console(width=120).print(table)
 
 
