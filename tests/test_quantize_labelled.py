@@ -50,6 +50,25 @@ def test_text_classification(tmp_path):
     assert scores_of(folder, tmp_path, rows)["accuracy"][0] == 0.75
 
 
+def test_several_labels_at_once(tmp_path):
+    names = dict(enumerate(["sad", "glad", "odd", "shy", "calm", "cross"]))
+    folder = checkpoint_of(tmp_path, id2label=names, problem_type="multi_label_classification")
+    texts = ["the film was good", "bad", "we saw a very old dog", "who ran ?"]
+    found = answers(folder, "text-classification", texts, top_k=None)
+    chosen = [[label["label"] for label in answer if label["score"] >= 0.5] for answer in found]
+    total = sum(map(len, chosen))
+    assert 0 < total < len(names) * len(texts)
+    rows = [{"text": text, "label": labels} for text, labels in zip(texts, chosen, strict=True)]
+    assert scores_of(folder, tmp_path, rows)["F1 of labels"][0] == 1
+    lacking = next(row for row in rows if len(row["label"]) < len(names))
+    lacking["label"] = [number for number, name in names.items() if name not in lacking["label"]]
+    right = total - len(next(labels for labels in chosen if len(labels) < len(names)))
+    expected = 2 * right / (total + sum(len(row["label"]) for row in rows))
+    assert scores_of(folder, tmp_path, rows)["F1 of labels"][0] == pytest.approx(expected)
+    with pytest.raises(InputError, match="line 1: label must be a list"):
+        scores_of(folder, tmp_path, [{"text": "bad", "label": "sad"}, *rows])
+
+
 def test_regression(tmp_path):
     folder = checkpoint_of(tmp_path, num_labels=1)
     texts = ["the film was good", "bad", "we saw a very old dog", "who ran ?", "the"]
@@ -182,11 +201,6 @@ def test_files_that_are_no_data(tmp_path):
     with pytest.raises(InputError, match=r"none\.jsonl: no such file"):
         quantize(folder, tmp_path / "int8", data=tmp_path / "none.jsonl", **FREE)
     with pytest.raises(InputError, match="has 1 records; a metric needs at least 2"):
-        quantize(folder, tmp_path / "int8", data=stored(tmp_path / "r.jsonl", [{"text": "a", "label": 0}]), **FREE)
-    several = tmp_path / "several"
-    several.mkdir()
-    folder = checkpoint_of(several, problem_type="multi_label_classification")
-    with pytest.raises(InputError, match="several labels at once, for which there is no metric here"):
         quantize(folder, tmp_path / "int8", data=stored(tmp_path / "r.jsonl", [{"text": "a", "label": 0}]), **FREE)
 
 

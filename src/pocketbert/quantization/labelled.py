@@ -2,6 +2,7 @@
 
 head                        fields                                                    metrics
 sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
+                            (label: a list, if several may hold)                      F1 of labels
 token_classification        tokens, tags                                              entity F1, or accuracy of words
 question_answering          question, context, answers                                F1, exact match
 multiple_choice             prompt, choices, label                                    accuracy
@@ -21,7 +22,7 @@ from pocketbert.errors import InputError
 from pocketbert.schema import Head
 from pocketbert.tasks.records import Fields, read_file
 
-__all__ = ["Labelled", "Records", "is_regression", "read_labelled", "scored_head"]
+__all__ = ["Labelled", "Records", "is_multi_label", "is_regression", "read_labelled", "scored_head"]
 
 _FIELDS: dict[Head, Fields] = {
     "sequence_classification": Fields(("text", "label"), ("text_pair",)),
@@ -96,8 +97,10 @@ def read_labelled(path: str | os.PathLike[str], head: Head, config: Any) -> Labe
 def _classified(row: dict[str, Any], config: Any) -> dict[str, Any]:
     if is_regression(config):
         return row | {"label": _number("label", row["label"])}
-    if config.problem_type == "multi_label_classification":
-        raise InputError("this model gives several labels at once, for which there is no metric here; leave --data out")
+    if is_multi_label(config):
+        if not isinstance(row["label"], list):
+            raise InputError(f"label must be a list, since this model gives several labels, not {row['label']!r}")
+        return row | {"label": [_label(label, config) for label in row["label"]]}
     return row | {"label": _label(row["label"], config)}
 
 
@@ -167,3 +170,8 @@ def _number(name: str, value: Any) -> float:
 def is_regression(config: Any) -> bool:
     """Whether a classifier gives a number instead of a label."""
     return bool(config.problem_type == "regression" or config.num_labels == 1)
+
+
+def is_multi_label(config: Any) -> bool:
+    """Whether a classifier gives any number of labels, each by itself."""
+    return bool(config.problem_type == "multi_label_classification")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,8 @@ __all__ = [
     "words_of",
 ]
 
-Entity = tuple[str, int, int]  # kind, first character, last one + 1
+Entity = tuple[str, int, int]  # kind, first character, last one + 1; right only if all three are
+T = TypeVar("T")
 
 
 def share(hits: Iterable[bool]) -> float:
@@ -74,8 +76,8 @@ def entities(tags: Sequence[Tag], spans: Sequence[tuple[int, int]]) -> set[Entit
     return {entity for entity in found if entity[0] != "O"}
 
 
-def set_f1(found: Sequence[set[Entity]], gold: Sequence[set[Entity]]) -> float:
-    """Return F1 over all texts: an entity counts if its kind and both ends are right. Without any entity it is 1."""
+def set_f1(found: Sequence[Set[T]], gold: Sequence[Set[T]]) -> float:
+    """Return F1 over all texts of what was found in each, entities or labels. Where there is nothing at all it is 1."""
     right = sum(len(mine & theirs) for mine, theirs in zip(found, gold, strict=True))
     total = sum(map(len, found)) + sum(map(len, gold))
     return 2 * right / total if total else 1.0

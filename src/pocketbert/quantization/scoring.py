@@ -10,7 +10,7 @@ import numpy as np
 from pocketbert.batching import Row, Runner, run_rows
 from pocketbert.errors import InputError
 from pocketbert.quantization import metrics
-from pocketbert.quantization.labelled import Labelled, Records, is_regression
+from pocketbert.quantization.labelled import Labelled, Records, is_multi_label, is_regression
 from pocketbert.schema import Head
 from pocketbert.tasks.entities import tags_of
 from pocketbert.tasks.feature_extraction import FeatureExtraction
@@ -24,6 +24,7 @@ from pocketbert.tokenizer.base import TokenizerBase
 __all__ = ["scores"]
 
 _AT_ONCE = 64  # texts whose word logits are in memory
+_CHOSEN = 0.5  # from this probability on, a label of several holds
 _MASKED = 0.15  # share of a text's words that are masked, BERT's own
 
 
@@ -58,12 +59,16 @@ class _Watched(Protocol):
 def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     regression = is_regression(runner.config)
     function = "none" if regression else "default"
-    task = TextClassification(runner, tokenizer, overflow="truncate", function_to_apply=function)
+    task = TextClassification(runner, tokenizer, overflow="truncate", top_k=None, function_to_apply=function)
     texts = [{name: row[name] for name in ("text", "text_pair") if name in row} for row in records]
-    found = [answer[0] for answer in watched(task(iter(texts)))]
+    answers = list(watched(task(iter(texts))))  # all labels, best first
+    truth = [row["label"] for row in records]
     if regression:
-        return {"Spearman": metrics.spearman([a["score"] for a in found], [row["label"] for row in records])}
-    return {"accuracy": metrics.share(a["label"] == row["label"] for a, row in zip(found, records, strict=True))}
+        return {"Spearman": metrics.spearman([found[0]["score"] for found in answers], truth)}
+    if is_multi_label(runner.config):
+        chosen = [{label["label"] for label in found if label["score"] >= _CHOSEN} for found in answers]
+        return {"F1 of labels": metrics.set_f1(chosen, [set(labels) for labels in truth])}
+    return {"accuracy": metrics.share(found[0]["label"] == label for found, label in zip(answers, truth, strict=True))}
 
 
 def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
