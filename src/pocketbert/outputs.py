@@ -38,7 +38,8 @@ class ModelOutput(dict[str, Any]):
         if len(values) == 1 and not named and isinstance(values[0], (Mapping, list, Iterator)):
             given = dict(values[0])  # a mapping or pairs, as tree utilities rebuild a dict
         else:
-            given = {**dict(zip(self.fields, values, strict=False)), **named}
+            placed = self.fields[: len(values)]  # since older releases of torch.compile read every zip as strict
+            given = {**dict(zip(placed, values, strict=False)), **named}
             if len(values) > len(self.fields) or len(given) < len(values) + len(named):
                 raise TypeError(f"{type(self).__name__} takes {', '.join(self.fields)}")
         unknown = [name for name in given if name not in self.fields]

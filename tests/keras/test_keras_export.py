@@ -11,7 +11,7 @@ pytest.importorskip("keras.ops")  # this folder is called keras too
 tf = pytest.importorskip("tensorflow")
 pytestmark = [
     pytest.mark.slow,  # TensorFlow takes long to start, and to convert
-    pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning"),
+    pytest.mark.filterwarnings(r"ignore:\s*Warning. (tf.lite.Interp|Please use the LiteRT interp):UserWarning"),
 ]
 
 import keras
@@ -182,7 +182,7 @@ def test_int8_with_outliers(tmp_path, monkeypatch):
     rows = [Row(ids.tolist()) for ids in texts_of(model)["input_ids"]]
     monkeypatch.setattr(exporting, "batch_of_texts", lambda *_: (pack(rows), "texts"))
     monkeypatch.setattr(exporting, "_LENGTHS", ())
-    export_litert(tmp_path / "checkpoint", tmp_path / "model.tflite", int8=True, limit=0.999)
+    export_litert(tmp_path / "checkpoint", tmp_path / "model.tflite", int8=True, limit=0.99)
     monkeypatch.setattr(exporting, "_equalise", lambda *_: None)
     with pytest.raises(PrecisionError, match=r"agreement of logits with float32 is .*use `pocketbert quantize`"):
         export_litert(tmp_path / "checkpoint", tmp_path / "other.tflite", int8=True, limit=0.97)

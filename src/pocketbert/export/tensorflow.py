@@ -210,7 +210,7 @@ def _interpreter(file: Path) -> Run:
     except ModuleNotFoundError:
         interpreter = require("tensorflow").lite.Interpreter
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
+        warnings.simplefilter("ignore", UserWarning)  # TensorFlow's says, in words that change, that it moves
         runner = interpreter(str(file)).get_signature_runner()
     return lambda inputs: runner(**inputs)
 

@@ -264,9 +264,9 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         if format == "tf_saved_model" and keras.backend.backend() == "tensorflow":
             archive = keras.export.ExportArchive()  # not told to track the model, or it would store all weights twice
             archive.add_endpoint("serve", self.__call__, input_signature, **kwargs)
-            archive.write_out(filepath, verbose=verbose is not False)
+            archive.write_out(os.fspath(filepath), verbose=verbose is not False)
         else:
-            super().export(filepath, format, verbose, input_signature, **kwargs)
+            super().export(os.fspath(filepath), format, verbose, input_signature, **kwargs)
 
     @property
     def token_inputs(self) -> tuple[str, ...]:
