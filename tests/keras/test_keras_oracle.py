@@ -23,6 +23,7 @@ from pairs import (
     three_labels,
 )
 
+from pocketbert.keras.layers import FEW_HEADS
 from pocketbert.keras.loading import variable
 
 pytestmark = pytest.mark.slow  # TensorFlow takes long to start
@@ -76,6 +77,16 @@ def test_vocabulary_and_heads_of_other_shapes(family, changes):
     if "pruned_heads" in changes:
         mask = torch.tensor([1.0, 0.0, 1.0, 0.5])
         assert_close(*call_both(ours, twin, {**inputs, "head_mask": mask}, **EVERYTHING))
+
+
+@pytest.mark.parametrize(("family", "name"), [("DistilBert", "n_heads"), ("MobileBert", "num_attention_heads")])
+def test_many_heads(family, name):  # are moved in another way than few
+    assert FEW_HEADS < 8
+    ours, twin = pair(family, changes={name: 8})
+    inputs = batch()
+    assert_close(*call_both(ours, twin, inputs, **EVERYTHING))
+    mask = torch.linspace(0, 1, 8)
+    assert_close(*call_both(ours, twin, {**inputs, "head_mask": mask}, **EVERYTHING))
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "silu", "gelu_new"])

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 __all__ = [
+    "FEW_HEADS",
     "Attention",
     "Dense",
     "Layer",
