@@ -4,9 +4,8 @@
 
 Random weights of the real sizes, the same on both sides, float32. Every round times each engine once, in turn, so that
 a slow moment of the machine hits both; the figures are medians, and the ratio is the peer's time over ours (above 1:
-ours is faster). Two instances of one model can differ by 2%, by where their weights happen to lie in memory; so each
-figure is over several. Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow classes are
-built on.
+ours is faster). Two instances of one model differ, by where their weights happen to lie in memory, so each figure is
+over several. Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow classes are built on.
 """
 
 from __future__ import annotations
