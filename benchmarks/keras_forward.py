@@ -1,11 +1,12 @@
 """Forward of the Keras models under tf.function, with XLA off and on, against transformers' TensorFlow classes.
 
-    python benchmarks/keras_forward.py [--shapes 1x32 1x128 1x384 8x128] [--instances 3] [--rounds 10] [--threads N]
+    python benchmarks/keras_forward.py [--shapes 1x32 1x128 1x384 8x128] [--instances 4] [--rounds 10] [--threads N]
 
 Random weights of the real sizes, the same on both sides, float32. Every round times each engine once, in turn, so that
 a slow moment of the machine hits both; the figures are medians, and the ratio is the peer's time over ours (above 1:
 ours is faster). Two instances of one model differ, by where their weights happen to lie in memory, so each figure is
-over several. Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow classes are built on.
+over several, built in either order. Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow
+classes are built on.
 """
 
 from __future__ import annotations
@@ -32,21 +33,26 @@ from pocketbert.keras.loading import arrays, assign
 
 SIZES: dict[str, dict[str, Any]] = {"DistilBert": {}, "MobileBert": {"classifier_activation": False}}
 
-
 Times = dict[str, list[float]]
 
 
-def models(family: str) -> dict[str, Any]:
-    """Return our encoder and the peer's with the same random weights."""
+def encoder(family: str) -> Any:
+    """Return our encoder with random weights, always the same."""
     config = getattr(pocketbert, f"{family}Config")(**SIZES[family])
     ours = getattr(pocketbert, f"TF{family}Model")(config)
     generator = np.random.default_rng(0)
     for parameter in ours.parameters_on_disk():
         noise = generator.standard_normal(parameter.shape, dtype=np.float32) * 0.02
         assign(ours, parameter, noise + 1 if parameter.kind == "norm_scale" else noise)
+    return ours
+
+
+def models(family: str, *, peer_first: bool = False) -> dict[str, Any]:
+    """Return our encoder and the peer's with the same weights, in memory in either order."""
+    ours = encoder(family)
     peer = getattr(transformers, f"TF{family}Model")(getattr(transformers, f"{family}Config")(**SIZES[family]))
     load_pytorch_state_dict_in_tf2_model(peer, arrays(ours), tf_inputs=peer.dummy_inputs, allow_missing_keys=False)
-    return {"pocketbert": ours, "transformers": peer}
+    return {"pocketbert": encoder(family) if peer_first else ours, "transformers": peer}
 
 
 def compiled(model: Any, inputs: dict[str, tf.Tensor], *, xla: bool) -> Callable[[], tf.Tensor]:
@@ -73,9 +79,9 @@ def measure(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> Times:
     return {name: values[2:] for name, values in times.items()}
 
 
-def instance(family: str, shapes: list[str], rounds: int) -> dict[tuple[str, bool], Times]:
+def instance(family: str, shapes: list[str], rounds: int, *, peer_first: bool) -> dict[tuple[str, bool], Times]:
     """Return the times of a new pair of models, by shape and XLA."""
-    found = models(family)
+    found = models(family, peer_first=peer_first)
     results = {}
     for shape in shapes:
         size = tuple(map(int, shape.split("x")))
@@ -91,7 +97,7 @@ def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=["1x32", "1x128", "1x384", "8x128"], metavar="BATCHxTOKENS")
-    parser.add_argument("--instances", type=int, default=3)
+    parser.add_argument("--instances", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--families", nargs="+", choices=sorted(SIZES), default=sorted(SIZES))
@@ -101,7 +107,10 @@ def main() -> None:
     for column in ("model", "batch x tokens", "XLA", "pocketbert", "transformers", "transformers / ours"):
         table.add_column(column, justify="right" if column[0] == "t" or column == "pocketbert" else "left")
     for family in arguments.families:
-        instances = [instance(family, arguments.shapes, arguments.rounds) for _ in range(arguments.instances)]
+        instances = [
+            instance(family, arguments.shapes, arguments.rounds, peer_first=number % 2 == 1)
+            for number in range(arguments.instances)
+        ]
         for shape, xla in instances[0]:
             medians = {
                 name: statistics.median(time for times in instances for time in times[shape, xla][name])

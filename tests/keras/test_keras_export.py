@@ -182,7 +182,8 @@ def test_int8_with_outliers(tmp_path, monkeypatch):
     rows = [Row(ids.tolist()) for ids in texts_of(model)["input_ids"]]
     monkeypatch.setattr(exporting, "batch_of_texts", lambda *_: (pack(rows), "texts"))
     monkeypatch.setattr(exporting, "_LENGTHS", ())
-    export_litert(tmp_path / "checkpoint", tmp_path / "model.tflite", int8=True, limit=0.99)
+    limit = 0.999 if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21) else 0.99  # older ones round more
+    export_litert(tmp_path / "checkpoint", tmp_path / "model.tflite", int8=True, limit=limit)
     monkeypatch.setattr(exporting, "_equalise", lambda *_: None)
     with pytest.raises(PrecisionError, match=r"agreement of logits with float32 is .*use `pocketbert quantize`"):
         export_litert(tmp_path / "checkpoint", tmp_path / "other.tflite", int8=True, limit=0.97)
