@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pocketbert
-from pocketbert.batching import BATCH_TOKENS
+from pocketbert.runtime.batching import BATCH_TOKENS
 from pocketbert.tasks import pipeline
 from pocketbert.tokenizer import BertTokenizerFast
 

@@ -57,7 +57,7 @@ def times_of(run: Run, texts: list[list[int]], seconds: float) -> list[float]:
 
 
 def ours(path: Path, threads: int) -> Run:
-    from pocketbert.batching import Row, run_rows
+    from pocketbert.runtime.batching import Row, run_rows
     from pocketbert.runtime.native import load
 
     runner = load(path, "none", dtype="int8", threads=threads)
@@ -101,6 +101,7 @@ class Process:
 def prepare(options: argparse.Namespace, folder: Path) -> None:
     """Write the checkpoint and ONNX Runtime's file of the same weights."""
     from peers import export, onnxruntime_int8, save
+
     from runtime import model_of
 
     model = model_of(options.model, options.small)

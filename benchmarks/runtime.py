@@ -31,10 +31,10 @@ from rich.console import Console
 from rich.table import Table
 
 import pocketbert
-from pocketbert.batching import Row, run_rows
 from pocketbert.plan import make_plan
 from pocketbert.plan.program import Dense
 from pocketbert.plan.quantize import quantize
+from pocketbert.runtime.batching import Row, run_rows
 from pocketbert.runtime.native import NativeRunner
 
 SIZES: dict[str, dict[str, Any]] = {"DistilBert": {}, "MobileBert": {"classifier_activation": False}, "Bert": {}}

@@ -23,11 +23,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pocketbert.batching import PackedBatch, Row, run_rows
 from pocketbert.plan import Program, plan_checkpoint, quantize
 from pocketbert.plan.ranges import calibration_batch
 from pocketbert.quantization.metrics import spearman
 from pocketbert.quantization.texts import batch_of_texts
+from pocketbert.runtime.batching import PackedBatch, Row, run_rows
 from pocketbert.runtime.native import NativeRunner
 from pocketbert.tokenizer.auto import AutoTokenizer
 
@@ -63,7 +63,7 @@ def dynamic_int8(program: Program) -> Run:
     import onnxruntime as ort
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    from pocketbert.export.graph import build_model
+    from pocketbert.runtime.onnx.graph import build_model
 
     with tempfile.TemporaryDirectory() as folder:
         path, small = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"

@@ -46,3 +46,18 @@ def minilm() -> Path:
 def splade() -> Path:
     """Return the folder of a real 2-layer BertForMaskedLM with old parameter names, or skip."""
     return _encoder("splade-bert")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Return ``made(family, head, **fields)``, which gives the folder of a small random checkpoint."""
+    small = importlib.import_module("helpers.small")  # needs torch
+    folders = {}
+
+    def make(family: str, head: str, **fields):
+        key = repr((family, head, sorted(fields.items(), key=str)))
+        if key not in folders:
+            folders[key] = small.folder(tmp_path_factory.mktemp("checkpoint") / "model", family, head, **fields)
+        return folders[key]
+
+    return make

@@ -21,7 +21,7 @@ _BERT_HEADS = ("ForPreTraining", "ForMaskedLM", "ForNextSentencePrediction", *_H
 
 # room -> the public names that live in it
 _ROOMS: dict[str, tuple[str, ...]] = {
-    "config": ("PretrainedConfig", "DistilBertConfig", "MobileBertConfig", "BertConfig", "AutoConfig"),
+    "architecture.config": ("PretrainedConfig", "DistilBertConfig", "MobileBertConfig", "BertConfig", "AutoConfig"),
     "errors": (
         "PocketBertError",
         "ConfigError",
@@ -32,7 +32,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "HubError",
         "MissingExtra",
     ),
-    "outputs": (
+    "architecture.outputs": (
         "ModelOutput",
         "MobileBertForPreTrainingOutput",
         "BertForPreTrainingOutput",
@@ -94,12 +94,12 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from pocketbert.config import *
+    from pocketbert.architecture.config import *
+    from pocketbert.architecture.outputs import *
     from pocketbert.errors import *
     from pocketbert.keras.distilbert import *
     from pocketbert.keras.mobilebert import *
     from pocketbert.keras.model import *
-    from pocketbert.outputs import *
     from pocketbert.quantization import *
     from pocketbert.tasks import *
     from pocketbert.tokenizer import *

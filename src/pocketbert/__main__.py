@@ -1,5 +1,5 @@
 """``python -m pocketbert`` is the ``pocketbert`` command."""
 
-from pocketbert.cli import main
+from pocketbert.command.cli import main
 
 main()

@@ -13,13 +13,13 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import onnx
-from plan_models import batch_of, make, relative, texts
 
 import pocketbert.export.onnx as exporting
+from helpers.plan_models import batch_of, make, relative, texts
 from pocketbert.errors import CheckpointError, InputError, MissingExtra, PrecisionError, UnsafeFileError
 from pocketbert.export.onnx import export_onnx
 from pocketbert.plan import plan_checkpoint, run
-from pocketbert.runtime.onnx import load
+from pocketbert.runtime.onnx.runner import load
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_what_is_no_file(tmp_path):
 
 
 def test_a_file_that_is_too_large(tmp_path, exported, monkeypatch):
-    monkeypatch.setattr("pocketbert.export.files._SIZE_LIMIT", 1000)
+    monkeypatch.setattr("pocketbert.runtime.onnx.file._SIZE_LIMIT", 1000)
     with pytest.raises(
         CheckpointError, match=r"model.onnx: it has \d+ bytes; an ONNX file in one piece has at most 1000"
     ):

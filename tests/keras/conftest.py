@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "torch"))
 
 KERAS_OWN = (
     "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning",

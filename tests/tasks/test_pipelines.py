@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake import FakeRunner, tokenizer
 
 import pocketbert
+from helpers.fake import FakeRunner, tokenizer
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
 from pocketbert.tasks import pipeline, pipelines
 from pocketbert.tasks.select import TASKS, resolve

@@ -8,8 +8,8 @@ from itertools import islice, pairwise
 import pytest
 
 import pocketbert
+from pocketbert.command.predict import Summary, fields_of_task, predict
 from pocketbert.tasks import pipeline
-from pocketbert.tasks.predict import Summary, fields_of_task, predict
 from pocketbert.tasks.records import read_file
 from pocketbert.tokenizer import BertTokenizerFast
 

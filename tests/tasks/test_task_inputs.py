@@ -7,11 +7,11 @@ import types
 
 import numpy as np
 import pytest
-from fake import FakeRunner, tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import CONTEXT, TEXTS
 
+from helpers.fake import FakeRunner, tokenizer
+from helpers.small import CONTEXT, TEXTS
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.tasks.answers import Ranked
 from pocketbert.tasks.feature_extraction import FeatureExtraction

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from small import CONTEXT, TEXTS, theirs
 
+from helpers.small import CONTEXT, TEXTS, theirs
 from pocketbert.tokenizer import AutoTokenizer
 
 # the oracle's question answering hands torch tensors to numpy in a way that numpy 2 deprecates

@@ -8,11 +8,11 @@ import re
 
 import numpy as np
 import pytest
-from fake import FakeRunner, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
-from small import CONTEXT, TEXTS, WORDS
 
+from helpers.fake import FakeRunner, tokenizer
+from helpers.small import CONTEXT, TEXTS, WORDS
 from pocketbert.errors import InputError
 from pocketbert.tasks.feature_extraction import FeatureExtraction
 from pocketbert.tasks.fill_mask import FillMask

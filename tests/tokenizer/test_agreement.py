@@ -9,12 +9,11 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import unicode_from_library
+from helpers.tokenizer_texts import EVERY, SURROGATES, UTF8
+from helpers.vocabularies import made_vocab
 from pocketbert.tokenizer import BertTokenizer, BertTokenizerFast
 from pocketbert.tokenizer import unicode_tables as unicode
-
-from . import unicode_from_library
-from .conftest import made_vocab
-from .texts import EVERY, SURROGATES, UTF8
 
 SETTINGS: list[dict[str, Any]] = [
     {},

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
+from helpers.tokenizer_texts import UTF8
+from helpers.vocabularies import SHARED_VOCAB
 from pocketbert.tokenizer import BertTokenizer, BertTokenizerFast
-
-from .conftest import SHARED_VOCAB
-from .texts import UTF8
 
 GOLDENS = json.loads(Path(__file__).with_name("goldens.json").read_text("utf-8"))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracle import CLASSES, HEADS, SMALL, batch
 
 import pocketbert
+from helpers.oracle import CLASSES, HEADS, SMALL, batch
 from pocketbert import InputError
 
 IDS = torch.tensor([[2, 5, 7, 3], [2, 9, 3, 0]])

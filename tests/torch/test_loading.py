@@ -11,28 +11,14 @@ import huggingface_hub
 import pytest
 import torch
 import transformers
-from oracle import CLASSES, HEADS, SMALL, batch, pair, randomise
 from safetensors.torch import load_file, save_file
 
 import pocketbert
+from helpers.oracle import CLASSES, HEADS, SMALL, batch, pair
+from helpers.torch_models import build, first
 from pocketbert import CheckpointError, ConfigError, HubError, InputError, PrecisionError, UnsafeFileError
 
 THREE = {"num_labels": 3}
-
-
-def build(family: str, head: str = "Model", **changes):
-    """Return one of our models, small, all parameters random, in eval mode."""
-    config = getattr(pocketbert, f"{family}Config")(**{**SMALL[family], **changes})
-    model = getattr(pocketbert, f"{family}{head}")(config)
-    randomise(model)
-    model.tie_weights()
-    return model.eval()
-
-
-def first(model, inputs=None):
-    with torch.no_grad():
-        output = model(**(inputs or batch()))
-    return output.logits if "logits" in output else output[0]
 
 
 def assert_same(one, other, inputs=None):

@@ -8,12 +8,13 @@ import math
 import pytest
 import torch
 import transformers
-from oracle import CLASSES, HEADS, SMALL, assert_equal_outputs, batch, labels_for, pair, randomise
 from torch.export import Dim, export
 from torch.nn import functional as F
 
 import pocketbert
-from pocketbert import ConfigError, InputError, MobileBertConfig, schema
+from helpers.oracle import CLASSES, HEADS, SMALL, assert_equal_outputs, batch, labels_for, pair, randomise
+from pocketbert import ConfigError, InputError, MobileBertConfig
+from pocketbert.architecture import parameters as schema
 
 EVERYTHING = {"output_hidden_states": True, "output_attentions": True}
 HEAD_NAMES = {suffix: head for head, suffix in schema.HEADS.items()}

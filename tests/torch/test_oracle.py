@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracle import CLASSES, HEADS, MOBILE_CONFIGS, assert_equal_outputs, batch, labels_for, pair
+
+from helpers.oracle import CLASSES, HEADS, MOBILE_CONFIGS, assert_equal_outputs, batch, labels_for, pair
 
 EVERYTHING = {"output_hidden_states": True, "output_attentions": True}
 

@@ -10,8 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 from safetensors.torch import load_file
-from test_loading import build, first
 
+from helpers.torch_models import build, first
 from pocketbert import CheckpointError, InputError
 
 

@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from pocketbert.batching import Floats, PackedBatch, Row, Runner
+from pocketbert.architecture.parameters import Head
 from pocketbert.extras import require
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import Floats, PackedBatch, Row, Runner
 from pocketbert.tasks.pipelines import RUNTIMES
 
 __all__ = ["ENGINES", "Engine", "interleaved", "load", "mixed_lengths", "rows", "with_threads"]

@@ -9,11 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from pocketbert.batching import pack
+from pocketbert.architecture.parameters import Head
 from pocketbert.bench.engines import Engine, load, rows
 from pocketbert.bench.report import Memory
 from pocketbert.errors import PocketBertError
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import pack
 
 __all__ = ["main", "measure_memory"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pocketbert.batching import BATCH_TOKENS
-from pocketbert.schema import Head
+from pocketbert.architecture.parameters import Head
+from pocketbert.runtime.batching import BATCH_TOKENS
 
 __all__ = ["EngineResult", "Memory", "Report", "Settings", "Trial", "best_trial", "fastest"]
 

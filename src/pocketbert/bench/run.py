@@ -9,14 +9,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pocketbert.batching import BATCH_TOKENS, Row, Runner, pack, run_rows
+from pocketbert.architecture.parameters import Head
 from pocketbert.bench.engines import ENGINES, Engine, interleaved, load, mixed_lengths, rows, with_threads
 from pocketbert.bench.memory import measure_memory
 from pocketbert.bench.report import EngineResult, Report, Settings, Trial, best_trial, fastest
+from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import InputError, MissingExtra, PocketBertError
-from pocketbert.inspection import inspect_checkpoint
+from pocketbert.runtime.batching import BATCH_TOKENS, Row, Runner, pack, run_rows
 from pocketbert.runtime.threads import available_threads, check_threads
-from pocketbert.schema import Head
 from pocketbert.tasks.select import TASKS, task_class
 
 __all__ = ["LENGTHS", "SECONDS", "TEXTS", "bench"]

@@ -6,9 +6,9 @@ Face's and layouts PyTorch's. None of the readers runs code from a file. Safeten
 """
 
 from pocketbert.checkpoint.fitting import Fit, fit
-from pocketbert.checkpoint.folder import Checkpoint, open_checkpoint
-from pocketbert.checkpoint.names import modern_name
-from pocketbert.checkpoint.tensors import Tensor
+from pocketbert.checkpoint.formats.names import modern_name
+from pocketbert.checkpoint.formats.tensors import Tensor
+from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.checkpoint.writing import parse_size, write_arrays, write_checkpoint
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pocketbert import schema
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import PretrainedConfig
 
 __all__ = ["Fit", "fit"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
-from pocketbert.files import replacing
+from pocketbert.storage.replacing import replacing
 
 __all__ = ["parse_size", "write_arrays", "write_checkpoint"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError, PrecisionError
 from pocketbert.plan.program import Array
-from pocketbert.schema import Head
 
 __all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "check_limit", "judge", "measure"]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketbert.batching import PackedBatch, Row, pack, rectangle
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
-from pocketbert.export.graph import build_model, outputs_of
-from pocketbert.files import replacing
 from pocketbert.plan import Program, plan_checkpoint, quantize, run
 from pocketbert.plan.program import Array
-from pocketbert.runtime.onnx import open_session
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
+from pocketbert.runtime.onnx.graph import build_model, outputs_of
+from pocketbert.runtime.onnx.runner import open_session
+from pocketbert.storage.replacing import replacing
 
 __all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "compare", "export_onnx"]
 

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert import schema
-from pocketbert.batching import PackedBatch, Row, pack, rectangle
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import open_checkpoint
-from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.export.agreement import Report, check_limit, judge, measure
 from pocketbert.extras import require
-from pocketbert.files import replacing
-from pocketbert.inspection import inspect_checkpoint
 from pocketbert.quantization.texts import batch_of_texts, tokenizer_of
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
+from pocketbert.storage.replacing import replacing
 
 __all__ = ["export_litert", "export_savedmodel"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pocketbert import outputs
+from pocketbert.architecture import outputs
 from pocketbert.errors import MissingExtra
 from pocketbert.extras import require
 

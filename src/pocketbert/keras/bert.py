@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
 from pocketbert.keras import heads
 from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.keras.layers import (
@@ -25,7 +26,6 @@ from pocketbert.keras.layers import (
     run_layers,
 )
 from pocketbert.keras.model import TFPreTrainedModel
-from pocketbert.outputs import BaseModelOutputWithPooling, ModelOutput
 
 __all__ = [
     "BertEncoder",

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.keras.heads import Task
 from pocketbert.keras.layers import Tensor
-from pocketbert.outputs import ModelOutput
 
 __all__ = [
     "BertCall",

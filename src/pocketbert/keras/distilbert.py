@@ -11,7 +11,9 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from pocketbert.config import DistilBertConfig
+from pocketbert.architecture.config import DistilBertConfig
+from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
+from pocketbert.architecture.sinusoids import sinusoids
 from pocketbert.keras import heads
 from pocketbert.keras.calls import DistilBertCall, DistilBertSpanCall, Output
 from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
@@ -29,8 +31,6 @@ from pocketbert.keras.layers import (
     table,
 )
 from pocketbert.keras.model import TFPreTrainedModel, register
-from pocketbert.outputs import BaseModelOutput, ModelOutput
-from pocketbert.sinusoids import sinusoids
 
 __all__ = [
     "TFDistilBertPreTrainedModel",

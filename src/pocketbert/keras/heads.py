@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from pocketbert import outputs, schema
+from pocketbert.architecture import outputs
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.input_checks import fits
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.errors import InputError
-from pocketbert.inputs import fits
 from pocketbert.keras.inputs import check_labels, dtype_of
 from pocketbert.keras.layers import Tensor, linear
 from pocketbert.keras.model import TFPreTrainedModel
-from pocketbert.outputs import ModelOutput
 
 __all__ = [
     "Task",

@@ -14,8 +14,8 @@ import ml_dtypes
 import numpy as np
 from keras import KerasTensor, backend, ops
 
-from pocketbert import inputs as shared
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture import input_checks as shared
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
 
 __all__ = [

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from pocketbert import schema
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.checkpoint import fit, modern_name, open_checkpoint, write_checkpoint
-from pocketbert.config import PretrainedConfig
+from pocketbert.checkpoint.loading import check_stored, configure, fresh_parameters
 from pocketbert.errors import InputError
-from pocketbert.hub import CONFIG_FILES, HubOptions, local_folder
 from pocketbert.keras.model import TFPreTrainedModel
-from pocketbert.loading import check_stored, configure, fresh_parameters
+from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 
 __all__ = ["arrays", "assign", "load", "save", "variable"]
 

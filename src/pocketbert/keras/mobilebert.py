@@ -13,8 +13,9 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from pocketbert import outputs
-from pocketbert.config import MobileBertConfig
+from pocketbert.architecture import outputs
+from pocketbert.architecture.config import MobileBertConfig
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.keras import heads
 from pocketbert.keras.bert import (
     BertEncoder,
@@ -29,7 +30,6 @@ from pocketbert.keras.bert import (
 from pocketbert.keras.calls import BertCall, BertNextSentenceCall, BertPreTrainingCall, BertSpanCall, Output
 from pocketbert.keras.layers import Attention, Layer, Tensor, WordTable, linear, make_norm, table
 from pocketbert.keras.model import TFPreTrainedModel, register
-from pocketbert.outputs import ModelOutput
 
 __all__ = [
     "TFMobileBertPreTrainedModel",

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, TypeVar
 
 import keras
 
-from pocketbert import schema
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.precision import check_precision
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.keras.inputs import name_inputs
 from pocketbert.keras.layers import Tensor
-from pocketbert.outputs import ModelOutput
-from pocketbert.precision import check_precision
 
 __all__ = ["TFPreTrainedModel", "register"]
 
@@ -194,8 +194,8 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         Warns:
             UserWarning: names the parameters of a head that the checkpoint lacks and that were started afresh.
         """
-        from pocketbert.hub import HubOptions
         from pocketbert.keras.loading import load
+        from pocketbert.storage.hub import HubOptions
 
         hub = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)
         model, info = load(

@@ -18,13 +18,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from pocketbert import schema
-from pocketbert.batching import PackedBatch, groups, rectangle
-from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.keras.heads import Task
 from pocketbert.keras.model import TFPreTrainedModel
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import PackedBatch, groups, rectangle
 
 __all__ = ["KerasRunner", "load", "wrap"]
 
@@ -32,7 +32,7 @@ _DTYPES = ("float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed
 
 
 class KerasRunner:
-    """Runs a Keras model; see ``pocketbert.batching.Runner`` for what comes out.
+    """Runs a Keras model; see ``pocketbert.runtime.batching.Runner`` for what comes out.
 
     Args:
         model: any Keras model of this library.
@@ -47,7 +47,7 @@ class KerasRunner:
         self.device = device
 
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
-        """Run every row; see ``pocketbert.batching.Runner``."""
+        """Run every row; see ``pocketbert.runtime.batching.Runner``."""
         outputs: list[Any] = [None] * len(batch)
         with _on(self.device):
             for rows in groups(batch.lengths.tolist()):

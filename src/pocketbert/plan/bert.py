@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketbert.config import BertConfig, DistilBertConfig
+from pocketbert.architecture.config import BertConfig, DistilBertConfig
 from pocketbert.plan.fold import Reader, Stream, activation_name, attention_over, dense, stack
 from pocketbert.plan.program import STREAM, Affine, Array, Embeddings, Layer, Norm, Op, Span
 

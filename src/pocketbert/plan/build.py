@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pocketbert import checkpoint, schema
-from pocketbert.config import AutoConfig, BertConfig, DistilBertConfig, MobileBertConfig, PretrainedConfig
+from pocketbert import checkpoint
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import AutoConfig, BertConfig, DistilBertConfig, MobileBertConfig, PretrainedConfig
+from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.inspection import inspect_checkpoint
 from pocketbert.plan import bert, heads, mobilebert
 from pocketbert.plan.check import used_buffers
 from pocketbert.plan.fold import Reader

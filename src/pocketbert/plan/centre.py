@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import PackedBatch
 from pocketbert.plan.executor import run
 from pocketbert.plan.gauge import Channels, trace
 from pocketbert.plan.program import Affine, Array, Dense, Int8, Norm, Program
 from pocketbert.plan.ranges import calibration_batch
+from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["centre", "movable", "shift"]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketbert.architecture.parameters import HEADS
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.program import (
     ACTIVATIONS,
@@ -22,7 +23,6 @@ from pocketbert.plan.program import (
     Program,
     Span,
 )
-from pocketbert.schema import HEADS
 
 __all__ = ["check_program", "used_buffers"]
 

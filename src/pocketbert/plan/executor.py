@@ -12,12 +12,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import PackedBatch
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.plan.arithmetic import ACTIVATE, gather, layer_norm, product, softmax
 from pocketbert.plan.program import STREAM, Affine, Array, Dense, Embeddings, Op, Program
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["Observer", "ReferenceRunner", "Result", "run"]
 
@@ -85,7 +85,7 @@ def run(program: Program, batch: PackedBatch, *, states: bool = False, observe: 
 
 
 class ReferenceRunner:
-    """A program behind the interface that tasks use; see ``pocketbert.batching.Runner``.
+    """A program behind the interface that tasks use; see ``pocketbert.runtime.batching.Runner``.
 
     Args:
         program: float or int8.

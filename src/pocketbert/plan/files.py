@@ -17,12 +17,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import CheckpointError, ConfigError
-from pocketbert.files import replacing
 from pocketbert.plan.check import check_program
-from pocketbert.plan.mapped import map_tensors
 from pocketbert.plan.program import Array, Program
+from pocketbert.storage.mapped import map_tensors
+from pocketbert.storage.replacing import replacing
 
 __all__ = ["FILE_NAME", "VERSION", "load_plan", "save_plan"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.config import ACTIVATIONS
+from pocketbert.architecture.config import ACTIVATIONS
 from pocketbert.errors import CheckpointError, ConfigError
 from pocketbert.plan.program import Affine, Array, Attention, Dense, Norm, Span
 

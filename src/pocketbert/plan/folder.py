@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pocketbert import schema
-from pocketbert.config import AutoConfig, PretrainedConfig
-from pocketbert.config.quantization import QUANTIZATION
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture.config.quantization import QUANTIZATION
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.check import used_buffers
 from pocketbert.plan.files import load_plan, save_plan
 from pocketbert.plan.program import Program
-from pocketbert.schema import Head
 
 __all__ = ["WEIGHTS", "load_quantised", "save_quantised", "with_head"]
 

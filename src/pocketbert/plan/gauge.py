@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import PackedBatch
 from pocketbert.errors import InputError
 from pocketbert.plan.program import STREAM, Affine, Array, Attention, Dense, Embeddings, Int8, Norm, Program, Span
 from pocketbert.plan.ranges import calibration_batch, peaks
+from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["Channels", "equalise", "rescale", "trace"]
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from pocketbert.config import DistilBertConfig, MobileBertConfig, PretrainedConfig
+from pocketbert.architecture.config import DistilBertConfig, MobileBertConfig, PretrainedConfig
+from pocketbert.architecture.parameters import POOLED, Head
 from pocketbert.plan.fold import Linear, Reader, activation_name, dense
 from pocketbert.plan.program import STREAM, Affine, Array, Branch, Dense, Norm, Span
-from pocketbert.schema import POOLED, Head
 
 __all__ = ["branches"]
 

@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.config import PretrainedConfig
-from pocketbert.schema import Head
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Head
 
 __all__ = [
     "ACTIVATIONS",

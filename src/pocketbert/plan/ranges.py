@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import PackedBatch, Row, pack
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.plan.executor import run
 from pocketbert.plan.program import Array, Dense, Int8, Program
+from pocketbert.runtime.batching import PackedBatch, Row, pack
 
 __all__ = ["calibration_batch", "peaks"]
 

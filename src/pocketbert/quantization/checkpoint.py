@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pocketbert.batching import PackedBatch, Runner
+from pocketbert.architecture.config import AutoConfig
+from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import open_checkpoint
-from pocketbert.config import AutoConfig
-from pocketbert.config.quantization import is_quantised
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
-from pocketbert.files import replacing
-from pocketbert.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
 from pocketbert.plan import Program, ReferenceRunner, agreement, centre, equalise, plan_checkpoint
 from pocketbert.plan.folder import WEIGHTS, save_quantised
 from pocketbert.plan.quantize import narrow
@@ -23,8 +21,10 @@ from pocketbert.quantization.parts import cosine, part_losses, part_names
 from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
+from pocketbert.runtime.batching import PackedBatch, Runner
 from pocketbert.runtime.native import NativeRunner
-from pocketbert.schema import Head
+from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
+from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.base import TokenizerBase
 
 __all__ = ["MAX_LOSS", "Progress", "quantize"]

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
-from pocketbert.schema import Head
 from pocketbert.tasks.records import Fields, read_file
 
 __all__ = ["Labelled", "Records", "is_multi_label", "is_regression", "read_labelled", "scored_head"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pocketbert.batching import PackedBatch
+from pocketbert.architecture.parameters import Head
 from pocketbert.plan import Program, run
 from pocketbert.plan.quantize import compare
 from pocketbert.quantization.report import Part
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["cosine", "part_names", "part_losses"]
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pocketbert.schema import Head
+from pocketbert.architecture.parameters import Head
 
 __all__ = ["FILE_NAME", "Part", "QuantizationReport", "Score"]
 

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pocketbert.batching import Row, Runner, run_rows
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.quantization import metrics
 from pocketbert.quantization.labelled import Labelled, Records, is_multi_label, is_regression
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import Row, Runner, run_rows
 from pocketbert.tasks.entities import tags_of
 from pocketbert.tasks.feature_extraction import FeatureExtraction
 from pocketbert.tasks.multiple_choice import MultipleChoice

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pocketbert.command.tables import readable_size
 from pocketbert.quantization.report import QuantizationReport
-from pocketbert.tables import readable_size
 
 __all__ = ["print_report"]
 

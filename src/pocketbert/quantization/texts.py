@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketbert.batching import PackedBatch, Row, pack
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
-from pocketbert.hub import TOKENIZER_FILES
 from pocketbert.plan.ranges import calibration_batch
 from pocketbert.quantization.sentences import SENTENCES
+from pocketbert.runtime.batching import PackedBatch, Row, pack
+from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.tokenizer.auto import AutoTokenizer
 from pocketbert.tokenizer.base import TokenizerBase
 

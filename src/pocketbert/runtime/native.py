@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pocketbert.batching import PackedBatch
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.mapped import release
 from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
-from pocketbert.runtime.programs import program_of_folder, program_of_model
+from pocketbert.runtime.batching import PackedBatch
+from pocketbert.runtime.plans import program_of_folder, program_of_model
 from pocketbert.runtime.threads import check_threads
-from pocketbert.schema import Head
+from pocketbert.storage.mapped import release
 
 __all__ = ["CPU_VARIABLE", "NativeRunner", "load", "native_paths", "wrap"]
 
@@ -44,7 +44,7 @@ def native_paths() -> list[str]:
 
 
 class NativeRunner:
-    """Runs a program on the native engine; see ``pocketbert.batching.Runner`` for what comes out.
+    """Runs a program on the native engine; see ``pocketbert.runtime.batching.Runner`` for what comes out.
 
     Several Python threads may call one runner at once.
 
@@ -83,7 +83,7 @@ class NativeRunner:
         return str(self._engine.path)
 
     def __call__(self, batch: PackedBatch) -> list[Floats]:
-        """Run every text; see ``pocketbert.batching.Runner``.
+        """Run every text; see ``pocketbert.runtime.batching.Runner``.
 
         Raises:
             InputError: an id, a type, a position or a length is out of range, or an array is of the wrong type.

@@ -1,7 +1,7 @@
 """What models are for: one file a task, and ``pipeline`` to choose one.
 
-Text becomes tokens and rows (``windows``), rows become packed batches (``pocketbert.batching``), a runner turns them
-into arrays, and the task's file turns those into typed answers (``answers``). Numpy only: no framework is imported.
+Text becomes tokens and rows (``windows``), rows become packed batches (``pocketbert.runtime.batching``), a runner turns
+them into arrays, and the task's file turns those into typed answers (``answers``). No framework is imported.
 
 Answers are those of the pipelines of transformers 4.57 on the same weights, but for these, each with a test:
 

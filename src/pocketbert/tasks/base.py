@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
-from pocketbert.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
 from pocketbert.tasks.checks import check_choice, check_whole, kind, suggest
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.base import TokenizerBase

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import Floats
-from pocketbert.schema import Head
+from pocketbert.architecture.parameters import Head
+from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.base import Options, Task, Text
 from pocketbert.tasks.checks import check_choice, check_flag
 from pocketbert.tasks.text_classification import read_pair

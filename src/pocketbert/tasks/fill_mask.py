@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pocketbert.batching import Floats
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Fill, Ranked
 from pocketbert.tasks.base import Options, Task, Text
 from pocketbert.tasks.checks import check_text, check_whole, fields_of, kind

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pocketbert.batching import Floats
-from pocketbert.schema import Head
+from pocketbert.architecture.parameters import Head
+from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import NextSentence
 from pocketbert.tasks.base import Options, Task, Text
 from pocketbert.tasks.numeric import softmax

@@ -8,12 +8,12 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-from pocketbert.batching import BATCH_TOKENS, LOOKAHEAD, Runner
-from pocketbert.config import AutoConfig
+from pocketbert.architecture.config import AutoConfig
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError, MissingExtra
 from pocketbert.extras import require
-from pocketbert.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Runner
+from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
 from pocketbert.tasks.base import Task
 from pocketbert.tasks.select import TASKS, check_head, resolve, task_class, task_of
 from pocketbert.tokenizer.auto import AutoTokenizer
@@ -24,7 +24,7 @@ __all__ = ["RUNTIMES", "default_runtime", "pipeline"]
 # runtime -> the module with its ``load`` and ``wrap``, and the optional package that it needs
 RUNTIMES: dict[str, tuple[str, str | None]] = {
     "native": ("pocketbert.runtime.native", None),
-    "onnx": ("pocketbert.runtime.onnx", "onnxruntime"),
+    "onnx": ("pocketbert.runtime.onnx.runner", "onnxruntime"),
     "torch": ("pocketbert.torch.runner", "torch"),
     "keras": ("pocketbert.keras.runner", "keras"),
 }

@@ -6,12 +6,12 @@ import os
 from importlib import import_module
 from typing import Any
 
-from pocketbert import schema
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import Checkpoint, Fit, fit, open_checkpoint
-from pocketbert.config import PretrainedConfig
-from pocketbert.config.quantization import is_quantised
 from pocketbert.errors import CheckpointError, ConfigError, InputError
-from pocketbert.schema import Head
 from pocketbert.tasks.checks import suggest
 
 __all__ = ["ALIASES", "TASKS", "check_head", "resolve", "task_class", "task_of"]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.batching import Row
 from pocketbert.errors import InputError
+from pocketbert.runtime.batching import Row
 from pocketbert.tokenizer.encoding import Encoding
 from pocketbert.tokenizer.layout import Side, row_spans
 

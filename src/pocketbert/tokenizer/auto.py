@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from pocketbert.errors import CheckpointError
-from pocketbert.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
+from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
 from pocketbert.tokenizer import models
 from pocketbert.tokenizer.base import TokenizerBase
 from pocketbert.tokenizer.files import read_json

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import CheckpointError
-from pocketbert.hub import TOKENIZER_FILES, HubOptions, local_folder, safe_name
+from pocketbert.storage.hub import TOKENIZER_FILES, HubOptions, local_folder, safe_name
 from pocketbert.tokenizer.added import AddedToken
 from pocketbert.tokenizer.arguments import NO_LIMIT
 from pocketbert.tokenizer.files import read_settings, read_tokenizer_json, vocab_text, write_text

@@ -10,7 +10,7 @@ require("torch")
 
 from torch.utils._pytree import register_pytree_node  # noqa: E402
 
-from pocketbert import outputs  # noqa: E402
+from pocketbert.architecture import outputs  # noqa: E402
 
 
 def _register(kind: type[outputs.ModelOutput]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from pocketbert import schema
-from pocketbert.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import ConfigError
 from pocketbert.torch import bert, distilbert, mobilebert
 from pocketbert.torch.model import PreTrainedModel

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pocketbert.config import BertConfig, PretrainedConfig
-from pocketbert.outputs import BaseModelOutputWithPooling, ModelOutput
+from pocketbert.architecture.config import BertConfig, PretrainedConfig
+from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
 from pocketbert.torch.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pocketbert.outputs import ModelOutput
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.torch.heads import Task
 
 __all__ = ["BertCall", "BertPreTrainingCall", "BertSpanCall", "DistilBertCall", "DistilBertSpanCall"]

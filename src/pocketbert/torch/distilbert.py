@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketbert.config import DistilBertConfig
-from pocketbert.outputs import BaseModelOutput, ModelOutput
+from pocketbert.architecture.config import DistilBertConfig
+from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import DistilBertCall, DistilBertSpanCall
 from pocketbert.torch.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks

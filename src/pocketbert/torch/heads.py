@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketbert import outputs, schema
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture import outputs
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.errors import InputError
-from pocketbert.outputs import ModelOutput
 from pocketbert.torch.inputs import check_labels
 from pocketbert.torch.model import PreTrainedModel
 

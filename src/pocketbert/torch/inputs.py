@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pocketbert import inputs as shared
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture import input_checks as shared
+from pocketbert.architecture.config import PretrainedConfig
 
 __all__ = ["attention_bias", "check_ids", "check_labels", "check_tokens", "per_layer_head_masks", "values_visible"]
 

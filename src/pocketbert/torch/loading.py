@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.checkpoint import fit, modern_name, open_checkpoint, write_checkpoint
-from pocketbert.config import PretrainedConfig
+from pocketbert.checkpoint.loading import check_stored, configure, fresh_parameters
 from pocketbert.errors import CheckpointError, ConfigError, InputError
-from pocketbert.hub import CONFIG_FILES, HubOptions, local_folder
-from pocketbert.loading import check_stored, configure, fresh_parameters
+from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 from pocketbert.torch.model import PreTrainedModel, initialize
 
 __all__ = ["load", "save"]

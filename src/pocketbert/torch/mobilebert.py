@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketbert import outputs
-from pocketbert.config import MobileBertConfig
-from pocketbert.outputs import ModelOutput
+from pocketbert.architecture import outputs
+from pocketbert.architecture.config import MobileBertConfig
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.bert import (
     BertEncoder,

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pocketbert import schema
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.precision import check_precision
+from pocketbert.architecture.sinusoids import sinusoids
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.precision import check_precision
-from pocketbert.sinusoids import sinusoids
 from pocketbert.torch.layers import prune_linear
 
 __all__ = ["PreTrainedModel", "initialize"]
@@ -90,7 +90,7 @@ class PreTrainedModel(nn.Module):
         Warns:
             UserWarning: names the parameters of a head that the checkpoint lacks and that were started afresh.
         """
-        from pocketbert.hub import HubOptions
+        from pocketbert.storage.hub import HubOptions
         from pocketbert.torch.loading import load
 
         hub = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)

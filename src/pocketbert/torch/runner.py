@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketbert.batching import PackedBatch, groups, rectangle
-from pocketbert.config import PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
-from pocketbert.schema import Head
+from pocketbert.runtime.batching import PackedBatch, groups, rectangle
 from pocketbert.torch import auto
 from pocketbert.torch.heads import Task
 from pocketbert.torch.model import PreTrainedModel
@@ -39,7 +39,7 @@ _AUTO: dict[Head, type[auto.AutoModel]] = {
 
 
 class TorchRunner:
-    """Runs a PyTorch model; see ``pocketbert.batching.Runner`` for what comes out.
+    """Runs a PyTorch model; see ``pocketbert.runtime.batching.Runner`` for what comes out.
 
     Args:
         model: any model of this library; it is put into eval mode.
@@ -52,7 +52,7 @@ class TorchRunner:
         self.config: PretrainedConfig = model.config
 
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
-        """Run every row; see ``pocketbert.batching.Runner``."""
+        """Run every row; see ``pocketbert.runtime.batching.Runner``."""
         outputs: list[Any] = [None] * len(batch)
         with torch.inference_mode():
             for rows in groups(batch.lengths.tolist()):
@@ -112,7 +112,7 @@ def load(
     cls = _AUTO[head]
     options: dict[str, Any] = {"device": device, "dtype": dtype}
     if head == "none":
-        from pocketbert.config import AutoConfig
+        from pocketbert.architecture.config import AutoConfig
 
         if AutoConfig.from_pretrained(folder).model_type != "distilbert":
             options["add_pooling_layer"] = False

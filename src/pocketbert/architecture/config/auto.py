@@ -1,0 +1,55 @@
+"""The configuration class that a checkpoint's ``model_type`` names."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+from pocketbert.architecture.config.base import GOOGLE_FILE, PretrainedConfig, config_file
+from pocketbert.architecture.config.bert import BertConfig
+from pocketbert.architecture.config.distilbert import DistilBertConfig
+from pocketbert.architecture.config.mobilebert import MobileBertConfig
+from pocketbert.errors import ConfigError
+from pocketbert.storage.hub import HubOptions
+from pocketbert.storage.replacing import read_json
+
+__all__ = ["AutoConfig"]
+
+
+class AutoConfig:
+    """The configuration class that a checkpoint's ``model_type`` names."""
+
+    classes: ClassVar[dict[str, type[PretrainedConfig]]] = {
+        config.model_type: config for config in (DistilBertConfig, MobileBertConfig, BertConfig)
+    }
+
+    @classmethod
+    def for_model(cls, model_type: str, **kwargs: Any) -> PretrainedConfig:
+        """Return a configuration of ``model_type`` with these fields."""
+        return cls._class(model_type)(**kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """As ``PretrainedConfig.from_pretrained``, for whichever class ``model_type`` names.
+
+        Google's ``bert_config.json`` has none: it is MobileBERT's or BERT's, by its fields.
+
+        Raises:
+            ConfigError: the file has no ``model_type``, or one of another family.
+        """
+        hub = HubOptions(**{name: kwargs[name] for name in HubOptions.__annotations__ if name in kwargs})
+        path = config_file(pretrained_model_name_or_path, hub)
+        fields = read_json(path)
+        if "model_type" in fields:
+            family = fields["model_type"]
+        elif path.name == GOOGLE_FILE:
+            family = "mobilebert" if "use_bottleneck" in fields or "trigram_input" in fields else "bert"
+        else:
+            raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
+        return cls._class(family).from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def _class(cls, model_type: str) -> type[PretrainedConfig]:
+        if not isinstance(model_type, str) or model_type not in cls.classes:
+            raise ConfigError(f"model_type {model_type!r} is not supported; choose from {', '.join(cls.classes)}")
+        return cls.classes[model_type]

@@ -1,0 +1,91 @@
+"""BERT's configuration: teachers and MiniLM-like encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pocketbert.architecture.config.base import PretrainedConfig
+from pocketbert.architecture.config.checks import (
+    check_activation,
+    check_float,
+    check_heads,
+    check_int,
+    check_probability,
+    modern_activation,
+)
+
+__all__ = ["BertConfig"]
+
+
+class BertConfig(PretrainedConfig):
+    """BERT's architecture (arXiv 1810.04805), for teachers and MiniLM-like encoders; the defaults are ``bert-base``.
+
+    Args:
+        vocab_size: number of word pieces.
+        hidden_size: width of the hidden states.
+        num_hidden_layers: number of layers.
+        num_attention_heads: attention heads of a layer.
+        intermediate_size: width inside the feed-forward network.
+        hidden_act: one of ``ACTIVATIONS``, or a function; ``"gelu"`` is the erf form.
+        hidden_dropout_prob: dropout of embeddings and layers.
+        attention_probs_dropout_prob: dropout of the attention weights.
+        max_position_embeddings: longest sequence, in tokens.
+        type_vocab_size: number of token types.
+        initializer_range: standard deviation of fresh weights.
+        layer_norm_eps: epsilon of the layer norms.
+        pad_token_id: id of ``[PAD]``.
+        position_embedding_type: only ``"absolute"``.
+        classifier_dropout: dropout before a classification head; ``hidden_dropout_prob`` where None.
+        **kwargs: see ``PretrainedConfig``.
+    """
+
+    model_type = "bert"
+
+    def __init__(
+        self,
+        vocab_size: int = 30522,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: str | Callable[[Any], Any] = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        initializer_range: float = 0.02,
+        layer_norm_eps: float = 1e-12,
+        pad_token_id: int | None = 0,
+        position_embedding_type: str = "absolute",
+        classifier_dropout: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.hidden_act = modern_activation(hidden_act)
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.pad_token_id = pad_token_id
+        self.position_embedding_type = position_embedding_type
+        self.classifier_dropout = classifier_dropout
+        super().__init__(**kwargs)
+
+    def validate(self) -> None:
+        """See ``PretrainedConfig.validate``."""
+        super().validate()
+        check_int("intermediate_size", self.intermediate_size, low=1)
+        check_int("type_vocab_size", self.type_vocab_size, low=1)
+        check_float("layer_norm_eps", self.layer_norm_eps)
+        check_heads(self.num_attention_heads, "hidden_size", self.hidden_size)
+        check_activation("hidden_act", self.hidden_act)
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            check_probability(name, getattr(self, name))
+        check_probability("classifier_dropout", self.classifier_dropout, optional=True)

@@ -1,0 +1,147 @@
+"""From one checkpoint to another, exactly: BERT without token types and pooler is DistilBERT."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.config import BertConfig, DistilBertConfig
+from pocketbert.checkpoint import fit, open_checkpoint, write_arrays
+from pocketbert.errors import CheckpointError, ConfigError, InputError
+from pocketbert.storage.hub import TOKENIZER_FILES
+from pocketbert.storage.replacing import read_json, replacing
+
+__all__ = ["bert_to_distilbert", "convert_bert_to_distilbert"]
+
+# BERT's name -> DistilBERT's, inside a layer
+_LAYER = {
+    "attention.self.query": "attention.q_lin",
+    "attention.self.key": "attention.k_lin",
+    "attention.self.value": "attention.v_lin",
+    "attention.output.dense": "attention.out_lin",
+    "attention.output.LayerNorm": "sa_layer_norm",
+    "intermediate.dense": "ffn.lin1",
+    "output.dense": "ffn.lin2",
+    "output.LayerNorm": "output_layer_norm",
+}
+# and around the layers
+_HEAD = {
+    "cls.predictions.transform.dense": "vocab_transform",
+    "cls.predictions.transform.LayerNorm": "vocab_layer_norm",
+    "cls.predictions.decoder": "vocab_projector",
+}
+_NORM_EPS = 1e-12  # DistilBERT's, which no configuration can change
+
+
+def distilbert_config(config: BertConfig) -> DistilBertConfig:
+    """Return the configuration of the DistilBERT that computes what this BERT does.
+
+    Raises:
+        ConfigError: DistilBERT cannot express it (another epsilon, pruned heads).
+    """
+    if config.layer_norm_eps != _NORM_EPS:
+        raise ConfigError(f"layer_norm_eps {config.layer_norm_eps} is not DistilBERT's {_NORM_EPS}: not exact")
+    return DistilBertConfig(
+        vocab_size=config.vocab_size,
+        max_position_embeddings=config.max_position_embeddings,
+        n_layers=config.num_hidden_layers,
+        n_heads=config.num_attention_heads,
+        dim=config.hidden_size,
+        hidden_dim=config.intermediate_size,
+        dropout=config.hidden_dropout_prob,
+        attention_dropout=config.attention_probs_dropout_prob,
+        activation=config.hidden_act,
+        initializer_range=config.initializer_range,
+        pad_token_id=config.pad_token_id,
+        tie_word_embeddings=config.tie_word_embeddings,
+        pruned_heads=config.pruned_heads,
+    )
+
+
+def bert_to_distilbert(
+    config: BertConfig, arrays: Mapping[str, np.ndarray[Any, Any]]
+) -> tuple[DistilBertConfig, dict[str, np.ndarray[Any, Any]]]:
+    """Turn a BERT encoder into the DistilBERT that gives the same hidden states for one text (token type 0).
+
+    The row of token type 0 is added to every position, which is exact; the pooler, the other token types and the
+    next-sentence head have no place in DistilBERT and are dropped. A masked-language-model head is kept.
+
+    Args:
+        config: the BERT.
+        arrays: its parameters by name, with or without the ``bert.`` prefix.
+
+    Returns:
+        the configuration, and the arrays of a ``DistilBertModel``, or of a ``DistilBertForMaskedLM`` if ``arrays``
+        has that head.
+
+    Raises:
+        ConfigError: DistilBERT cannot express this BERT.
+        CheckpointError: parameters are missing or misshaped; all are listed.
+    """
+    ours = distilbert_config(config)
+    has_head = any(name.startswith("cls.predictions.transform") for name in arrays)
+    wanted = schema.parameters(config, "masked_lm" if has_head else "none", pooler=False)
+    found = fit({name: array.shape for name, array in arrays.items()}, wanted, config)
+    complaint = found.complaint()
+    if complaint:
+        raise CheckpointError(f"no complete BERT encoder: {complaint}")
+    bert = {name.removeprefix("bert."): arrays[source] for name, source in found.sources.items()}
+    positions = bert["embeddings.position_embeddings.weight"] + bert["embeddings.token_type_embeddings.weight"][0]
+    named = {_rename(name): array for name, array in bert.items()} | {
+        "embeddings.position_embeddings.weight": positions
+    }
+    prefix = "distilbert." if has_head else ""
+    targets = schema.parameters(ours, "masked_lm" if has_head else "none")
+    return ours, {p.name: named[p.name.removeprefix(prefix)] for p in targets if p.tied_to is None}
+
+
+def convert_bert_to_distilbert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
+    """Read a BERT folder, write the DistilBERT folder that equals it, tokenizer files included; see above.
+
+    Raises:
+        InputError: ``target`` is ``source``.
+        CheckpointError, ConfigError: ``source`` holds no BERT that DistilBERT can express.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and source.resolve() == target.resolve():
+        raise InputError(f"target {target} is the source itself; choose another folder")
+    config = BertConfig.from_pretrained(source)
+    assert isinstance(config, BertConfig)
+    ours, arrays = bert_to_distilbert(config, open_checkpoint(source).arrays())
+    ours.architectures = ["DistilBertForMaskedLM" if "vocab_transform.weight" in arrays else "DistilBertModel"]
+    ours.torch_dtype = str(next(iter(arrays.values())).dtype)
+    write_arrays(target, ours, arrays)
+    with replacing(target) as stage:
+        for name in TOKENIZER_FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, stage / name)
+        if (stage / "tokenizer_config.json").exists():
+            _rename_tokenizer(stage / "tokenizer_config.json")
+    return target
+
+
+def _rename_tokenizer(path: Path) -> None:
+    """Name DistilBERT's tokenizer, which is BERT's without token types."""
+    fields = read_json(path)
+    if "tokenizer_class" in fields:
+        fields["tokenizer_class"] = str(fields["tokenizer_class"]).replace("Bert", "DistilBert", 1)
+    fields.pop("model_input_names", None)
+    path.write_text(json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _rename(name: str) -> str:
+    if name == "cls.predictions.bias":
+        return "vocab_projector.bias"
+    if name.startswith("encoder.layer."):
+        _, _, index, rest = name.split(".", 3)
+        module, _, leaf = rest.rpartition(".")
+        return f"transformer.layer.{index}.{_LAYER[module]}.{leaf}"
+    module, _, leaf = name.rpartition(".")
+    return f"{_HEAD[module]}.{leaf}" if module in _HEAD else name

@@ -1,0 +1,1 @@
+"""One reader per format of weights; none runs code from a file."""

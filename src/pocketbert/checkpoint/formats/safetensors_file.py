@@ -1,0 +1,104 @@
+"""The reader of safetensors files, PyTorch's and TensorFlow's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketbert.checkpoint.formats.names import keras_name, modern_name
+from pocketbert.checkpoint.formats.tensors import Tensor
+from pocketbert.errors import CheckpointError
+from pocketbert.extras import require
+
+__all__ = ["SafetensorsFile"]
+
+# safetensors' names of dtypes -> everybody else's
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+
+
+class SafetensorsFile:
+    """One safetensors file.
+
+    Raises:
+        CheckpointError: it is damaged, or holds a dtype that no one reads.
+    """
+
+    def __init__(self, file: Path) -> None:
+        from safetensors import SafetensorError
+
+        self.files = [file]
+        self._opened: dict[str, Any] = {}  # by framework; opened once, for a header may name a thousand tensors
+        self._transposed: set[str] = set()
+        try:
+            stored_as = (self._open("np").metadata() or {}).get("format")
+            if stored_as == "pocketbert plan":
+                raise CheckpointError(
+                    f"{file} is in int8, written by pocketbert quantize; it runs with runtime='native' or 'onnx'. For "
+                    "everything else use the checkpoint that it was made from"
+                )
+            self._from_tensorflow = stored_as == "tf"
+            self.tensors = [self._tensor(file, name) for name in self._open("np").keys()]  # noqa: SIM118  # not a dict
+        except CheckpointError:
+            raise
+        except (SafetensorError, OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{file} is damaged or no safetensors file ({error}); it has {file.stat().st_size} bytes: "
+                "fetch it again"
+            ) from error
+
+    def array(self, tensor: Tensor) -> NDArray[Any]:
+        """See ``WeightsFile``."""
+        if tensor.dtype == "bfloat16":
+            stored = (self._raw(tensor).astype(np.uint32) << 16).view(np.float32)
+            stored = stored.reshape(tensor.shape[::-1] if tensor.name in self._transposed else tensor.shape)
+        else:
+            stored = np.asarray(self._open("np").get_tensor(tensor.stored_name))
+        return np.ascontiguousarray(stored.T) if tensor.name in self._transposed else stored
+
+    def torch_tensor(self, tensor: Tensor) -> Any:
+        """See ``WeightsFile``."""
+        require("torch")
+        stored = self._open("pt").get_tensor(tensor.stored_name)
+        return stored.t().contiguous() if tensor.name in self._transposed else stored
+
+    def _open(self, framework: str) -> Any:
+        from safetensors import safe_open
+
+        if framework not in self._opened:
+            self._opened[framework] = safe_open(self.files[0], framework)
+        return self._opened[framework]
+
+    def _tensor(self, file: Path, stored_name: str) -> Tensor:
+        view = self._open("np").get_slice(stored_name)
+        shape, dtype = tuple(view.get_shape()), view.get_dtype()
+        if dtype not in _DTYPES:
+            raise CheckpointError(f"{stored_name} in {file} has dtype {dtype}; supported are {', '.join(_DTYPES)}")
+        translated = keras_name(stored_name) if self._from_tensorflow else None
+        name, transposed = translated or (modern_name(stored_name), False)
+        if transposed:
+            self._transposed.add(name)
+            shape = shape[::-1]
+        return Tensor(file, stored_name, name, shape, _DTYPES[dtype])
+
+    def _raw(self, tensor: Tensor) -> NDArray[np.uint16]:
+        """Read the 16-bit words of a tensor for which numpy has no dtype."""
+        with tensor.file.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            start, end = json.loads(file.read(length))[tensor.stored_name]["data_offsets"]
+            file.seek(8 + length + start)
+            return np.frombuffer(file.read(end - start), np.uint16)

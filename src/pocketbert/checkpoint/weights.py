@@ -1,0 +1,128 @@
+"""The weights of a folder: which files are read, and what they hold."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketbert.checkpoint.formats.h5 import read_h5
+from pocketbert.checkpoint.formats.safetensors_file import SafetensorsFile
+from pocketbert.checkpoint.formats.tensors import Tensor, WeightsFile
+from pocketbert.checkpoint.formats.tf1 import find_index, read_tf1
+from pocketbert.checkpoint.formats.torch_bin import TorchFile
+from pocketbert.errors import CheckpointError
+from pocketbert.storage.hub import WEIGHT_FILES, shard_names
+from pocketbert.storage.replacing import read_json
+
+__all__ = ["Checkpoint", "open_checkpoint"]
+
+
+class Checkpoint:
+    """The weights of a folder, listed but not yet read.
+
+    Attributes:
+        folder: where it lies.
+        files: the files that hold the weights.
+        tensors: every tensor under its present-day Hugging Face name.
+    """
+
+    def __init__(self, folder: Path, opened: Sequence[WeightsFile]) -> None:
+        self.folder = folder
+        self.files = [file for weights in opened for file in weights.files]
+        self.tensors: dict[str, Tensor] = {}
+        self._holders: dict[str, WeightsFile] = {}
+        for weights in opened:
+            for tensor in weights.tensors:
+                if tensor.name in self.tensors:
+                    first = self.tensors[tensor.name].file.name
+                    raise CheckpointError(f"{tensor.name} stands twice, in {first} and {tensor.file.name}")
+                self.tensors[tensor.name] = tensor
+                self._holders[tensor.name] = weights
+
+    @property
+    def is_pickle(self) -> bool:
+        """Whether the weights are in torch's own format."""
+        return any(isinstance(weights, TorchFile) for weights in self._holders.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(file.stat().st_size for file in self.files)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Read one tensor; bfloat16 comes as float32."""
+        return self._holders[name].array(self.tensors[name])
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Read every tensor."""
+        return {name: self.array(name) for name in self.tensors}
+
+    def torch_tensor(self, name: str) -> Any:
+        """Read one tensor as a torch tensor of the stored dtype; needs torch."""
+        return self._holders[name].torch_tensor(self.tensors[name])
+
+
+def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Find and list the weights of a folder.
+
+    Of several formats the first of this order is read, and the others are ignored: safetensors, ``pytorch_model.bin``,
+    ``tf_model.h5`` (each whole before sharded), a TensorFlow 1 checkpoint (``*.index`` with its ``*.data-*``).
+
+    Raises:
+        CheckpointError: there are none, or a file is damaged (truncated, of another format).
+        UnsafeFileError: a file names another outside the folder, or a pickle holds more than tensors.
+        MissingExtra: a ``.bin`` file without torch, or a ``.h5`` file without h5py.
+    """
+    folder = Path(folder)
+    for name in WEIGHT_FILES:
+        path = folder / name
+        if path.is_file():
+            is_index = name.endswith(".index.json")
+            checkpoint = Checkpoint(folder, [_open(file, is_index) for file in (_shards(path) if is_index else [path])])
+            if path.match("*.h5*"):
+                _warn_of_two_tables(checkpoint)
+            return checkpoint
+    index = find_index(folder)
+    if index is not None:
+        return Checkpoint(folder, [read_tf1(index)])
+    found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
+    raise CheckpointError(
+        f"no weights in {folder}: none of {', '.join(WEIGHT_FILES)}, no TensorFlow 1 checkpoint "
+        f"(it holds: {found or 'nothing'})"
+    )
+
+
+def _warn_of_two_tables(checkpoint: Checkpoint) -> None:
+    """Say so where TensorFlow's MobileBERT, which does not tie its decoder, was trained until the two tables differ."""
+    decoder, words = "cls.predictions.decoder.weight", "mobilebert.embeddings.word_embeddings.weight"
+    if not checkpoint.tensors.keys() >= {decoder, words}:
+        return
+    config = checkpoint.folder / "config.json"
+    tied = read_json(config).get("tie_word_embeddings", True) if config.is_file() else True
+    if tied and not np.array_equal(checkpoint.array(decoder), checkpoint.array(words)):
+        warnings.warn(
+            f"{checkpoint.folder} holds a decoder that is not its word table, and the configuration ties the two: the "
+            'word table is used for both; write "tie_word_embeddings": false into config.json to use the decoder',
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _open(file: Path, is_shard: bool) -> WeightsFile:
+    if file.suffix == ".bin":
+        return TorchFile(file)
+    return read_h5(file, is_shard=is_shard) if file.suffix == ".h5" else SafetensorsFile(file)
+
+
+def _shards(index: Path) -> list[Path]:
+    files = [index.parent / name for name in shard_names(index)]
+    absent = [file.name for file in files if not os.path.isfile(file)]  # also of names that no file can have
+    if absent or not files:
+        raise CheckpointError(f"{index} names files that are not there: {', '.join(absent) or 'none at all'}")
+    return files

@@ -1,0 +1,234 @@
+"""Rows in, rows out: length-sorted token-budget batches, packed without padding, results in the order that was asked.
+
+A *row* is what the model sees at once: the tokens of a text, of a pair, or of a window of a long text. A *runner* is
+anything that maps a packed batch to one array a row; this file knows nothing of how it does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Head
+from pocketbert.errors import InputError, PrecisionError
+
+__all__ = [
+    "BATCH_TOKENS",
+    "LOOKAHEAD",
+    "PackedBatch",
+    "Row",
+    "Runner",
+    "batches",
+    "chunks",
+    "groups",
+    "pack",
+    "rectangle",
+    "run_rows",
+]
+
+BATCH_TOKENS = 2048  # tokens of a batch, counted as if its rows were padded to the longest
+LOOKAHEAD = 256  # inputs that are read ahead of the answers, so that there is something to sort
+
+_SLACK = 0.15  # padding that a group of rows may hold, as a share of its tokens
+_MOST_TOKENS = 4096  # of a group, unless one row alone is longer; it bounds the memory of a call
+
+T = TypeVar("T")
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence, special tokens included.
+
+    Attributes:
+        input_ids: the tokens.
+        token_type_ids: the segment of each token; None if all are 0.
+        positions: the tokens whose word logits are wanted, for a runner with a masked-language-model head.
+    """
+
+    input_ids: Sequence[int]
+    token_type_ids: Sequence[int] | None = None
+    positions: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Rows laid end to end, without padding.
+
+    Attributes:
+        input_ids: (tokens,) int64, the rows one after the other.
+        token_type_ids: (tokens,) int64, or None if all are 0.
+        cu_seqlens: (rows + 1,) int64; row r is ``input_ids[cu_seqlens[r] : cu_seqlens[r + 1]]``.
+        positions: one (n,) int64 a row, counted from the row's start, of the tokens whose word logits are wanted; None
+            for every token of every row.
+    """
+
+    input_ids: Ints
+    token_type_ids: Ints | None
+    cu_seqlens: Ints
+    positions: tuple[Ints, ...] | None = None
+
+    @property
+    def lengths(self) -> Ints:
+        """(rows,) tokens of each row."""
+        return np.diff(self.cu_seqlens)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.cu_seqlens) - 1
+
+
+class Runner(Protocol):
+    """What runs a model: float32 logits or states for a packed batch.
+
+    The array of a row is what that row gives alone, whatever else is in the batch. Its shape depends on ``head``, for
+    T tokens, N labels, P positions, V words and hidden size W: ``"none"`` (T, W), ``"masked_lm"`` (P, V),
+    ``"sequence_classification"`` (N,), ``"multiple_choice"`` (1,), ``"next_sentence"`` (2,),
+    ``"token_classification"`` (T, N), ``"question_answering"`` (T, 2): start and end.
+    """
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The model's configuration."""
+
+    @property
+    def head(self) -> Head:
+        """The head that it runs."""
+
+    def __call__(self, batch: PackedBatch) -> Sequence[Floats]:
+        """Return one array a row, in the batch's order."""
+
+
+def pack(rows: Sequence[Row]) -> PackedBatch:
+    """Lay ``rows`` end to end."""
+    ends = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    types: Ints | None = None
+    if any(row.token_type_ids is not None for row in rows):
+        types = np.fromiter(
+            chain.from_iterable(row.token_type_ids or [0] * len(row) for row in rows), np.int64, int(ends[-1])
+        )
+    positions = None
+    if any(row.positions is not None for row in rows):
+        positions = tuple(
+            np.asarray(range(len(row)) if row.positions is None else row.positions, np.int64) for row in rows
+        )
+    ids = np.fromiter(chain.from_iterable(row.input_ids for row in rows), np.int64, int(ends[-1]))
+    return PackedBatch(ids, types, ends, positions)
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group rows of these lengths, longest first, so that rows times longest row stays within ``budget`` tokens.
+
+    Returns:
+        Indices into ``lengths``; each stands in exactly one group. A row longer than the budget is a group of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])  # stable: equal lengths keep their order
+    groups: list[list[int]] = []
+    for row in order:
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def run_rows(runner: Runner, rows: Sequence[Row], budget: int = BATCH_TOKENS) -> list[Floats]:
+    """Run every row in token-budget batches.
+
+    Returns:
+        One array a row, in the order of ``rows``.
+
+    Raises:
+        PrecisionError: an output is NaN or infinite.
+    """
+    outputs: list[Any] = [None] * len(rows)
+    for group in batches([len(row) for row in rows], budget):
+        found = runner(pack([rows[index] for index in group]))
+        assert len(found) == len(group)
+        for index, array in zip(group, found, strict=True):
+            if not np.isfinite(array).all():
+                raise PrecisionError(
+                    f"the model's output for a row of {len(rows[index])} tokens is not finite: its activations "
+                    "overflow in this dtype, or its weights are damaged; try float32"
+                )
+            outputs[index] = array
+    return outputs
+
+
+def chunks(
+    items: Iterable[T], size_of: Callable[[T], int], *, lookahead: int = LOOKAHEAD, limit: int, ramp: bool = False
+) -> Iterator[list[T]]:
+    """Cut ``items`` into lists that are worth sorting, reading no further ahead than the list that is being made.
+
+    Args:
+        items: read lazily.
+        size_of: the size of an item.
+        lookahead: most items of a list.
+        limit: a list ends with the item that brings its size to this.
+        ramp: begin with lists of 1, 2, 4, ... items, so that the first answers come at once.
+    """
+    if isinstance(lookahead, bool) or not isinstance(lookahead, int) or lookahead < 1:
+        raise InputError(f"lookahead={lookahead!r} must be a whole number of at least 1")
+    count = 1 if ramp else lookahead
+    chunk: list[T] = []
+    size = 0
+    for item in items:
+        chunk.append(item)
+        size += size_of(item)
+        if len(chunk) >= count or size >= limit:
+            yield chunk
+            chunk, size, count = [], 0, min(2 * count, lookahead)
+    if chunk:
+        yield chunk
+
+
+def groups(lengths: Sequence[int]) -> list[list[int]]:
+    """Group the rows of a batch for a runner that pads: padding stays a small share of a group, and no group is large.
+
+    Args:
+        lengths: tokens of each row.
+
+    Returns:
+        the rows of each group, longest first.
+    """
+    found: list[list[int]] = []
+    tokens = 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        tokens += lengths[row]
+        area = lengths[found[-1][0]] * (len(found[-1]) + 1) if found else 0
+        if found and tokens >= (1 - _SLACK) * area and area <= _MOST_TOKENS:
+            found[-1].append(row)
+        else:
+            found.append([row])
+            tokens = lengths[row]
+    return found
+
+
+def rectangle(batch: PackedBatch, rows: Sequence[int], typed: bool) -> dict[str, Ints]:
+    """Return the inputs of a model that takes rectangles, for some rows: each (rows, longest), 0 beyond a row's end.
+
+    Args:
+        batch: the packed rows.
+        rows: which of them.
+        typed: whether to give ``token_type_ids`` too.
+    """
+    names = ("input_ids", "attention_mask", "token_type_ids")[: 3 if typed else 2]
+    feed = {name: np.zeros((len(rows), int(batch.lengths[list(rows)].max())), np.int64) for name in names}
+    for line, row in enumerate(rows):
+        text = slice(int(batch.cu_seqlens[row]), int(batch.cu_seqlens[row + 1]))
+        length = text.stop - text.start
+        feed["input_ids"][line, :length] = batch.input_ids[text]
+        feed["attention_mask"][line, :length] = 1
+        if typed and batch.token_type_ids is not None:
+            feed["token_type_ids"][line, :length] = batch.token_type_ids[text]
+    return feed

@@ -1,0 +1,1 @@
+"""Plans as ONNX graphs, in memory or in a file, and the runner of ONNX Runtime."""

@@ -1,0 +1,203 @@
+"""A name becomes a local folder; the only file that downloads.
+
+A folder that exists is used as it is and never touches the network. Anything else is a name on the Hugging Face Hub,
+fetched through ``huggingface_hub``, whose cache and environment variables (``HF_HOME``, ``HF_HUB_OFFLINE``,
+``HF_TOKEN``, ...) are honoured.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
+from pocketbert.storage.replacing import read_json
+
+__all__ = ["HubOptions", "local_folder", "safe_name", "shard_names", "CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES"]
+
+CONFIG_FILES = ("config.json",)
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+_CURE = "check the name, the revision, the token and the connection, or pass a local folder"
+# In order of preference: the first that a checkpoint has is the one that is read.
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "tf_model.h5",
+    "tf_model.h5.index.json",
+)
+
+
+@dataclass(frozen=True)
+class HubOptions:
+    """How a hub name is looked up; meaningless for a local folder, where only ``subfolder`` counts."""
+
+    revision: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+    local_files_only: bool = False
+    token: str | bool | None = None
+    force_download: bool = False
+    subfolder: str = ""
+
+
+def local_folder(
+    name_or_path: str | os.PathLike[str],
+    required: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    *,
+    weights: bool = False,
+    options: HubOptions | None = None,
+) -> Path:
+    """Return the local folder of a checkpoint, downloading what is asked for if ``name_or_path`` is a hub name.
+
+    Args:
+        name_or_path: a folder, or a hub name such as ``"distilbert-base-uncased"`` or ``"google/mobilebert-uncased"``.
+        required: file names without which the checkpoint is of no use to the caller (checked for hub names only).
+        optional: file names that are fetched where the repository has them.
+        weights: also fetch the first of ``WEIGHT_FILES`` that the repository has, with its shards.
+        options: revision, cache, token, offline mode, subfolder.
+
+    Raises:
+        CheckpointError: ``name_or_path`` is plainly a path and there is no such folder.
+        HubError: the hub name is unknown, lacks a required file, or cannot be reached.
+    """
+    options = options or HubOptions()
+    name = os.path.expanduser(os.fspath(name_or_path))
+    if os.path.isdir(name):
+        return _inside(Path(name), options.subfolder)
+    if os.path.exists(name):
+        raise CheckpointError(f"{name} is a file; pass the folder that holds config.json and the weights")
+    if _is_path(name):
+        raise CheckpointError(
+            f"no folder {name}; pass an existing checkpoint folder or a hub name such as 'owner/model'"
+        )
+    required, optional = list(required), list(optional)
+    fetched = [_download(name, file, options) for file in required]
+    fetched += [path for file in optional if (path := _download(name, file, options, absent_ok=True))]
+    if weights:
+        fetched.append(_download_weights(name, options))
+    found = [path for path in fetched if path is not None]
+    if not found:
+        raise HubError(f"{name} has none of {', '.join([*required, *optional])} that can be reached; {_CURE}")
+    # the folder of the snapshot: its files are links, so the path that the hub gave is kept as it is
+    return found[0].parent
+
+
+def safe_name(name: str, *, where: str) -> str:
+    """Return ``name`` if it is a plain file name that stays in its folder.
+
+    Raises:
+        UnsafeFileError: it is absolute, holds ``..`` or a separator; ``where`` says which file named it.
+    """
+    if (
+        not name
+        or "\x00" in name
+        or "\\" in name
+        or ":" in name
+        or PurePosixPath(name).parts != (name,)
+        or name == ".."
+    ):
+        raise UnsafeFileError(f"{where} names {name!r}, which leaves its folder; only plain file names are followed")
+    return name
+
+
+def shard_names(index: Path) -> list[str]:
+    """Return the names of the files that a shard index lists.
+
+    Raises:
+        CheckpointError: it is no shard index.
+        UnsafeFileError: it names a file outside its folder.
+    """
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        raise CheckpointError(f"{index} has no weight_map of names to files")
+    return sorted({safe_name(file, where=index.name) for file in weight_map.values()})
+
+
+def _inside(folder: Path, subfolder: str) -> Path:
+    inner = (folder / subfolder).resolve()
+    if not inner.is_relative_to(folder.resolve()):
+        raise UnsafeFileError(f"subfolder {subfolder!r} leaves {folder}")
+    if not inner.is_dir():
+        raise CheckpointError(f"no folder {folder / subfolder}")
+    return folder / subfolder if subfolder else folder
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "\\", "~")) or "\\" in name or name.count("/") > 1 or os.path.isabs(name)
+
+
+def _download(name: str, file: str, options: HubOptions, *, absent_ok: bool = False) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return Path(
+            hf_hub_download(
+                name,
+                file,
+                subfolder=options.subfolder or None,
+                revision=options.revision,
+                cache_dir=os.fspath(options.cache_dir) if options.cache_dir is not None else None,
+                local_files_only=options.local_files_only,
+                token=options.token,
+                force_download=options.force_download,
+            )
+        )
+    except LocalEntryNotFoundError as error:  # not in the cache, and the hub cannot be asked
+        if absent_ok and (_is_offline(options) or _is_known_absent(name, file, options)):
+            return None
+        raise HubError(f"cannot reach the hub for {file} of {name}: {_first_line(error)}; {_CURE}") from error
+    except EntryNotFoundError as error:
+        if absent_ok:
+            return None
+        raise HubError(f"{name} has no {file}: {_first_line(error)}; {_CURE}") from error
+    except HFValidationError as error:
+        raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from error
+    except Exception as error:  # what a lost connection raises is the business of the hub library's HTTP client
+        raise HubError(f"cannot fetch {file} of {name}: {_first_line(error)}; {_CURE}") from error
+
+
+def _is_offline(options: HubOptions) -> bool:
+    from huggingface_hub import constants
+
+    return options.local_files_only or constants.HF_HUB_OFFLINE
+
+
+def _is_known_absent(name: str, file: str, options: HubOptions) -> bool:
+    """Whether the cache remembers that the repository lacks ``file``: then a lost connection hides nothing."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = f"{options.subfolder}/{file}" if options.subfolder else file
+    cache = os.fspath(options.cache_dir) if options.cache_dir is not None else None
+    return not isinstance(try_to_load_from_cache(name, path, cache, options.revision), (str, type(None)))
+
+
+def _download_weights(name: str, options: HubOptions) -> Path:
+    for file in WEIGHT_FILES:
+        path = _download(name, file, options, absent_ok=True)
+        if path is None:
+            continue
+        if file.endswith(".index.json"):
+            for shard in shard_names(path):
+                _download(name, shard, options)
+        return path
+    raise HubError(f"{name} has no weights that can be reached: none of {', '.join(WEIGHT_FILES)}; {_CURE}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

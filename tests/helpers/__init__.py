@@ -1,0 +1,18 @@
+"""What tests share: small models, the comparisons with the original, damaged files, programs for other processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["HELPERS", "environment"]
+
+HELPERS = Path(__file__).parent
+
+
+def environment(**variables: str) -> Mapping[str, str]:
+    """Return the environment of a process that imports what this one can, ``helpers`` too."""
+    paths = [str(HELPERS.parent), *(path for path in sys.path if path), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | variables

@@ -1,0 +1,93 @@
+"""Any channel may be held less a constant; centring does so, and int8 gains by it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts
+from pocketbert.plan import agreement, centre, make_plan, quantize
+from pocketbert.plan.centre import movable, shift
+from pocketbert.plan.check import check_program
+from pocketbert.plan.executor import run
+from pocketbert.plan.gauge import trace
+
+CASES = {
+    "MobileBERT": ("MobileBert", {}),
+    "no bottleneck": ("MobileBert", {"use_bottleneck": False}),
+    "no trigram": ("MobileBert", {"trigram_input": False, "embedding_size": 32}),
+    "relu6": ("MobileBert", {"hidden_act": "relu6"}),
+    "LayerNorm": ("MobileBert", {"normalization_type": "layer_norm"}),
+    "IB-BERT": ("MobileBert", IB_BERT),
+    "TINY pruned": ("MobileBert", {**TINY, **UNEVEN}),
+    "BERT": ("Bert", {}),
+    "DistilBERT": ("DistilBert", {}),
+}
+
+
+def plan(name, dtype=np.float32):
+    family, changes = CASES[name]
+    head = "masked_lm" if family == "DistilBert" else "pretraining"
+    model, arrays = make(family, head, changes, awkward_norms=False)
+    return make_plan(model.config, head, arrays, dtype)
+
+
+def everything(program, batch):
+    result = run(program, batch, states=True)
+    return [array for arrays in (*result.states, *result.branches.values(), result.pooled) for array in arrays]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_any_shift_is_exact(name):
+    program = plan(name, np.float64)
+    channels = trace(program)
+    free = movable(program, channels)
+    generator = np.random.default_rng(0)
+    other = shift(program, channels, np.where(free, generator.normal(0, 3, len(free)), 0.0))
+    check_program(other)
+    assert free.any()
+    batch = batch_of(texts())
+    for a, b in zip(everything(program, batch), everything(other, batch), strict=True):
+        assert relative(b, a) <= 1e-12
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_centring_in_float32_keeps_the_results(name):
+    program = plan(name)
+    other = centre(program, batch_of(texts()))
+    check_program(other)
+    batch = batch_of(texts(seed=9))
+    for a, b in zip(everything(program, batch), everything(other, batch), strict=True):
+        assert relative(b, a) <= 1e-5
+
+
+def test_the_middle_of_a_channel_is_taken_out():
+    program = plan("MobileBERT")
+    batch = batch_of(texts())
+    centred = centre(program, batch)
+    inside = {id(op) for layer in centred.layers for op in layer.ops}
+    middles = []
+
+    def observe(op, rows):
+        if id(op) in inside and op.source.buffer in ("x", "inner", "context"):
+            middles.append(np.abs(np.median(rows, axis=0)).max())
+
+    run(centred, batch, observe=observe)
+    assert len(middles) > 10
+    assert max(middles) < 1e-4
+
+
+def test_int8_gains_where_all_tokens_have_much_in_common():
+    model, _ = make("MobileBert", "token_classification", {"num_labels": 5}, awkward_norms=False)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "LayerNorm" in name and name.endswith("bias"):
+                parameter.add_(3 * torch.sign(parameter))
+    batch = batch_of(texts())
+    program = make_plan(model.config, "token_classification", arrays_of(model))
+    without, with_it = (
+        agreement(program, quantize(program, batch, centre=flag), batch)["token_classification_error"]
+        for flag in (False, True)
+    )
+    assert with_it < without / 2
