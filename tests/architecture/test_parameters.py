@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pocketbert import BertConfig, ConfigError, DistilBertConfig, MobileBertConfig, PretrainedConfig
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
+from pocketbert.architecture.heads import HEADS
 
 
 def count(config, head="none", **options) -> int:
-    return sum(p.size for p in schema.parameters(config, head, **options) if p.tied_to is None)
+    return sum(p.size for p in families.parameters(config, head, **options) if p.tied_to is None)
 
 
 @pytest.mark.parametrize(
@@ -31,17 +32,17 @@ def test_parameter_counts(config, head, pooler, expected):
 
 def test_names_stand_once_and_ties_point_at_untied_names():
     for config in (DistilBertConfig(), MobileBertConfig(), BertConfig()):
-        for head in schema.HEADS:
+        for head in HEADS:
             if config.model_type == "distilbert" and head in ("pretraining", "next_sentence"):
                 continue
-            listed = schema.parameters(config, head)
+            listed = families.parameters(config, head)
             names = [p.name for p in listed]
             assert len(set(names)) == len(names)
             untied = {p.name: p for p in listed if p.tied_to is None}
             for parameter in listed:
                 if parameter.tied_to is not None:
                     assert parameter.shape == untied[parameter.tied_to].shape
-            assert {name.removeprefix(f"{config.model_type}.") for name in names} <= schema.known_names(config)
+            assert {name.removeprefix(f"{config.model_type}.") for name in names} <= families.known_names(config)
 
 
 def test_an_untied_head_has_a_table_of_its_own():
@@ -53,8 +54,8 @@ def test_an_untied_head_has_a_table_of_its_own():
 
 def test_pruned_heads_narrow_their_layers_only():
     for config in (DistilBertConfig, MobileBertConfig, BertConfig):
-        full = {p.name: p.shape for p in schema.parameters(config())}
-        pruned = {p.name: p.shape for p in schema.parameters(config(pruned_heads={1: [0, 3]}))}
+        full = {p.name: p.shape for p in families.parameters(config())}
+        pruned = {p.name: p.shape for p in families.parameters(config(pruned_heads={1: [0, 3]}))}
         changed = {name for name in full if full[name] != pruned[name]}
         assert len(changed) == 7
         assert all("layer.1.attention" in name for name in changed)
@@ -62,8 +63,8 @@ def test_pruned_heads_narrow_their_layers_only():
 
 @pytest.mark.parametrize("head", ["pretraining", "next_sentence"])
 def test_distilbert_has_no_next_sentence_head(head):
-    with pytest.raises(ConfigError, match=f"DistilBERT has no {head} head"):
-        schema.parameters(DistilBertConfig(), head)
+    with pytest.raises(ConfigError, match=f"DistilBert has no {head} head"):
+        families.parameters(DistilBertConfig(), head)
 
 
 def test_a_configuration_of_no_family_is_refused():
@@ -74,15 +75,15 @@ def test_a_configuration_of_no_family_is_refused():
             pass
 
     with pytest.raises(ConfigError, match="Other belongs to no family"):
-        schema.parameters(Other())
+        families.parameters(Other())
 
 
 def test_class_names():
-    assert schema.class_name(MobileBertConfig(), "next_sentence") == "MobileBertForNextSentencePrediction"
+    assert families.class_name(MobileBertConfig(), "next_sentence") == "MobileBertForNextSentencePrediction"
     for name in ("DistilBertModel", "MobileBertForMaskedLM", "BertForPreTraining"):
-        model_type, head = schema.head_of_class(name)
-        assert schema.head_of_class(f"TF{name}") == (model_type, head)
+        model_type, head = families.head_of_class(name)
+        assert families.head_of_class(f"TF{name}") == (model_type, head)
         config = {"distilbert": DistilBertConfig, "mobilebert": MobileBertConfig, "bert": BertConfig}[model_type]()
-        assert schema.class_name(config, head) == name
+        assert families.class_name(config, head) == name
     with pytest.raises(ConfigError, match="'RobertaModel' is no class of"):
-        schema.head_of_class("RobertaModel")
+        families.head_of_class("RobertaModel")

@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from pocketbert import BertConfig, CheckpointError, DistilBertConfig, InputError, UnsafeFileError
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.checkpoint import fit, modern_name, open_checkpoint, parse_size, write_arrays, write_checkpoint
 
 CONFIG = DistilBertConfig(vocab_size=11, dim=8, n_heads=2, n_layers=2, hidden_dim=12, max_position_embeddings=6)
@@ -22,7 +22,7 @@ CONFIG = DistilBertConfig(vocab_size=11, dim=8, n_heads=2, n_layers=2, hidden_di
 
 def arrays(config=CONFIG, head="none", seed=0) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
-    wanted = [p for p in schema.parameters(config, head) if p.tied_to is None]
+    wanted = [p for p in families.parameters(config, head) if p.tied_to is None]
     return {p.name: generator.standard_normal(p.shape).astype(np.float32) for p in wanted}
 
 
@@ -275,7 +275,7 @@ def shapes(head="none", config=CONFIG):
 
 
 def test_a_fit_with_and_without_the_prefix():
-    wanted = schema.parameters(CONFIG, "masked_lm")
+    wanted = families.parameters(CONFIG, "masked_lm")
     for given in (shapes("masked_lm"), {n.removeprefix("distilbert."): s for n, s in shapes("masked_lm").items()}):
         found = fit(given, wanted, CONFIG)
         assert found.complaint() is None
@@ -286,14 +286,14 @@ def test_a_fit_with_and_without_the_prefix():
 def test_a_tied_name_stands_for_its_source():
     given = shapes("masked_lm")
     given["vocab_projector.weight"] = given.pop("distilbert.embeddings.word_embeddings.weight")
-    found = fit(given, schema.parameters(CONFIG, "masked_lm"), CONFIG)
+    found = fit(given, families.parameters(CONFIG, "masked_lm"), CONFIG)
     assert found.complaint() is None
     assert found.sources["distilbert.embeddings.word_embeddings.weight"] == "vocab_projector.weight"
 
 
 def test_other_heads_and_known_buffers_are_unused_and_the_rest_is_unexpected():
     given = shapes() | {"embeddings.position_ids": (1, 6), "classifier.weight": (2, 8), "extra.weight": (1,)}
-    found = fit(given, schema.parameters(CONFIG), CONFIG)
+    found = fit(given, families.parameters(CONFIG), CONFIG)
     assert found.unused == ["classifier.weight", "embeddings.position_ids"]
     assert found.unexpected == ["extra.weight"]
     assert found.complaint() == "1 unexpected (extra.weight)"
@@ -303,7 +303,7 @@ def test_one_complaint_names_everything():
     given = shapes() | {"extra.weight": (1,), "transformer.layer.2.ffn.lin1.bias": (12,)}
     del given["embeddings.LayerNorm.bias"], given["transformer.layer.0.ffn.lin1.bias"]
     given["embeddings.word_embeddings.weight"] = (13, 8)
-    complaint = fit(given, schema.parameters(CONFIG), CONFIG).complaint()
+    complaint = fit(given, families.parameters(CONFIG), CONFIG).complaint()
     assert complaint == (
         "2 missing (embeddings.LayerNorm.bias, transformer.layer.0.ffn.lin1.bias); "
         "1 misshaped (embeddings.word_embeddings.weight is (13, 8), the configuration gives (11, 8)); "
@@ -313,12 +313,12 @@ def test_one_complaint_names_everything():
 
 def test_a_name_with_and_without_prefix_is_ambiguous():
     given = shapes() | {"distilbert.embeddings.LayerNorm.bias": (8,)}
-    assert "distilbert.embeddings.LayerNorm.bias" in fit(given, schema.parameters(CONFIG), CONFIG).unexpected
+    assert "distilbert.embeddings.LayerNorm.bias" in fit(given, families.parameters(CONFIG), CONFIG).unexpected
 
 
 def test_berts_names_do_not_fit_distilbert():
     bert = BertConfig(vocab_size=11, hidden_size=8, num_attention_heads=2, num_hidden_layers=2, intermediate_size=12)
-    found = fit(shapes(config=bert), schema.parameters(CONFIG), CONFIG)
+    found = fit(shapes(config=bert), families.parameters(CONFIG), CONFIG)
     assert len(found.missing) == 32
     assert "encoder.layer.0.attention.self.query.weight" in found.unexpected
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from helpers.mutations import damaged_bytes, damaged_json, dumped
 from pocketbert import AutoConfig, AutoTokenizer, MobileBertConfig, PocketBertError
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.checkpoint import open_checkpoint, write_arrays
 from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
@@ -34,7 +34,7 @@ def files(tmp_path_factory):
         id2label={0: "no", 1: "yes"}, pruned_heads={1: [0]},
     )  # fmt: skip
     generator = np.random.default_rng(0)
-    wanted = schema.parameters(config, "none")
+    wanted = families.parameters(config, "none")
     write_arrays(folder, config, {p.name: generator.standard_normal(p.shape).astype(np.float32) for p in wanted})
     vocabulary = {token: index for index, token in enumerate(WORDS)}
     BertTokenizerFast(vocabulary, additional_special_tokens=["[NEW]"]).save_pretrained(folder)

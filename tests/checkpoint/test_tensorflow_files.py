@@ -13,7 +13,7 @@ import torch
 
 import pocketbert
 from helpers import HELPERS, tf_oracle
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig
 from pocketbert.checkpoint import open_checkpoint
 from pocketbert.checkpoint.convert import convert_bert_to_distilbert
@@ -94,8 +94,8 @@ def test_every_name_is_understood(keras_folders, name):
     assert not found.unused
     config = AutoConfig.from_pretrained(folder)
     bare = found.head == "none"
-    prefix = schema.PREFIXES[config.model_type] + "." if bare else ""
-    wanted = {prefix + p.name: p.shape for p in schema.parameters(config, found.head) if p.tied_to is None}
+    prefix = families.family_of(config).prefix if bare else ""
+    wanted = {prefix + p.name: p.shape for p in families.parameters(config, found.head) if p.tied_to is None}
     stored = {key: tensor.shape for key, tensor in open_checkpoint(folder).tensors.items()}
     stored.pop("cls.predictions.decoder.weight", None)  # MobileBERT's, a copy of the word table
     assert stored == wanted

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pocketbert import BertConfig, DistilBertConfig, MobileBertConfig, PocketBertError
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.plan import ReferenceRunner, make_plan, quantize
 from pocketbert.plan.program import Array
@@ -35,7 +35,7 @@ def program(name="MobileBERT", head="token_classification"):
     generator = np.random.default_rng(0)
     config = CONFIGS[name]
     arrays = {}
-    for p in schema.parameters(config, head):
+    for p in families.parameters(config, head):
         noise = generator.standard_normal(p.shape).astype(np.float32)
         size = 0.7 * p.shape[1] ** -0.5 if p.kind == "linear_weight" else 0.3
         arrays[p.name] = 1 + 0.1 * noise if p.kind == "norm_scale" else np.float32(size) * noise

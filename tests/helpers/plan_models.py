@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import pocketbert
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.runtime.batching import Row, pack
 
 DISTILBERT = {"vocab_size": 61, "dim": 24, "n_heads": 4, "n_layers": 3, "hidden_dim": 40, "max_position_embeddings": 20}
@@ -51,7 +51,7 @@ def randomise(model, seed=0, awkward_norms=True):
 def make(family, head="none", changes=None, seed=0, awkward_norms=True, dtype=torch.float64, **options):
     """Return (torch model, its arrays)."""
     config = getattr(pocketbert, f"{family}Config")(**{**SMALL[family], **(changes or {})})
-    model = getattr(pocketbert, schema.class_name(config, head))(config, **options).to(dtype).eval()
+    model = getattr(pocketbert, families.class_name(config, head))(config, **options).to(dtype).eval()
     randomise(model, seed, awkward_norms)
     return model, arrays_of(model)
 

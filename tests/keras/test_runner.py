@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow  # TensorFlow takes long to start
 
 import pocketbert
 from helpers import small
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.keras.runner import load, wrap
 from pocketbert.runtime.batching import Row, pack
@@ -21,8 +21,8 @@ from pocketbert.torch import runner as torch_runner
 LABELS = {"id2label": {0: "a", 1: "b", 2: "c"}}
 ENTITIES = {"id2label": {0: "B-LOC", 1: "B-PER", 2: "I-PER"}}
 CASES = [
-    *(("MobileBert", head) for head in schema.HEADS if head != "pretraining"),
-    *(("DistilBert", head) for head in schema.HEADS if head not in ("pretraining", "next_sentence")),
+    *(("MobileBert", head) for head in HEADS if head != "pretraining"),
+    *(("DistilBert", head) for head in HEADS if head not in ("pretraining", "next_sentence")),
 ]
 TASKS = {
     "fill-mask": ("ForMaskedLM", {}, lambda p: p(["The [MASK] sat on the mat.", "Paris is the [MASK] of France."])),
@@ -63,7 +63,7 @@ def made(tmp_path_factory):
 
 def folder_of(made, family, head):
     fields = LABELS if head in ("sequence_classification", "token_classification") else {}
-    return made(family, schema.HEADS[head], **fields)
+    return made(family, HEADS[head].suffix, **fields)
 
 
 def rows(pairs: bool) -> list[Row]:

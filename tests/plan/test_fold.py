@@ -19,7 +19,7 @@ from helpers.plan_models import (
     texts,
     torch_outputs,
 )
-from pocketbert.architecture.parameters import HEADS
+from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.plan import make_plan
 from pocketbert.plan.check import check_program

@@ -12,7 +12,7 @@ pytest.importorskip("onnxruntime")
 import onnx
 
 from helpers.plan_models import IB_BERT, TINY, UNEVEN, batch_of, make, relative, texts, torch_outputs
-from pocketbert.architecture.parameters import HEADS
+from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import InputError
 from pocketbert.plan import make_plan, quantize, run
 from pocketbert.runtime.batching import Row, rectangle

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 
 from helpers.plan_models import batch_of, make, relative, texts
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.export.onnx import export_onnx
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
@@ -26,7 +26,7 @@ LENGTHS = (11, 1, 5, 20, 2, 19, 19, 11)
 HEADED = [
     (family, head)
     for family in ("MobileBert", "Bert", "DistilBert")
-    for head in schema.HEADS
+    for head in HEADS
     if head != "pretraining" and (family != "DistilBert" or head != "next_sentence")
 ]
 

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 import pocketbert
 from helpers.oracle import CLASSES, HEADS, SMALL, assert_equal_outputs, batch, labels_for, pair, randomise
 from pocketbert import ConfigError, InputError, MobileBertConfig
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 
 EVERYTHING = {"output_hidden_states": True, "output_attentions": True}
-HEAD_NAMES = {suffix: head for head, suffix in schema.HEADS.items()}
+HEAD_NAMES = {suffix: head for head, suffix in HEADS.items()}
 MLM = ["DistilBert", "MobileBert", "Bert"]
 
 
@@ -118,7 +118,7 @@ def test_the_schema_is_the_state_dict(family, changes):
     for head in ("Model", *HEADS[family]):
         with torch.device("meta"):
             model = getattr(pocketbert, f"{family}{head}")(config)
-        listed = schema.parameters(config, HEAD_NAMES[head.removeprefix("Model") or "Model"])
+        listed = families.parameters(config, HEAD_NAMES[head.removeprefix("Model") or "Model"])
         assert {n: tuple(v.shape) for n, v in model.state_dict().items()} == {p.name: p.shape for p in listed}
         assert model.num_parameters() == sum(p.size for p in listed if p.tied_to is None)
 

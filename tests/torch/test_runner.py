@@ -9,12 +9,11 @@ import transformers
 
 from helpers.oracle import CLASSES, HEADS
 from helpers.small import VOCAB
-from pocketbert.architecture import parameters as schema
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Row, pack
 from pocketbert.torch.runner import TorchRunner, load, wrap
 
-SUFFIXES = {suffix: head for head, suffix in schema.HEADS.items()}
+SUFFIXES = {suffix: head for head, suffix in HEADS.items()}
 CASES = [(family, head) for family, head in CLASSES if head != "ForPreTraining"]
 
 

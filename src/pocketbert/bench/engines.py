@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.extras import require
 from pocketbert.runtime.batching import Floats, PackedBatch, Row, Runner
 from pocketbert.tasks.pipelines import RUNTIMES
@@ -33,7 +32,7 @@ _PAUSE = 0.02  # seconds before a turn: an engine's threads may spin for a while
 K = TypeVar("K", bound=Hashable)
 
 
-def load(folder: str | os.PathLike[str], head: Head, engine: Engine, threads: int) -> Runner:
+def load(folder: str | os.PathLike[str], head: str, engine: Engine, threads: int) -> Runner:
     """Load one engine.
 
     Raises:
@@ -74,7 +73,7 @@ class _TorchThreads:
         return self.runner(batch)
 
 
-def rows(lengths: Sequence[int], vocabulary: int, head: Head) -> list[Row]:
+def rows(lengths: Sequence[int], vocabulary: int, head: str) -> list[Row]:
     """Return texts of pseudo-random words, the same on every call; of each, one word is asked of a language model."""
     generator = np.random.default_rng(0)
     positions = [0] if head == "masked_lm" else None

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.bench.engines import Engine, load, rows
 from pocketbert.bench.report import Memory
 from pocketbert.errors import PocketBertError
@@ -21,7 +20,7 @@ _CODE = "from pocketbert.bench.memory import main; main()"
 _STATUS = Path("/proc/self/status")
 
 
-def measure_memory(folder: str | os.PathLike[str], head: Head, engine: Engine, threads: int, tokens: int) -> Memory:
+def measure_memory(folder: str | os.PathLike[str], head: str, engine: Engine, threads: int, tokens: int) -> Memory:
     """Start a process that loads an engine and runs one text.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.runtime.batching import BATCH_TOKENS
 
 __all__ = ["EngineResult", "Memory", "Report", "Settings", "Trial", "best_trial", "fastest"]
@@ -79,7 +78,7 @@ class Settings:
 
     folder: str
     task: str
-    head: Head
+    head: str
     runtime: str
     dtype: str
     threads: int | None

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.bench.engines import ENGINES, Engine, interleaved, load, mixed_lengths, rows, with_threads
 from pocketbert.bench.memory import measure_memory
 from pocketbert.bench.report import EngineResult, Report, Settings, Trial, best_trial, fastest
@@ -84,7 +83,7 @@ class _Bench:
         self.folder, self.threads, self.watch = found.folder, threads, watch
         self.name = os.fspath(folder)
         self.counts = sorted({1, threads}) if try_one else [threads]
-        self.head: Head = "masked_lm" if found.head == "pretraining" else found.head
+        self.head: str = "masked_lm" if found.head == "pretraining" else found.head
         self.task = next(name for name in TASKS if task_class(name).head == self.head)
         self.shares = {step: share * seconds for step, share in _SHARES.items()}
         self.lengths = lengths

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import BertConfig, DistilBertConfig
 from pocketbert.checkpoint import fit, open_checkpoint, write_arrays
 from pocketbert.errors import CheckpointError, ConfigError, InputError
@@ -87,7 +87,7 @@ def bert_to_distilbert(
     """
     ours = distilbert_config(config)
     has_head = any(name.startswith("cls.predictions.transform") for name in arrays)
-    wanted = schema.parameters(config, "masked_lm" if has_head else "none", pooler=False)
+    wanted = families.parameters(config, "masked_lm" if has_head else "none", pooler=False)
     found = fit({name: array.shape for name, array in arrays.items()}, wanted, config)
     complaint = found.complaint()
     if complaint:
@@ -98,7 +98,7 @@ def bert_to_distilbert(
         "embeddings.position_embeddings.weight": positions
     }
     prefix = "distilbert." if has_head else ""
-    targets = schema.parameters(ours, "masked_lm" if has_head else "none")
+    targets = families.parameters(ours, "masked_lm" if has_head else "none")
     return ours, {p.name: named[p.name.removeprefix(prefix)] for p in targets if p.tied_to is None}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Parameter
 
 __all__ = ["Fit", "fit"]
 
@@ -24,8 +25,8 @@ class Fit:
     """
 
     sources: dict[str, str]
-    missing: list[schema.Parameter]
-    misshaped: list[tuple[schema.Parameter, tuple[int, ...], tuple[int, ...]]]
+    missing: list[Parameter]
+    misshaped: list[tuple[Parameter, tuple[int, ...], tuple[int, ...]]]
     unexpected: list[str]
     unused: list[str]
 
@@ -44,15 +45,15 @@ class Fit:
         return "; ".join(parts) or None
 
 
-def fit(shapes: Mapping[str, Sequence[int]], wanted: Sequence[schema.Parameter], config: PretrainedConfig) -> Fit:
+def fit(shapes: Mapping[str, Sequence[int]], wanted: Sequence[Parameter], config: PretrainedConfig) -> Fit:
     """Compare names and shapes on disk with the parameters that a model needs.
 
     Args:
         shapes: name on disk (present-day) -> shape. The family's prefix may be there or not.
-        wanted: what the model needs, from ``schema.parameters``.
+        wanted: what the model needs, from ``families.parameters``.
         config: the model's configuration.
     """
-    prefix = schema.PREFIXES[config.model_type] + "."
+    prefix = families.family_of(config).prefix
     by_bare: dict[str, str] = {}
     twice = [name for name in shapes if by_bare.setdefault(name.removeprefix(prefix), name) != name]
     aliases: dict[str, list[str]] = {}
@@ -73,7 +74,7 @@ def fit(shapes: Mapping[str, Sequence[int]], wanted: Sequence[schema.Parameter],
         else:
             sources[parameter.name] = source
     used = {p.name.removeprefix(prefix) for p in wanted}
-    known = schema.known_names(config)
+    known = families.known_names(config)
     rest = sorted(name for bare, name in by_bare.items() if bare not in used)
     foreign = [name for name in rest if name.removeprefix(prefix) not in known]
     unused = [name for name in rest if name.removeprefix(prefix) in known]

@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pocketbert.architecture import parameters as schema
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Parameter
 from pocketbert.checkpoint import Fit
 from pocketbert.errors import CheckpointError, ConfigError
 from pocketbert.storage.hub import HubOptions
@@ -54,10 +54,10 @@ def configure(
 def fresh_parameters(
     cls: Any,
     found: Fit,
-    wanted: list[schema.Parameter],
+    wanted: list[Parameter],
     ignore_mismatched_sizes: bool,
     folder: Path | None,
-) -> list[schema.Parameter]:
+) -> list[Parameter]:
     """Return the parameters to start afresh, with a warning that names them; refuse everything else that is amiss.
 
     Args:

@@ -18,7 +18,6 @@ from pocketbert.checkpoint.formats.tf1 import find_index, read_tf1
 from pocketbert.checkpoint.formats.torch_bin import TorchFile
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import WEIGHT_FILES, shard_names
-from pocketbert.storage.replacing import read_json
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
@@ -68,11 +67,15 @@ class Checkpoint:
         return self._holders[name].torch_tensor(self.tensors[name])
 
 
-def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
+def open_checkpoint(folder: str | os.PathLike[str], *, tied: bool = True) -> Checkpoint:
     """Find and list the weights of a folder.
 
     Of several formats the first of this order is read, and the others are ignored: safetensors, ``pytorch_model.bin``,
     ``tf_model.h5`` (each whole before sharded), a TensorFlow 1 checkpoint (``*.index`` with its ``*.data-*``).
+
+    Args:
+        folder: where they lie.
+        tied: the model's decoder is its word table; where a file holds two that differ, a warning says so.
 
     Raises:
         CheckpointError: there are none, or a file is damaged (truncated, of another format).
@@ -85,7 +88,7 @@ def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         if path.is_file():
             is_index = name.endswith(".index.json")
             checkpoint = Checkpoint(folder, [_open(file, is_index) for file in (_shards(path) if is_index else [path])])
-            if path.match("*.h5*"):
+            if tied and path.match("*.h5*"):
                 _warn_of_two_tables(checkpoint)
             return checkpoint
     index = find_index(folder)
@@ -101,16 +104,14 @@ def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
 def _warn_of_two_tables(checkpoint: Checkpoint) -> None:
     """Say so where TensorFlow's MobileBERT, which does not tie its decoder, was trained until the two tables differ."""
     decoder, words = "cls.predictions.decoder.weight", "mobilebert.embeddings.word_embeddings.weight"
-    if not checkpoint.tensors.keys() >= {decoder, words}:
-        return
-    config = checkpoint.folder / "config.json"
-    tied = read_json(config).get("tie_word_embeddings", True) if config.is_file() else True
-    if tied and not np.array_equal(checkpoint.array(decoder), checkpoint.array(words)):
+    if checkpoint.tensors.keys() >= {decoder, words} and not np.array_equal(
+        checkpoint.array(decoder), checkpoint.array(words)
+    ):
         warnings.warn(
             f"{checkpoint.folder} holds a decoder that is not its word table, and the configuration ties the two: the "
             'word table is used for both; write "tie_word_embeddings": false into config.json to use the decoder',
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -17,7 +17,6 @@ from pocketbert import __version__
 from pocketbert.errors import InputError, PocketBertError
 
 if TYPE_CHECKING:
-    from pocketbert.architecture.parameters import Head
     from pocketbert.export.agreement import Report as ExportReport
     from pocketbert.tasks.records import Fields, Record
 
@@ -285,8 +284,8 @@ def bench_command(
         raise typer.Exit(130)
 
 
-def _checked_head(head: str | None) -> Head | None:
-    from pocketbert.architecture.parameters import HEADS
+def _checked_head(head: str | None) -> str | None:
+    from pocketbert.architecture.heads import HEADS
 
     if head is not None and head not in HEADS:
         raise InputError(f"unknown head {head!r}; choose from {', '.join(HEADS)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.architecture.config.quantization import is_quantised
 from pocketbert.checkpoint import Checkpoint, fit, open_checkpoint
@@ -42,7 +42,7 @@ class Inspection:
     folder: str
     model_type: str
     architecture: str
-    head: schema.Head
+    head: str
     guessed: bool
     facts: dict[str, Any]
     parts: list[tuple[str, int]]
@@ -79,9 +79,9 @@ def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions
     checkpoint = open_checkpoint(folder)
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     head, guessed = _head(config, checkpoint)
-    prefix = schema.PREFIXES[config.model_type] + "."
+    prefix = families.family_of(config).prefix
     pooled = any(name.removeprefix(prefix).startswith("pooler.") for name in shapes)
-    wanted = schema.parameters(config, head, pooler=pooled if head == "none" else None)
+    wanted = families.parameters(config, head, pooler=pooled if head == "none" else None)
     found = fit(shapes, wanted, config)
     parts: Counter[str] = Counter()
     for parameter in wanted:
@@ -90,7 +90,7 @@ def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions
     return Inspection(
         folder=str(folder),
         model_type=config.model_type,
-        architecture=schema.class_name(config, head),
+        architecture=families.class_name(config, head),
         head=head,
         guessed=guessed,
         facts=_facts(config),
@@ -113,13 +113,13 @@ def _inspect_quantised(folder: Path, config: PretrainedConfig) -> Inspection:
     program, file = load_quantised(folder), folder / WEIGHTS
     pooler = program.branch("pooled") is not None if program.head == "none" else None
     parts: Counter[str] = Counter()
-    for parameter in schema.parameters(config, program.head, pooler=pooler):
+    for parameter in families.parameters(config, program.head, pooler=pooler):
         if parameter.tied_to is None:
             parts[parameter.part] += parameter.size
     return Inspection(
         folder=str(folder),
         model_type=config.model_type,
-        architecture=schema.class_name(config, program.head),
+        architecture=families.class_name(config, program.head),
         head=program.head,
         guessed=False,
         facts=_facts(config) | {"quantised": "int8, for the native and onnx runtimes"},
@@ -134,11 +134,11 @@ def _inspect_quantised(folder: Path, config: PretrainedConfig) -> Inspection:
     )
 
 
-def _head(config: PretrainedConfig, checkpoint: Checkpoint) -> tuple[schema.Head, bool]:
+def _head(config: PretrainedConfig, checkpoint: Checkpoint) -> tuple[str, bool]:
     """Return the head, and whether it had to be told from the names in the files."""
     for name in config.architectures or ():
         try:
-            model_type, head = schema.head_of_class(name)
+            model_type, head = families.head_of_class(name)
         except ConfigError:
             continue
         if model_type == config.model_type:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError, PrecisionError
 from pocketbert.plan.program import Array
 
@@ -36,7 +35,7 @@ class Report:
 
     path: Path
     size: int
-    head: Head
+    head: str
     int8: bool
     inputs: tuple[str, ...]
     errors: dict[str, float]

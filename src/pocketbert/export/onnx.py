@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
 from pocketbert.plan import Program, plan_checkpoint, quantize, run
@@ -27,7 +26,7 @@ _LENGTHS = ((1,), (7,), (2, 33, 9), (16, 64, 1, 40))  # texts of each batch that
 def export_onnx(
     folder: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    head: Head | None = None,
+    head: str | None = None,
     int8: bool = False,
     *,
     limit: float | None = None,

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import open_checkpoint
 from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, ConfigError, InputError
@@ -42,7 +41,7 @@ _INSTEAD = (
 def export_savedmodel(
     folder: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    head: Head | None = None,
+    head: str | None = None,
     *,
     limit: float | None = None,
 ) -> Report:
@@ -83,7 +82,7 @@ def export_savedmodel(
 def export_litert(
     folder: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    head: Head | None = None,
+    head: str | None = None,
     int8: bool = False,
     *,
     limit: float | None = None,
@@ -126,7 +125,7 @@ def export_litert(
     return Report(path, path.stat().st_size, model.head, int8, model.token_inputs, errors, agreement)
 
 
-def _load(folder: str | os.PathLike[str], head: Head | None) -> tuple[Any, list[PackedBatch]]:
+def _load(folder: str | os.PathLike[str], head: str | None) -> tuple[Any, list[PackedBatch]]:
     """Return a checkpoint's model, and what to compare on: pseudo-random words of some lengths, and texts."""
     backend = require("keras").backend.backend()
     if backend != "tensorflow":
@@ -143,7 +142,7 @@ def _load(folder: str | os.PathLike[str], head: Head | None) -> tuple[Any, list[
     if wanted == "none" and getattr(config, "classifier_activation", False):
         names = open_checkpoint(found.folder).tensors
         options["add_pooling_layer"] = any(name.endswith("pooler.dense.weight") for name in names)
-    cls = getattr(import_module(f"pocketbert.keras.{config.model_type}"), "TF" + schema.class_name(config, wanted))
+    cls = getattr(import_module(f"pocketbert.keras.{config.model_type}"), "TF" + families.class_name(config, wanted))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a head that starts afresh, which is refused below
         model, info = cls.from_pretrained(found.folder, output_loading_info=True, **options)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from pocketbert.architecture.heads import head_named
 from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
 from pocketbert.keras import heads
 from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
@@ -190,7 +191,7 @@ class BertLikeTask(heads.Task):
 
     def make_encoder(self) -> TFPreTrainedModel:
         """Return the encoder, with its pooler where this head reads it."""
-        return self.encoder_class(self.config, self.head in heads.POOLED, allow_float16=self.allow_float16)
+        return self.encoder_class(self.config, head_named(self.head).reads_pooled, allow_float16=self.allow_float16)
 
     def head_dropout(self) -> float:
         """``classifier_dropout``, else ``hidden_dropout_prob``; question answering has none."""

@@ -16,7 +16,6 @@ import keras
 from keras import ops
 
 from pocketbert.architecture import outputs
-from pocketbert.architecture import parameters as schema
 from pocketbert.architecture.input_checks import fits
 from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.errors import InputError
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 IGNORE = -100
-POOLED = schema.POOLED
 
 
 class Task(TFPreTrainedModel):

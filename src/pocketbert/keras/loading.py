@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from pocketbert.architecture import parameters as schema
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Kind, Parameter
 from pocketbert.checkpoint import fit, modern_name, open_checkpoint, write_checkpoint
 from pocketbert.checkpoint.loading import check_stored, configure, fresh_parameters
 from pocketbert.errors import InputError
@@ -25,7 +25,7 @@ __all__ = ["arrays", "assign", "load", "save", "variable"]
 
 M = TypeVar("M", bound=TFPreTrainedModel)
 
-_ATTRIBUTES: dict[schema.Kind, str] = {
+_ATTRIBUTES: dict[Kind, str] = {
     "linear_weight": "kernel",
     "linear_bias": "bias",
     "norm_scale": "gamma",
@@ -36,7 +36,7 @@ _ATTRIBUTES: dict[schema.Kind, str] = {
 _TAKEN = {"input": "input_", "output": "output_"}
 
 
-def variable(model: TFPreTrainedModel, parameter: schema.Parameter) -> keras.Variable:
+def variable(model: TFPreTrainedModel, parameter: Parameter) -> keras.Variable:
     """Return the variable that holds a parameter."""
     owner: Any = model
     for name in parameter.name.split(".")[:-1]:
@@ -44,7 +44,7 @@ def variable(model: TFPreTrainedModel, parameter: schema.Parameter) -> keras.Var
     return getattr(owner, _ATTRIBUTES[parameter.kind])
 
 
-def assign(model: TFPreTrainedModel, parameter: schema.Parameter, array: np.ndarray[Any, Any]) -> None:
+def assign(model: TFPreTrainedModel, parameter: Parameter, array: np.ndarray[Any, Any]) -> None:
     """Set a parameter from an array as it is on disk."""
     variable(model, parameter).assign(array.T if parameter.kind == "linear_weight" else array)
 
@@ -81,7 +81,7 @@ def load(
     config.name_or_path = "" if name is None else str(name)
     if state_dict is None:
         assert folder is not None
-        checkpoint = open_checkpoint(folder)
+        checkpoint = open_checkpoint(folder, tied=config.tie_word_embeddings)
         stored = {key: (tensor.shape, tensor.dtype) for key, tensor in checkpoint.tensors.items()}
         read: Callable[[str], np.ndarray[Any, Any]] = checkpoint.array
     else:

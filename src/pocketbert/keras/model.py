@@ -10,9 +10,10 @@ from typing import Any, ClassVar, TypeVar
 
 import keras
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.parameters import Parameter
 from pocketbert.architecture.precision import check_precision
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.keras.inputs import name_inputs
@@ -43,7 +44,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
 
     config_class: ClassVar[type[PretrainedConfig]]
     base_model_prefix: ClassVar[str] = ""
-    head: ClassVar[schema.Head] = "none"
+    head: ClassVar[str] = "none"
     main_input_name: ClassVar[str] = "input_ids"
     output_class: ClassVar[type[ModelOutput]]
     old_names: ClassVar[dict[str, str]] = {}
@@ -322,10 +323,10 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         """Return the word table."""
         return self.get_base_model().embeddings.word_embeddings
 
-    def parameters_on_disk(self) -> list[schema.Parameter]:
+    def parameters_on_disk(self) -> list[Parameter]:
         """List this model's parameters as they are on disk."""
         pooler = getattr(self.get_base_model(), "pooler", None) is not None
-        return schema.parameters(self.config, self.head, pooler=pooler)
+        return families.parameters(self.config, self.head, pooler=pooler)
 
 
 @contextmanager

@@ -18,9 +18,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.keras.heads import Task
 from pocketbert.keras.model import TFPreTrainedModel
@@ -40,9 +39,9 @@ class KerasRunner:
         device: where to run it, as Keras names devices; where Keras puts it by default.
     """
 
-    def __init__(self, model: TFPreTrainedModel, head: Head | None = None, device: str | None = None) -> None:
+    def __init__(self, model: TFPreTrainedModel, head: str | None = None, device: str | None = None) -> None:
         self.model: Any = model
-        self.head: Head = model.head if head is None else head
+        self.head: str = model.head if head is None else head
         self.config: PretrainedConfig = model.config
         self.device = device
 
@@ -91,7 +90,7 @@ class KerasRunner:
 
 
 def load(
-    folder: str | os.PathLike[str], head: Head, *, device: str | None = None, dtype: str | None = None
+    folder: str | os.PathLike[str], head: str, *, device: str | None = None, dtype: str | None = None
 ) -> KerasRunner:
     """Load the model of a folder with this head.
 
@@ -116,13 +115,13 @@ def load(
     options: dict[str, Any] = {"dtype": dtype or "float32"}
     if head == "none" and config.model_type == "mobilebert":
         options["add_pooling_layer"] = False
-    cls = getattr(import_module(f"pocketbert.keras.{config.model_type}"), "TF" + schema.class_name(config, head))
+    cls = getattr(import_module(f"pocketbert.keras.{config.model_type}"), "TF" + families.class_name(config, head))
     with _on(device):
         model = cls.from_pretrained(folder, **options)
     return KerasRunner(model, device=device)
 
 
-def wrap(model: TFPreTrainedModel, head: Head) -> KerasRunner:
+def wrap(model: TFPreTrainedModel, head: str) -> KerasRunner:
     """Return a runner of a model that is already there.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pocketbert import checkpoint
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, BertConfig, DistilBertConfig, MobileBertConfig, PretrainedConfig
 from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, InputError
@@ -26,7 +26,7 @@ __all__ = ["make_plan", "plan_checkpoint"]
 
 def make_plan(
     config: PretrainedConfig,
-    head: schema.Head,
+    head: str,
     arrays: Mapping[str, NDArray[Any]],
     dtype: DTypeLike = np.float32,
 ) -> Program:
@@ -49,19 +49,19 @@ def make_plan(
         raise InputError(f"dtype {dtype} must be float32 or float64; quantize makes int8 weights")
     shapes = {checkpoint.modern_name(name): array.shape for name, array in arrays.items()}
     pooler = head == "none" and any(name.endswith("pooler.dense.weight") for name in shapes)
-    wanted = schema.parameters(config, head, pooler=pooler if head == "none" else None)
+    wanted = families.parameters(config, head, pooler=pooler if head == "none" else None)
     fit = checkpoint.fit(shapes, wanted, config)
     if complaint := fit.complaint():
         raise CheckpointError(complaint)
     stored = {checkpoint.modern_name(name): array for name, array in arrays.items()}
-    prefix = "" if head == "none" else schema.PREFIXES[config.model_type] + "."
+    prefix = "" if head == "none" else families.family_of(config).prefix
     reader = Reader({name: stored[source] for name, source in fit.sources.items()}, prefix, dtype)
     table = reader.table(f"{prefix}embeddings.word_embeddings.weight")
     if isinstance(config, MobileBertConfig):
         first = mobilebert.embeddings(reader, config, table)
         layers, state = mobilebert.layers(reader, config)
     else:
-        assert isinstance(config, BertConfig | DistilBertConfig)  # schema.parameters knows no other
+        assert isinstance(config, BertConfig | DistilBertConfig)  # families.parameters knows no other
         first = bert.embeddings(reader, config, table)
         layers, state = bert.layers(reader, config)
     branches = heads.branches(reader, config, head, state, table, pooler=pooler)
@@ -69,9 +69,7 @@ def make_plan(
     return replace(program, buffers=used_buffers(program))
 
 
-def plan_checkpoint(
-    folder: str | os.PathLike[str], head: schema.Head | None = None, dtype: DTypeLike = np.float32
-) -> Program:
+def plan_checkpoint(folder: str | os.PathLike[str], head: str | None = None, dtype: DTypeLike = np.float32) -> Program:
     """Fold the checkpoint of a folder (or hub name).
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketbert.architecture.parameters import HEADS
+from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.program import (
     ACTIVATIONS,

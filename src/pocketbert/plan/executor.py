@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.plan.arithmetic import ACTIVATE, gather, layer_norm, product, softmax
 from pocketbert.plan.program import STREAM, Affine, Array, Dense, Embeddings, Op, Program
@@ -95,9 +94,9 @@ class ReferenceRunner:
         InputError: the program has no such branch.
     """
 
-    def __init__(self, program: Program, head: Head | None = None) -> None:
+    def __init__(self, program: Program, head: str | None = None) -> None:
         self.program = program
-        self.head: Head = program.head if head is None else head
+        self.head: str = program.head if head is None else head
         if self.head != "none" and program.branch(self.head) is None:
             have = ", ".join(branch.name for branch in program.branches) or "none"
             raise InputError(f"the plan has no {self.head} answer; it has: {have}")

@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.architecture.config.quantization import QUANTIZATION
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.check import used_buffers
 from pocketbert.plan.files import load_plan, save_plan
@@ -34,14 +33,14 @@ def save_quantised(program: Program, folder: Path) -> None:
         folder: where; see ``files.replacing`` for replacing a folder's files as a whole.
     """
     config = copy.deepcopy(program.config)
-    config.architectures = [schema.class_name(config, program.head)]
+    config.architectures = [families.class_name(config, program.head)]
     config.torch_dtype = None
     config.quantization_config = QUANTIZATION
     save_plan(replace(program, config=config), folder / WEIGHTS)
     (folder / "config.json").write_text(config.to_json_string(), "utf-8")
 
 
-def load_quantised(folder: str | os.PathLike[str], head: Head | None = None) -> Program:
+def load_quantised(folder: str | os.PathLike[str], head: str | None = None) -> Program:
     """Read an int8 checkpoint; weights are views into the mapped file.
 
     Args:
@@ -66,7 +65,7 @@ def load_quantised(folder: str | os.PathLike[str], head: Head | None = None) -> 
         raise CheckpointError(f"{folder} {error}") from error
 
 
-def with_head(program: Program, head: Head) -> Program:
+def with_head(program: Program, head: str) -> Program:
     """Return a program with one of the heads that it can serve; ``"none"`` gives hidden states.
 
     Raises:

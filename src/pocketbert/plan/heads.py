@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pocketbert.architecture.config import DistilBertConfig, MobileBertConfig, PretrainedConfig
-from pocketbert.architecture.parameters import POOLED, Head
+from pocketbert.architecture.heads import head_named
 from pocketbert.plan.fold import Linear, Reader, activation_name, dense
 from pocketbert.plan.program import STREAM, Affine, Array, Branch, Dense, Norm, Span
 
@@ -16,7 +16,7 @@ __all__ = ["branches"]
 
 
 def branches(
-    reader: Reader, config: PretrainedConfig, head: Head, state: Affine, table: Array, *, pooler: bool
+    reader: Reader, config: PretrainedConfig, head: str, state: Affine, table: Array, *, pooler: bool
 ) -> list[Branch]:
     """Return the branches of a head.
 
@@ -55,14 +55,14 @@ def branches(
 
 
 def _pooled(
-    reader: Reader, config: PretrainedConfig, head: Head, state: Affine, stream: Span, *, pooler: bool
+    reader: Reader, config: PretrainedConfig, head: str, state: Affine, stream: Span, *, pooler: bool
 ) -> tuple[list[Dense], Span, Affine]:
     """Return the pooler's product, if there is one, where the pooled text stands, and the map to its true value."""
     if isinstance(config, DistilBertConfig):
         name = "pre_classifier" if head in ("sequence_classification", "multiple_choice") else None
         activation = "relu"
     else:
-        wanted = (head in POOLED) if head != "none" else pooler
+        wanted = head_named(head).reads_pooled if head != "none" else pooler
         if isinstance(config, MobileBertConfig):
             wanted = wanted and config.classifier_activation
         name = f"{reader.prefix}pooler.dense" if wanted else None

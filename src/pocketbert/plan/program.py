@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.parameters import Head
 
 __all__ = [
     "ACTIVATIONS",
@@ -133,7 +132,7 @@ class Dense:
 class Attention:
     """Softmax attention of every token of a text to every token of the same text, the only operation that mixes rows.
 
-    ``target = softmax(q @ k.T) @ v`` for each head; ``1 / sqrt(head_size)`` is already in the queries. Head h has
+    ``target = softmax(q @ k.T) @ v`` for each head; ``1 / sqrt(head_size)`` is already in the queries. str h has
     columns ``h * head_size`` to ``(h + 1) * head_size`` of all four spans. ``target`` overlaps none of the others.
 
     Attributes:
@@ -218,7 +217,7 @@ class Branch:
     """What turns the last ``x`` into an answer.
 
     Attributes:
-        name: the head's name in ``schema.Head``, or ``"pooled"`` for the pooler of a bare encoder.
+        name: the head's name in ``str``, or ``"pooled"`` for the pooler of a bare encoder.
         rows: ``"first"``: only the first token of each text counts; ``"tokens"``: every token, or those asked for.
         ops: in order; the last one's target is the result. They read ``x`` as it is, without ``Layer.state``.
     """
@@ -249,7 +248,7 @@ class Program:
     """
 
     config: PretrainedConfig
-    head: Head
+    head: str
     buffers: dict[str, int]
     embeddings: Embeddings
     embeddings_state: Affine | None

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pocketbert.architecture.config import AutoConfig
 from pocketbert.architecture.config.quantization import is_quantised
-from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import open_checkpoint
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
 from pocketbert.plan import Program, ReferenceRunner, agreement, centre, equalise, plan_checkpoint
@@ -42,7 +41,7 @@ def quantize(
     data: str | os.PathLike[str] | None = None,
     texts: Sequence[str] | None = None,
     max_loss: float = MAX_LOSS,
-    head: Head | None = None,
+    head: str | None = None,
     progress: Progress | None = None,
 ) -> QuantizationReport:
     """Write the int8 checkpoint of a folder (or hub name), if it loses little enough.
@@ -141,7 +140,7 @@ def _scores(
     return tuple(Score(name, before[name], after[name]) for name in before)
 
 
-def _runner(program: Program, head: Head) -> Runner:
+def _runner(program: Program, head: str) -> Runner:
     """Return the native engine, or where it was not built the reference executor, which is slow."""
     try:
         return NativeRunner(program, head)

@@ -18,13 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.tasks.records import Fields, read_file
 
 __all__ = ["Labelled", "Records", "is_multi_label", "is_regression", "read_labelled", "scored_head"]
 
-_FIELDS: dict[Head, Fields] = {
+_FIELDS: dict[str, Fields] = {
     "sequence_classification": Fields(("text", "label"), ("text_pair",)),
     "token_classification": Fields(("tokens", "tags")),
     "question_answering": Fields(("question", "context", "answers")),
@@ -38,7 +37,7 @@ _SHOWN = 3  # broken records that a message names
 Records = Sequence[Mapping[str, Any]]
 
 
-def scored_head(head: Head) -> Head:
+def scored_head(head: str) -> str:
     """Return the head whose metric stands for a model: a pre-training model is judged as a masked language model."""
     return "masked_lm" if head == "pretraining" else head
 
@@ -52,7 +51,7 @@ class Labelled:
         records: the fields of each record, checked; labels by name.
     """
 
-    head: Head
+    head: str
     records: Records
 
     def __len__(self) -> int:
@@ -60,7 +59,7 @@ class Labelled:
         return len(self.records)
 
 
-def read_labelled(path: str | os.PathLike[str], head: Head, config: Any) -> Labelled:
+def read_labelled(path: str | os.PathLike[str], head: str, config: Any) -> Labelled:
     """Read and check labelled records.
 
     Args:
@@ -141,7 +140,7 @@ def _compared(row: dict[str, Any], _: Any) -> dict[str, Any]:
     return found | {"label": _number("label", found["label"])}
 
 
-_CHECKS: dict[Head, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
+_CHECKS: dict[str, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
     "sequence_classification": _classified,
     "token_classification": _tagged,
     "question_answering": _answered,

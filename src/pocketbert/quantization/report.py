@@ -6,8 +6,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pocketbert.architecture.parameters import Head
-
 __all__ = ["FILE_NAME", "Part", "QuantizationReport", "Score"]
 
 FILE_NAME = "report.json"
@@ -61,7 +59,7 @@ class QuantizationReport:
 
     folder: str
     source: str
-    head: Head
+    head: str
     size_before: int
     size_after: int
     texts: str

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.quantization import metrics
 from pocketbert.quantization.labelled import Labelled, Records, is_multi_label, is_regression
@@ -148,7 +147,7 @@ def _likeness(records: Records, runner: Runner, tokenizer: TokenizerBase, watche
     return {"Spearman of cosines": metrics.spearman(cosines, [row["label"] for row in records])}
 
 
-_SCORES: dict[Head, Callable[[Records, Runner, TokenizerBase, _Watched], dict[str, float]]] = {
+_SCORES: dict[str, Callable[[Records, Runner, TokenizerBase, _Watched], dict[str, float]]] = {
     "sequence_classification": _classification,
     "token_classification": _tokens,
     "question_answering": _questions,

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError, PrecisionError
 
 __all__ = [
@@ -102,7 +101,7 @@ class Runner(Protocol):
         """The model's configuration."""
 
     @property
-    def head(self) -> Head:
+    def head(self) -> str:
         """The head that it runs."""
 
     def __call__(self, batch: PackedBatch) -> Sequence[Floats]:

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
 from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
 from pocketbert.runtime.batching import PackedBatch
@@ -60,9 +59,9 @@ class NativeRunner:
         CheckpointError: the program holds NaN or infinity, or its parts do not fit together.
     """
 
-    def __init__(self, program: Program, head: Head | None = None, *, threads: int | None = None) -> None:
+    def __init__(self, program: Program, head: str | None = None, *, threads: int | None = None) -> None:
         self.config: PretrainedConfig = program.config
-        self.head: Head = program.head if head is None else head
+        self.head: str = program.head if head is None else head
         self.threads = check_threads(threads)
         self._branch, self._first_only = -1, False
         if self.head != "none":
@@ -124,7 +123,7 @@ class NativeRunner:
 
 def load(
     folder: str | os.PathLike[str],
-    head: Head | None = None,
+    head: str | None = None,
     *,
     device: str | None = None,
     dtype: str | None = None,
@@ -152,7 +151,7 @@ def load(
     return runner
 
 
-def wrap(model: Any, head: Head) -> NativeRunner:
+def wrap(model: Any, head: str) -> NativeRunner:
     """Return a runner of a torch model's present parameters."""
     return NativeRunner(program_of_model(model, head))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.architecture.config.quantization import is_quantised
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.plan import Program, make_plan, plan_checkpoint, quantize
 from pocketbert.plan.folder import load_quantised
@@ -27,7 +26,7 @@ def check_dtype(dtype: str | None) -> str | None:
     return dtype
 
 
-def program_of_folder(folder: str | os.PathLike[str], head: Head | None, dtype: str | None) -> Program:
+def program_of_folder(folder: str | os.PathLike[str], head: str | None, dtype: str | None) -> Program:
     """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantised.
 
     Args:
@@ -49,7 +48,7 @@ def program_of_folder(folder: str | os.PathLike[str], head: Head | None, dtype: 
     return quantize(program) if dtype == "int8" else program
 
 
-def program_of_model(model: Any, head: Head) -> Program:
+def program_of_model(model: Any, head: str) -> Program:
     """Fold a torch model's present parameters.
 
     Raises:

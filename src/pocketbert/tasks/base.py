@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
 from pocketbert.tasks.checks import check_choice, check_whole, kind, suggest
@@ -69,7 +68,7 @@ class Task(ABC, Generic[E, A, O]):
     """
 
     name: ClassVar[str]
-    head: ClassVar[Head]
+    head: ClassVar[str]
     options_class: ClassVar[type[Any]]
     overflows: ClassVar[tuple[str, ...]] = ("error", "truncate", "window")
     needs_details: ClassVar[bool] = False  # whether decoding reads offsets and words

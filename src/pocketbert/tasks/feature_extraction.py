@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.base import Options, Task, Text
 from pocketbert.tasks.checks import check_choice, check_flag
@@ -49,7 +48,7 @@ class FeatureExtraction(Task[Text, NDArray[np.float32], FeatureExtractionOptions
     """
 
     name = "feature-extraction"
-    head: ClassVar[Head] = "none"
+    head: ClassVar[str] = "none"
     options_class = FeatureExtractionOptions
     columns = ("shape", "features")
     optional_keys = ("text_pair",)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Fill, Ranked
@@ -53,7 +52,7 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
     """
 
     name = "fill-mask"
-    head: ClassVar[Head] = "masked_lm"
+    head: ClassVar[str] = "masked_lm"
     options_class = FillMaskOptions
     columns = ("token_str", "score", "sequence")
 

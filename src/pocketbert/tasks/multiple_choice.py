@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Choice, Ranked
@@ -45,7 +44,7 @@ class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
     """
 
     name = "multiple-choice"
-    head: ClassVar[Head] = "multiple_choice"
+    head: ClassVar[str] = "multiple_choice"
     options_class = MultipleChoiceOptions
     overflows = ("error", "truncate")
     columns = ("choice", "text", "score")

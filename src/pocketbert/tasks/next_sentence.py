@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import NextSentence
 from pocketbert.tasks.base import Options, Task, Text
@@ -22,7 +21,7 @@ class NextSentencePrediction(Task[Text, NextSentence, Options]):
     """
 
     name = "next-sentence-prediction"
-    head: ClassVar[Head] = "next_sentence"
+    head: ClassVar[str] = "next_sentence"
     options_class = Options
     overflows = ("error", "truncate")
     columns = ("is_next", "score")

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import Any
 
 from pocketbert.architecture.config import AutoConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError, MissingExtra
 from pocketbert.extras import require
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Runner
@@ -133,7 +132,7 @@ def default_runtime(device: str | None = None, dtype: str | None = None) -> str:
     return "native"
 
 
-def _runner_of(model: Any, head: Head, runtime: str | None, device: str | None, dtype: str | None) -> Runner:
+def _runner_of(model: Any, head: str, runtime: str | None, device: str | None, dtype: str | None) -> Runner:
     """Return a runner of a loaded model, or the runner that ``model`` is."""
     if device is not None or dtype is not None:
         raise InputError(

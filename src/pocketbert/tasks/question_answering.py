@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Answer, Ranked
@@ -73,7 +72,7 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
     """
 
     name = "question-answering"
-    head: ClassVar[Head] = "question_answering"
+    head: ClassVar[str] = "question_answering"
     options_class = QuestionAnsweringOptions
     needs_details = True
     columns = ("answer", "score", "start", "end")

@@ -6,10 +6,9 @@ import os
 from importlib import import_module
 from typing import Any
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.config.quantization import is_quantised
-from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import Checkpoint, Fit, fit, open_checkpoint
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.tasks.checks import suggest
@@ -30,7 +29,7 @@ TASKS = {
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 
 # head that a checkpoint was saved with -> the task that it is for
-_TASK_OF_HEAD: dict[Head, str] = {
+_TASK_OF_HEAD: dict[str, str] = {
     "none": "feature-extraction",
     "pretraining": "fill-mask",
     "masked_lm": "fill-mask",
@@ -41,7 +40,7 @@ _TASK_OF_HEAD: dict[Head, str] = {
     "question_answering": "question-answering",
 }
 # Heads whose tensors have the same names, so that only ``architectures`` tells them apart.
-_ALIKE: tuple[Head, ...] = ("sequence_classification", "multiple_choice", "token_classification")
+_ALIKE: tuple[str, ...] = ("sequence_classification", "multiple_choice", "token_classification")
 
 
 def resolve(task: str) -> str:
@@ -80,7 +79,7 @@ def task_of(folder: str | os.PathLike[str], config: PretrainedConfig) -> str:
     return tasks.pop()
 
 
-def check_head(folder: str | os.PathLike[str], config: PretrainedConfig, task: str, head: Head) -> None:
+def check_head(folder: str | os.PathLike[str], config: PretrainedConfig, task: str, head: str) -> None:
     """Refuse a checkpoint that lacks the head of a task; of one in int8, ``plan.folder.load_quantised`` does.
 
     Raises:
@@ -106,36 +105,35 @@ def check_head(folder: str | os.PathLike[str], config: PretrainedConfig, task: s
         )
     complaint = found.complaint()
     if complaint:
-        raise CheckpointError(f"{folder} does not fit {schema.class_name(config, head)}: {complaint}")
+        raise CheckpointError(f"{folder} does not fit {families.class_name(config, head)}: {complaint}")
 
 
-def _able(checkpoint: Checkpoint, config: PretrainedConfig, saved: list[Head], task: str) -> bool:
+def _able(checkpoint: Checkpoint, config: PretrainedConfig, saved: list[str], task: str) -> bool:
     head = task_class(task).head
     alike = head in _ALIKE and any(h in _ALIKE for h in saved)
     return head in _heads(config) and _fits(checkpoint, config, head) and (not alike or head in saved)
 
 
-def _heads(config: PretrainedConfig) -> list[Head]:
-    lacking = ("pretraining", "next_sentence") if config.model_type == "distilbert" else ()
-    return [head for head in schema.HEADS if head not in lacking]
+def _heads(config: PretrainedConfig) -> list[str]:
+    return list(families.family_of(config).heads)
 
 
-def _saved_heads(config: PretrainedConfig) -> list[Head]:
+def _saved_heads(config: PretrainedConfig) -> list[str]:
     """Return the heads that ``architectures`` names."""
-    heads: list[Head] = []
+    heads: list[str] = []
     for name in config.architectures or ():
         try:
-            heads.append(schema.head_of_class(name)[1])
+            heads.append(families.head_of_class(name)[1])
         except ConfigError:
             continue  # a class of someone else's
     return heads
 
 
-def _fit(checkpoint: Checkpoint, config: PretrainedConfig, head: Head) -> Fit:
+def _fit(checkpoint: Checkpoint, config: PretrainedConfig, head: str) -> Fit:
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     pooler = False if head == "none" else None  # no task reads the bare encoder's pooler
-    return fit(shapes, schema.parameters(config, head, pooler=pooler), config)
+    return fit(shapes, families.parameters(config, head, pooler=pooler), config)
 
 
-def _fits(checkpoint: Checkpoint, config: PretrainedConfig, head: Head) -> bool:
+def _fits(checkpoint: Checkpoint, config: PretrainedConfig, head: str) -> bool:
     return _fit(checkpoint, config, head).complaint() is None

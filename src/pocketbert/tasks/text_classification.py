@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Label, Ranked
 from pocketbert.tasks.base import Options, Task, Text
@@ -52,7 +51,7 @@ class TextClassification(Task[Text, Ranked[Label], TextClassificationOptions]):
     """
 
     name = "text-classification"
-    head: ClassVar[Head] = "sequence_classification"
+    head: ClassVar[str] = "sequence_classification"
     options_class = TextClassificationOptions
     columns = ("label", "score")
     optional_keys = ("text_pair",)

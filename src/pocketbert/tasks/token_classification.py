@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Entity, EntityGroup
@@ -57,7 +56,7 @@ class TokenClassification(Task[Text, "list[Entity] | list[EntityGroup]", TokenCl
     """
 
     name = "token-classification"
-    head: ClassVar[Head] = "token_classification"
+    head: ClassVar[str] = "token_classification"
     options_class = TokenClassificationOptions
     needs_details = True
     columns = ("entity", "word", "score", "start", "end")

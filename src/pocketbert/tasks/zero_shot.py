@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import ZeroShot
@@ -62,7 +61,7 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
     """
 
     name = "zero-shot-classification"
-    head: ClassVar[Head] = "sequence_classification"
+    head: ClassVar[str] = "sequence_classification"
     options_class = ZeroShotOptions
     columns = ("label", "score")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import ConfigError
 from pocketbert.torch import bert, distilbert, mobilebert
@@ -28,7 +28,7 @@ _ROOMS = {"bert": bert, "distilbert": distilbert, "mobilebert": mobilebert}
 class AutoModel:
     """The bare encoder of a checkpoint's family."""
 
-    head: ClassVar[schema.Head] = "none"
+    head: ClassVar[str] = "none"
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} is not built but loaded: use from_pretrained or from_config")
@@ -40,7 +40,7 @@ class AutoModel:
         Raises:
             ConfigError: the family has no such head.
         """
-        name = schema.class_name(config, cls.head)
+        name = families.class_name(config, cls.head)
         found = getattr(_ROOMS[config.model_type], name, None)
         if found is None:
             raise ConfigError(f"{cls.__name__}: {config.model_type} has no {cls.head} head")

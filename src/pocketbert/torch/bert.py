@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketbert.architecture.config import BertConfig, PretrainedConfig
+from pocketbert.architecture.heads import head_named
 from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
@@ -202,7 +203,7 @@ class BertLikeTask(heads.Task):
 
     def make_encoder(self) -> PreTrainedModel:
         """Return the encoder, with its pooler where this head reads it."""
-        return self.encoder_class(self.config, add_pooling_layer=self.head in heads.POOLED)
+        return self.encoder_class(self.config, add_pooling_layer=head_named(self.head).reads_pooled)
 
     def head_dropout(self) -> float:
         """``classifier_dropout``, else ``hidden_dropout_prob``; question answering has none."""

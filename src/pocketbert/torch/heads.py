@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketbert.architecture import outputs
-from pocketbert.architecture import parameters as schema
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.errors import InputError
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 IGNORE = -100
-POOLED = schema.POOLED
 
 
 class Task(PreTrainedModel):

@@ -45,7 +45,7 @@ def load(
     config.name_or_path = "" if name is None else str(name)
     if state_dict is None:
         assert folder is not None
-        checkpoint = open_checkpoint(folder)
+        checkpoint = open_checkpoint(folder, tied=config.tie_word_embeddings)
         stored = {tensor: (found.shape, found.dtype) for tensor, found in checkpoint.tensors.items()}
         read: Callable[[str], Tensor] = checkpoint.torch_tensor
     else:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pocketbert.architecture import parameters as schema
+from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.parameters import Parameter
 from pocketbert.architecture.precision import check_precision
 from pocketbert.architecture.sinusoids import sinusoids
 from pocketbert.errors import ConfigError, InputError
@@ -26,7 +27,7 @@ class PreTrainedModel(nn.Module):
 
     config_class: ClassVar[type[PretrainedConfig]]
     base_model_prefix: ClassVar[str] = ""
-    head: ClassVar[schema.Head] = "none"
+    head: ClassVar[str] = "none"
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
     accepts_loss_kwargs: ClassVar[bool] = False  # tells trainers that forward takes no loss arguments
@@ -345,16 +346,16 @@ class PreTrainedModel(nn.Module):
 
     # -- the schema --------------------------------------------------------------------------------------------
 
-    def _schema(self) -> list[schema.Parameter]:
+    def _schema(self) -> list[Parameter]:
         """List this model's parameters as they are on disk."""
         pooler = getattr(self.base_model, "pooler", None) is not None
-        return schema.parameters(self.config, self.head, pooler=pooler)
+        return families.parameters(self.config, self.head, pooler=pooler)
 
     def _owner(self, name: str) -> tuple[nn.Module, str]:
         path, _, leaf = name.rpartition(".")
         return self.get_submodule(path), leaf
 
-    def _replace(self, owner: nn.Module, name: str, parameter: schema.Parameter) -> None:
+    def _replace(self, owner: nn.Module, name: str, parameter: Parameter) -> None:
         """Give ``owner`` a parameter of the schema's shape that keeps what fits of the old one."""
         old = getattr(owner, name)
         new = initialize(parameter, self.config, old.dtype, old.device)
@@ -377,7 +378,7 @@ class PreTrainedModel(nn.Module):
 
 
 def initialize(
-    parameter: schema.Parameter, config: PretrainedConfig, dtype: torch.dtype, device: torch.device | str
+    parameter: Parameter, config: PretrainedConfig, dtype: torch.dtype, device: torch.device | str
 ) -> Tensor:
     """Return fresh weights: normal with ``initializer_range``, zero biases, unit norms, a zero row for padding."""
     if parameter.kind == "norm_scale":

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import PackedBatch, groups, rectangle
 from pocketbert.torch import auto
@@ -27,7 +26,7 @@ from pocketbert.torch.model import PreTrainedModel
 __all__ = ["TorchRunner", "load", "wrap"]
 
 
-_AUTO: dict[Head, type[auto.AutoModel]] = {
+_AUTO: dict[str, type[auto.AutoModel]] = {
     "none": auto.AutoModel,
     "masked_lm": auto.AutoModelForMaskedLM,
     "next_sentence": auto.AutoModelForNextSentencePrediction,
@@ -46,9 +45,9 @@ class TorchRunner:
         head: what to run, if not the model's own head: a pre-training model has two.
     """
 
-    def __init__(self, model: PreTrainedModel, head: Head | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, head: str | None = None) -> None:
         self.model: Any = model.eval()
-        self.head: Head = model.head if head is None else head
+        self.head: str = model.head if head is None else head
         self.config: PretrainedConfig = model.config
 
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
@@ -96,7 +95,7 @@ class TorchRunner:
 
 
 def load(
-    folder: str | os.PathLike[str], head: Head, *, device: str | None = None, dtype: str | None = None
+    folder: str | os.PathLike[str], head: str, *, device: str | None = None, dtype: str | None = None
 ) -> TorchRunner:
     """Load the model of a folder with this head.
 
@@ -119,7 +118,7 @@ def load(
     return TorchRunner(cls.from_pretrained(folder, **options))
 
 
-def wrap(model: PreTrainedModel, head: Head) -> TorchRunner:
+def wrap(model: PreTrainedModel, head: str) -> TorchRunner:
     """Return a runner of a model that is already there.
 
     Raises:

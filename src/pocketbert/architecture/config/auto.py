@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from pocketbert.architecture.config.base import GOOGLE_FILE, PretrainedConfig, config_file
+from pocketbert.architecture.config.base import GOOGLE_FILE, PretrainedConfig, config_file, take_hub_options
 from pocketbert.architecture.config.bert import BertConfig
 from pocketbert.architecture.config.distilbert import DistilBertConfig
 from pocketbert.architecture.config.mobilebert import MobileBertConfig
 from pocketbert.errors import ConfigError
-from pocketbert.storage.hub import HubOptions
 from pocketbert.storage.replacing import read_json
 
 __all__ = ["AutoConfig"]
@@ -37,8 +36,7 @@ class AutoConfig:
         Raises:
             ConfigError: the file has no ``model_type``, or one of another family.
         """
-        hub = HubOptions(**{name: kwargs[name] for name in HubOptions.__annotations__ if name in kwargs})
-        path = config_file(pretrained_model_name_or_path, hub)
+        path = config_file(pretrained_model_name_or_path, take_hub_options(kwargs))
         fields = read_json(path)
         if "model_type" in fields:
             family = fields["model_type"]
@@ -46,7 +44,7 @@ class AutoConfig:
             family = "mobilebert" if "use_bottleneck" in fields or "trigram_input" in fields else "bert"
         else:
             raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
-        return cls._class(family).from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return cls._class(family)._from_fields(fields, path, pretrained_model_name_or_path, kwargs)
 
     @classmethod
     def _class(cls, model_type: str) -> type[PretrainedConfig]:

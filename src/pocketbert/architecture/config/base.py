@@ -26,7 +26,7 @@ from pocketbert.errors import ConfigError
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 from pocketbert.storage.replacing import read_json, replacing
 
-__all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "config_file"]
+__all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "config_file", "take_hub_options"]
 
 GOOGLE_FILE = "bert_config.json"  # beside Google's original checkpoints
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
@@ -262,21 +262,28 @@ class PretrainedConfig:
             CheckpointError, HubError: there is no such file.
             ConfigError: the file describes no model of this class, or a keyword is unknown.
         """
+        path = config_file(pretrained_model_name_or_path, take_hub_options(kwargs))
+        return cls._from_fields(read_json(path), path, pretrained_model_name_or_path, kwargs)
+
+    @classmethod
+    def _from_fields(
+        cls, fields: Mapping[str, Any], path: Path, name: str | os.PathLike[str], kwargs: dict[str, Any]
+    ) -> Any:
+        """Build from the content of the file at ``path``; see ``from_pretrained`` for ``kwargs``."""
         unused_wanted = kwargs.pop("return_unused_kwargs", False)
-        hub = HubOptions(**{name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs})
-        config = cls.from_json_file(config_file(pretrained_model_name_or_path, hub))
-        config.name_or_path = str(pretrained_model_name_or_path)
+        try:
+            config = cls.from_dict(fields)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        config.name_or_path = str(name)
         unused = config.update(kwargs, keep_unknown=unused_wanted)
         return (config, unused) if unused_wanted else config
 
     @classmethod
     def from_json_file(cls: type[C], json_file: str | os.PathLike[str]) -> C:
         """Read one JSON file."""
-        fields = read_json(json_file)
-        try:
-            return cls.from_dict(fields)
-        except ConfigError as error:
-            raise ConfigError(f"{json_file}: {error}") from error
+        config: C = cls._from_fields(read_json(json_file), Path(json_file), "", {})
+        return config
 
     @classmethod
     def from_dict(cls: type[C], config_dict: Mapping[str, Any], **kwargs: Any) -> C:
@@ -386,6 +393,11 @@ def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
     folder = local_folder(name_or_path, CONFIG_FILES, options=hub)
     original = folder / GOOGLE_FILE
     return original if original.is_file() and not (folder / "config.json").exists() else folder / "config.json"
+
+
+def take_hub_options(kwargs: dict[str, Any]) -> HubOptions:
+    """Take the hub's options out of ``kwargs``."""
+    return HubOptions(**{name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs})
 
 
 def named_parameters(cls: type[PretrainedConfig]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.parameters import HEADS, Head
+from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import CheckpointError, ConfigError, UnsafeFileError
 from pocketbert.extras import require
 from pocketbert.runtime.onnx.graph import METADATA, ROWS, VERSION
@@ -39,7 +39,7 @@ class Facts:
     """
 
     config: PretrainedConfig
-    head: Head
+    head: str
     int8: bool
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

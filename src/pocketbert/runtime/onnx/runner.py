@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
 from pocketbert.plan import Program
@@ -62,11 +61,11 @@ class OnnxRunner:
     """
 
     def __init__(
-        self, content: bytes, head: Head | None = None, *, device: str | None = None, threads: int | None = None
+        self, content: bytes, head: str | None = None, *, device: str | None = None, threads: int | None = None
     ) -> None:
         facts = inspect_model(content)
         self.config: PretrainedConfig = facts.config
-        self.head: Head = facts.head if head is None else head
+        self.head: str = facts.head if head is None else head
         self.int8 = facts.int8
         self._outputs = _answer(facts.head, self.head)
         if missing := set(self._outputs) - set(facts.outputs):
@@ -120,7 +119,7 @@ class OnnxRunner:
 
 def load(
     folder: str | os.PathLike[str],
-    head: Head | None = None,
+    head: str | None = None,
     *,
     device: str | None = None,
     dtype: str | None = None,
@@ -155,7 +154,7 @@ def load(
     return _made(program_of_folder(folder, head, dtype), device, threads)
 
 
-def wrap(model: Any, head: Head) -> OnnxRunner:
+def wrap(model: Any, head: str) -> OnnxRunner:
     """Return a runner of a torch model's present parameters.
 
     Raises:
@@ -197,7 +196,7 @@ def _made(program: Program, device: str | None, threads: int | None) -> OnnxRunn
     return runner
 
 
-def _answer(has: Head, head: Head) -> list[str]:
+def _answer(has: str, head: str) -> list[str]:
     """Return the outputs of a graph with one head that answer for another."""
     if has == "pretraining" and head in ("masked_lm", "next_sentence"):
         return ["prediction_logits" if head == "masked_lm" else "seq_relationship_logits"]
@@ -209,7 +208,7 @@ def _answer(has: Head, head: Head) -> list[str]:
     return ["last_hidden_state" if head == "none" else "logits"]
 
 
-def _columns(config: PretrainedConfig, head: Head) -> tuple[int, ...]:
+def _columns(config: PretrainedConfig, head: str) -> tuple[int, ...]:
     """Return the shape of an answer behind rows and tokens."""
     if head == "question_answering":
         return ()  # for each of two outputs
