@@ -57,7 +57,7 @@ def test_what_is_missing_is_named(made, pipe):
     message = "no token-classification head, .*its classifier is another head's, and it was saved from DistilBertForSeq"
     with pytest.raises(CheckpointError, match=message):
         pipe("ner", model=made("DistilBert", "ForSequenceClassification"))
-    with pytest.raises(CheckpointError, match="DistilBERT has no next_sentence head"):
+    with pytest.raises(CheckpointError, match="DistilBert has no next_sentence head"):
         pipe("next-sentence-prediction", model=made("DistilBert", "ForMaskedLM"))
 
 

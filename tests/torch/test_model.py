@@ -15,9 +15,10 @@ import pocketbert
 from helpers.oracle import CLASSES, HEADS, SMALL, assert_equal_outputs, batch, labels_for, pair, randomise
 from pocketbert import ConfigError, InputError, MobileBertConfig
 from pocketbert.architecture import families
+from pocketbert.architecture.heads import HEADS as RECORDS
 
 EVERYTHING = {"output_hidden_states": True, "output_attentions": True}
-HEAD_NAMES = {suffix: head for head, suffix in HEADS.items()}
+HEAD_NAMES = {head.suffix: name for name, head in RECORDS.items()}
 MLM = ["DistilBert", "MobileBert", "Bert"]
 
 

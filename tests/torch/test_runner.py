@@ -9,11 +9,12 @@ import transformers
 
 from helpers.oracle import CLASSES, HEADS
 from helpers.small import VOCAB
+from pocketbert.architecture.heads import HEADS as RECORDS
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Row, pack
 from pocketbert.torch.runner import TorchRunner, load, wrap
 
-SUFFIXES = {suffix: head for head, suffix in HEADS.items()}
+SUFFIXES = {head.suffix: name for name, head in RECORDS.items()}
 CASES = [(family, head) for family, head in CLASSES if head != "ForPreTraining"]
 
 
