@@ -3,11 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from pocketbert.architecture.config import BertConfig, DistilBertConfig, MobileBertConfig
 from pocketbert.architecture.parameters import Parameter, kept_width, linear, norm, table
 
-__all__ = ["bert", "distilbert", "mobilebert"]
+__all__ = ["BERT_LAYERS", "DISTILBERT_LAYERS", "LayerNames", "bert", "distilbert", "mobilebert"]
+
+
+@dataclass(frozen=True)
+class LayerNames:
+    """What a family calls the parts of a layer, which BERT and DistilBERT have alike.
+
+    Attributes:
+        layer: the list of layers.
+        query, key, value, output: the dense layers of the attention.
+        attention_norm: the norm behind the attention.
+        first, second: the dense layers of the feed-forward network.
+        output_norm: the norm behind it.
+    """
+
+    layer: str
+    query: str
+    key: str
+    value: str
+    output: str
+    attention_norm: str
+    first: str
+    second: str
+    output_norm: str
+
+
+BERT_LAYERS = LayerNames(
+    layer="encoder.layer",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    output="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    first="intermediate.dense",
+    second="output.dense",
+    output_norm="output.LayerNorm",
+)
+DISTILBERT_LAYERS = LayerNames(
+    layer="transformer.layer",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    output="attention.out_lin",
+    attention_norm="sa_layer_norm",
+    first="ffn.lin1",
+    second="ffn.lin2",
+    output_norm="output_layer_norm",
+)
 
 
 def distilbert(config: DistilBertConfig, _pooler: bool) -> Iterator[Parameter]:
@@ -15,16 +64,33 @@ def distilbert(config: DistilBertConfig, _pooler: bool) -> Iterator[Parameter]:
     yield table("word_embeddings", config.vocab_size, config.dim)
     yield table("position_embeddings", config.max_position_embeddings, config.dim)
     yield from norm("embeddings.LayerNorm", config.dim, "embeddings")
-    for index in range(config.n_layers):
-        layer = f"transformer.layer.{index}"
-        kept = kept_width(config, index, config.dim)
-        for name in ("q_lin", "k_lin", "v_lin"):
-            yield from linear(f"{layer}.attention.{name}", kept, config.dim)
-        yield from linear(f"{layer}.attention.out_lin", config.dim, kept)
-        yield from norm(f"{layer}.sa_layer_norm", config.dim)
-        yield from linear(f"{layer}.ffn.lin1", config.hidden_dim, config.dim)
-        yield from linear(f"{layer}.ffn.lin2", config.dim, config.hidden_dim)
-        yield from norm(f"{layer}.output_layer_norm", config.dim)
+    yield from _layers(config, DISTILBERT_LAYERS)
+
+
+def bert(config: BertConfig, pooler: bool) -> Iterator[Parameter]:
+    """BERT."""
+    width = config.hidden_size
+    yield table("word_embeddings", config.vocab_size, width)
+    yield table("position_embeddings", config.max_position_embeddings, width)
+    yield table("token_type_embeddings", config.type_vocab_size, width)
+    yield from norm("embeddings.LayerNorm", width, "embeddings")
+    yield from _layers(config, BERT_LAYERS)
+    if pooler:
+        yield from linear("pooler.dense", width, width, "pooler")
+
+
+def _layers(config: Any, names: LayerNames) -> Iterator[Parameter]:
+    width, middle = config.hidden_size, config.intermediate_size
+    for index in range(config.num_hidden_layers):
+        layer = f"{names.layer}.{index}"
+        kept = kept_width(config, index, width)
+        for name in (names.query, names.key, names.value):
+            yield from linear(f"{layer}.{name}", kept, width)
+        yield from linear(f"{layer}.{names.output}", width, kept)
+        yield from norm(f"{layer}.{names.attention_norm}", width)
+        yield from linear(f"{layer}.{names.first}", middle, width)
+        yield from linear(f"{layer}.{names.second}", width, middle)
+        yield from norm(f"{layer}.{names.output_norm}", width)
 
 
 def mobilebert(config: MobileBertConfig, pooler: bool) -> Iterator[Parameter]:
@@ -59,24 +125,3 @@ def mobilebert(config: MobileBertConfig, pooler: bool) -> Iterator[Parameter]:
             yield from norm(f"{layer}.ffn.{number}.output.LayerNorm", inner)
     if pooler and config.classifier_activation:
         yield from linear("pooler.dense", outer, outer, "pooler")
-
-
-def bert(config: BertConfig, pooler: bool) -> Iterator[Parameter]:
-    """BERT."""
-    width, middle = config.hidden_size, config.intermediate_size
-    yield table("word_embeddings", config.vocab_size, width)
-    yield table("position_embeddings", config.max_position_embeddings, width)
-    yield table("token_type_embeddings", config.type_vocab_size, width)
-    yield from norm("embeddings.LayerNorm", width, "embeddings")
-    for index in range(config.num_hidden_layers):
-        layer = f"encoder.layer.{index}"
-        kept = kept_width(config, index, width)
-        for name in ("query", "key", "value"):
-            yield from linear(f"{layer}.attention.self.{name}", kept, width)
-        yield from linear(f"{layer}.attention.output.dense", width, kept)
-        yield from norm(f"{layer}.attention.output.LayerNorm", width)
-        yield from linear(f"{layer}.intermediate.dense", middle, width)
-        yield from linear(f"{layer}.output.dense", width, middle)
-        yield from norm(f"{layer}.output.LayerNorm", width)
-    if pooler:
-        yield from linear("pooler.dense", width, width, "pooler")

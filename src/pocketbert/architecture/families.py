@@ -8,6 +8,7 @@ from typing import Any
 
 from pocketbert.architecture import encoders, heads
 from pocketbert.architecture.config import BertConfig, DistilBertConfig, MobileBertConfig, PretrainedConfig
+from pocketbert.architecture.encoders import LayerNames
 from pocketbert.architecture.heads import BARE, Answer, Head, head_named
 from pocketbert.architecture.parameters import Parameter, linear, norm
 from pocketbert.errors import ConfigError
@@ -72,6 +73,7 @@ class Family:
         encoder: lists the encoder's parameters, given a configuration and whether it has its pooler.
         pooled: see ``PooledText``.
         words: see ``WordLayers``.
+        layers: see ``LayerNames``; None where a layer has other parts than BERT's.
         norm_eps: the layer norms' epsilon where no configuration can change it.
         has_types: tokens have types, so ``token_type_ids`` means something.
     """
@@ -83,6 +85,7 @@ class Family:
     encoder: Callable[[Any, bool], Iterator[Parameter]]
     pooled: PooledText
     words: WordLayers
+    layers: LayerNames | None = None
     norm_eps: float | None = None
     has_types: bool = True
 
@@ -101,6 +104,10 @@ class Family:
             head_named(name)
             raise ConfigError(f"{self.class_name} has no {name} head; it has {', '.join(self.heads)}")
         return head_named(name)
+
+    def pooled_layer(self, config: PretrainedConfig) -> PooledText | None:
+        """Return the layer of the pooled text; None where that is the state of [CLS] as it is (some MobileBERTs)."""
+        return self.pooled if getattr(config, "classifier_activation", True) else None
 
     def eps(self, config: Any) -> float:
         """Return the layer norms' epsilon."""
@@ -129,6 +136,7 @@ FAMILIES: dict[str, Family] = {
             encoders.distilbert,
             PooledText("pre_classifier", "relu", in_encoder=False),
             WordLayers("vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector.bias"),
+            encoders.DISTILBERT_LAYERS,
             norm_eps=1e-12,
             has_types=False,
         ),
@@ -141,7 +149,7 @@ FAMILIES: dict[str, Family] = {
             _POOLER,
             replace(_BERT_WORDS, extra=f"{_PREDICTIONS}.dense.weight"),
         ),
-        Family("bert", "Bert", BertConfig, _HEADS, encoders.bert, _POOLER, _BERT_WORDS),
+        Family("bert", "Bert", BertConfig, _HEADS, encoders.bert, _POOLER, _BERT_WORDS, encoders.BERT_LAYERS),
     )
 }
 

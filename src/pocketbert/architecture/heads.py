@@ -29,7 +29,7 @@ class Answer:
 
     Attributes:
         name: the head that gives this answer alone.
-        fields: the columns' names in outputs and exported graphs; several share the width equally.
+        fields: the columns' names in outputs and exported graphs; where there are several, each has one column.
         per: what has one row of the array: a text, a token, or a position that is asked for (every token by default).
             A row of a text is computed from the pooled text, any other from a hidden state.
         width: the columns of all fields together, given a configuration.

@@ -7,14 +7,13 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from pocketbert.extras import require
-from pocketbert.runtime.batching import Floats, PackedBatch, Row, Runner
-from pocketbert.tasks.pipelines import RUNTIMES
+from pocketbert.checkpoint.opened import Opened
+from pocketbert.runtime.batching import Row, Runner
+from pocketbert.runtime.registry import load_runner
 
 __all__ = ["ENGINES", "Engine", "interleaved", "load", "mixed_lengths", "rows", "with_threads"]
 
@@ -32,7 +31,7 @@ _PAUSE = 0.02  # seconds before a turn: an engine's threads may spin for a while
 K = TypeVar("K", bound=Hashable)
 
 
-def load(folder: str | os.PathLike[str], head: str, engine: Engine, threads: int) -> Runner:
+def load(source: str | os.PathLike[str] | Opened, head: str, engine: Engine, threads: int) -> Runner:
     """Load one engine.
 
     Raises:
@@ -40,37 +39,16 @@ def load(folder: str | os.PathLike[str], head: str, engine: Engine, threads: int
         InputError, CheckpointError: it cannot run this checkpoint in this dtype.
     """
     runtime, dtype = engine
-    room, package = RUNTIMES[runtime]
-    options: dict[str, Any] = {"dtype": dtype}
-    if package is not None:
-        require(package)
-    if runtime != "torch":
-        options["threads"] = threads
-    runner: Runner = import_module(room).load(folder, head, **options)
-    return _TorchThreads(runner, threads) if runtime == "torch" else runner
+    return load_runner(source, head, runtime, dtype=dtype, threads=threads)
 
 
-def with_threads(runner: Runner, folder: str | os.PathLike[str], engine: Engine, threads: int) -> Runner:
+def with_threads(runner: Runner, source: str | os.PathLike[str] | Opened, engine: Engine, threads: int) -> Runner:
     """Return an engine with another number of threads; only ONNX Runtime has to load it again for that."""
     if engine[0] == "onnx":
-        return load(folder, runner.head, engine, threads)
+        return load(source, runner.head, engine, threads)
     other: Any = copy.copy(runner)
     other.threads = threads
     return cast(Runner, other)
-
-
-class _TorchThreads:
-    """A torch runner with a number of threads of its own; torch knows one for the whole process."""
-
-    def __init__(self, runner: Runner, threads: int) -> None:
-        self.runner, self.threads = runner, threads
-        self.config, self.head = runner.config, runner.head
-
-    def __call__(self, batch: PackedBatch) -> Sequence[Floats]:
-        torch = require("torch")
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
-        return self.runner(batch)
 
 
 def rows(lengths: Sequence[int], vocabulary: int, head: str) -> list[Row]:

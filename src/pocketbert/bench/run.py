@@ -9,10 +9,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pocketbert.architecture.families import class_name
+from pocketbert.architecture.heads import head_named
 from pocketbert.bench.engines import ENGINES, Engine, interleaved, load, mixed_lengths, rows, with_threads
 from pocketbert.bench.memory import measure_memory
 from pocketbert.bench.report import EngineResult, Report, Settings, Trial, best_trial, fastest
-from pocketbert.command.inspection import inspect_checkpoint
+from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PocketBertError
 from pocketbert.runtime.batching import BATCH_TOKENS, Row, Runner, pack, run_rows
 from pocketbert.runtime.threads import available_threads, check_threads
@@ -79,17 +81,17 @@ class _Bench:
         lengths: Sequence[int],
         watch: Watch | None,
     ) -> None:
-        found = inspect_checkpoint(folder)
-        self.folder, self.threads, self.watch = found.folder, threads, watch
+        self.opened = opened = open_model(folder)
+        self.folder, self.threads, self.watch = str(opened.folder), threads, watch
         self.name = os.fspath(folder)
         self.counts = sorted({1, threads}) if try_one else [threads]
-        self.head: str = "masked_lm" if found.head == "pretraining" else found.head
+        self.head = head_named(opened.head).answers[0].name
         self.task = next(name for name in TASKS if task_class(name).head == self.head)
         self.shares = {step: share * seconds for step, share in _SHARES.items()}
         self.lengths = lengths
         self.runners: dict[Engine, Runner] = {}
         self.results: dict[Engine, EngineResult] = {}
-        self.report = Report(self.name, found.architecture, _cpu(), threads, 0, (), {})
+        self.report = Report(self.name, class_name(opened.config, opened.head), _cpu(), threads, 0, (), {})
 
     def run(self) -> Report:
         self._load()
@@ -107,7 +109,7 @@ class _Bench:
         for engine in ENGINES:
             self._next(f"loading {' '.join(engine)}")
             try:
-                self.runners[engine] = load(self.folder, self.head, engine, self.threads)
+                self.runners[engine] = load(self.opened, self.head, engine, self.threads)
             except PocketBertError as error:
                 problems[engine] = error
                 left_out = {**self.report.left_out, " ".join(engine): str(error)}
@@ -170,7 +172,7 @@ class _Bench:
         self._next(f"threads and batches of {result.name}")
         engine = (result.runtime, result.dtype)
         runner = self.runners[engine]
-        runners = {count: with_threads(runner, self.folder, engine, count) for count in self.counts}
+        runners = {count: with_threads(runner, self.opened, engine, count) for count in self.counts}
         calls = {
             (count, budget): partial(run_rows, runner, self.texts, budget)
             for count, runner in runners.items()

@@ -6,38 +6,24 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pocketbert.architecture import families
 from pocketbert.architecture.config import BertConfig, DistilBertConfig
-from pocketbert.checkpoint import fit, open_checkpoint, write_arrays
+from pocketbert.architecture.families import FAMILIES, class_name, parameters
+from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint import fit, write_arrays
+from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.storage.replacing import read_json, replacing
 
 __all__ = ["bert_to_distilbert", "convert_bert_to_distilbert"]
 
-# BERT's name -> DistilBERT's, inside a layer
-_LAYER = {
-    "attention.self.query": "attention.q_lin",
-    "attention.self.key": "attention.k_lin",
-    "attention.self.value": "attention.v_lin",
-    "attention.output.dense": "attention.out_lin",
-    "attention.output.LayerNorm": "sa_layer_norm",
-    "intermediate.dense": "ffn.lin1",
-    "output.dense": "ffn.lin2",
-    "output.LayerNorm": "output_layer_norm",
-}
-# and around the layers
-_HEAD = {
-    "cls.predictions.transform.dense": "vocab_transform",
-    "cls.predictions.transform.LayerNorm": "vocab_layer_norm",
-    "cls.predictions.decoder": "vocab_projector",
-}
-_NORM_EPS = 1e-12  # DistilBERT's, which no configuration can change
+_BERT, _DISTILBERT = FAMILIES["bert"], FAMILIES["distilbert"]
 
 
 def distilbert_config(config: BertConfig) -> DistilBertConfig:
@@ -46,8 +32,10 @@ def distilbert_config(config: BertConfig) -> DistilBertConfig:
     Raises:
         ConfigError: DistilBERT cannot express it (another epsilon, pruned heads).
     """
-    if config.layer_norm_eps != _NORM_EPS:
-        raise ConfigError(f"layer_norm_eps {config.layer_norm_eps} is not DistilBERT's {_NORM_EPS}: not exact")
+    if config.layer_norm_eps != _DISTILBERT.norm_eps:
+        raise ConfigError(
+            f"layer_norm_eps {config.layer_norm_eps} is not DistilBERT's {_DISTILBERT.norm_eps}: not exact"
+        )
     return DistilBertConfig(
         vocab_size=config.vocab_size,
         max_position_embeddings=config.max_position_embeddings,
@@ -86,20 +74,20 @@ def bert_to_distilbert(
         CheckpointError: parameters are missing or misshaped; all are listed.
     """
     ours = distilbert_config(config)
-    has_head = any(name.startswith("cls.predictions.transform") for name in arrays)
-    wanted = families.parameters(config, "masked_lm" if has_head else "none", pooler=False)
+    head = "masked_lm" if any(name.startswith(_BERT.words.transform) for name in arrays) else BARE
+    wanted = parameters(config, head, pooler=False)
     found = fit({name: array.shape for name, array in arrays.items()}, wanted, config)
     complaint = found.complaint()
     if complaint:
         raise CheckpointError(f"no complete BERT encoder: {complaint}")
-    bert = {name.removeprefix("bert."): arrays[source] for name, source in found.sources.items()}
+    bert = {name.removeprefix(_BERT.prefix): arrays[source] for name, source in found.sources.items()}
     positions = bert["embeddings.position_embeddings.weight"] + bert["embeddings.token_type_embeddings.weight"][0]
     named = {_rename(name): array for name, array in bert.items()} | {
         "embeddings.position_embeddings.weight": positions
     }
-    prefix = "distilbert." if has_head else ""
-    targets = families.parameters(ours, "masked_lm" if has_head else "none")
-    return ours, {p.name: named[p.name.removeprefix(prefix)] for p in targets if p.tied_to is None}
+    ours.architectures = [class_name(ours, head)]
+    targets = parameters(ours, head)
+    return ours, {p.name: named[p.name.removeprefix(_DISTILBERT.prefix)] for p in targets if p.tied_to is None}
 
 
 def convert_bert_to_distilbert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
@@ -112,10 +100,10 @@ def convert_bert_to_distilbert(source: str | os.PathLike[str], target: str | os.
     source, target = Path(source), Path(target)
     if target.exists() and source.resolve() == target.resolve():
         raise InputError(f"target {target} is the source itself; choose another folder")
-    config = BertConfig.from_pretrained(source)
-    assert isinstance(config, BertConfig)
-    ours, arrays = bert_to_distilbert(config, open_checkpoint(source).arrays())
-    ours.architectures = ["DistilBertForMaskedLM" if "vocab_transform.weight" in arrays else "DistilBertModel"]
+    opened = open_model(source)
+    if not isinstance(opened.config, BertConfig):
+        raise ConfigError(f"{source} is a {opened.family.class_name}; only BERT becomes a DistilBERT")
+    ours, arrays = bert_to_distilbert(opened.config, opened.weights.arrays())
     ours.torch_dtype = str(next(iter(arrays.values())).dtype)
     write_arrays(target, ours, arrays)
     with replacing(target) as stage:
@@ -137,11 +125,15 @@ def _rename_tokenizer(path: Path) -> None:
 
 
 def _rename(name: str) -> str:
-    if name == "cls.predictions.bias":
-        return "vocab_projector.bias"
-    if name.startswith("encoder.layer."):
-        _, _, index, rest = name.split(".", 3)
-        module, _, leaf = rest.rpartition(".")
-        return f"transformer.layer.{index}.{_LAYER[module]}.{leaf}"
+    """Translate a name, without its family's prefix, of BERT's encoder or of its word predictions."""
+    theirs, ours = _BERT.layers, _DISTILBERT.layers
+    assert theirs is not None and ours is not None
+    if name == _BERT.words.bias:
+        return _DISTILBERT.words.bias
     module, _, leaf = name.rpartition(".")
-    return f"{_HEAD[module]}.{leaf}" if module in _HEAD else name
+    if name.startswith(theirs.layer):
+        index, _, part = module.removeprefix(f"{theirs.layer}.").partition(".")
+        parts = dict(zip(astuple(theirs), astuple(ours), strict=True))
+        return f"{ours.layer}.{index}.{parts[part]}.{leaf}"
+    words = dict(zip(astuple(_BERT.words), astuple(_DISTILBERT.words), strict=True))
+    return f"{words.get(module, module)}.{leaf}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pocketbert.architecture import families
-from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.config.quantization import is_quantised
-from pocketbert.checkpoint import Checkpoint, fit, open_checkpoint
-from pocketbert.errors import ConfigError
-from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.plan.folder import WEIGHTS, load_quantised
+from pocketbert.storage.hub import HubOptions
+from pocketbert.storage.mapped import map_tensors
 
 __all__ = ["Inspection", "inspect_checkpoint"]
 
@@ -65,65 +65,45 @@ class Inspection:
         return not (self.missing or self.misshaped or self.unexpected)
 
 
-def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions | None = None) -> Inspection:
-    """Look at a folder (or hub name) without building a model; reads the headers of safetensors files only.
+def inspect_checkpoint(source: str | os.PathLike[str] | Opened, options: HubOptions | None = None) -> Inspection:
+    """Look at a checkpoint without building a model; of safetensors files only the headers are read.
+
+    Args:
+        source: a folder, a hub name, or a checkpoint that is opened already.
+        options: how to reach the hub.
 
     Raises:
         CheckpointError, HubError: there is no checkpoint, or a file is damaged.
         ConfigError: the configuration belongs to no family of this library.
     """
-    folder = local_folder(name_or_path, CONFIG_FILES, weights=True, options=options)
-    config: PretrainedConfig = AutoConfig.from_pretrained(folder)
-    if is_quantised(config):
-        return _inspect_quantised(folder, config)
-    checkpoint = open_checkpoint(folder)
-    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
-    head, guessed = _head(config, checkpoint)
-    prefix = families.family_of(config).prefix
-    pooled = any(name.removeprefix(prefix).startswith("pooler.") for name in shapes)
-    wanted = families.parameters(config, head, pooler=pooled if head == "none" else None)
-    found = fit(shapes, wanted, config)
-    parts: Counter[str] = Counter()
-    for parameter in wanted:
-        if parameter.name in found.sources:
-            parts[parameter.part] += parameter.size
+    opened = open_model(source, hub=options)
+    return _inspect_quantised(opened) if opened.is_quantized else _inspect_float(opened)
+
+
+def _inspect_float(opened: Opened) -> Inspection:
+    pooler = opened.has_pooler if opened.head == BARE else None
+    fit = opened.fit(opened.head, pooler=pooler)
     return Inspection(
-        folder=str(folder),
-        model_type=config.model_type,
-        architecture=families.class_name(config, head),
-        head=head,
-        guessed=guessed,
-        facts=_facts(config),
-        parts=list(parts.items()),
-        dtypes=dict(Counter(tensor.dtype for tensor in checkpoint.tensors.values())),
-        files=[file.name for file in checkpoint.files],
-        size=checkpoint.size,
-        missing=[parameter.name for parameter in found.missing],
-        misshaped=[(parameter.name, disk, ours) for parameter, disk, ours in found.misshaped],
-        unexpected=found.unexpected,
-        unused=found.unused,
+        **_common(opened, opened.head, pooler),
+        guessed=not opened.saved_heads,
+        facts=_facts(opened.config),
+        dtypes=dict(Counter(tensor.dtype for tensor in opened.weights.tensors.values())),
+        files=[file.name for file in opened.weights.files],
+        size=opened.weights.size,
+        missing=[parameter.name for parameter in fit.missing],
+        misshaped=[(parameter.name, disk, ours) for parameter, disk, ours in fit.misshaped],
+        unexpected=fit.unexpected,
+        unused=fit.unused,
     )
 
 
-def _inspect_quantised(folder: Path, config: PretrainedConfig) -> Inspection:
+def _inspect_quantised(opened: Opened) -> Inspection:
     """Return what an int8 checkpoint is; its parameters are those of the checkpoint that it was made from."""
-    from pocketbert.plan.folder import WEIGHTS, load_quantised  # plans are made of checkpoints that were inspected
-    from pocketbert.storage.mapped import map_tensors
-
-    program, file = load_quantised(folder), folder / WEIGHTS
-    pooler = program.branch("pooled") is not None if program.head == "none" else None
-    parts: Counter[str] = Counter()
-    for parameter in families.parameters(config, program.head, pooler=pooler):
-        if parameter.tied_to is None:
-            parts[parameter.part] += parameter.size
+    program, file = load_quantised(opened), opened.folder / WEIGHTS
     return Inspection(
-        folder=str(folder),
-        model_type=config.model_type,
-        architecture=families.class_name(config, program.head),
-        head=program.head,
+        **_common(opened, program.head, program.branch("pooled") is not None if program.head == BARE else None),
         guessed=False,
-        facts=_facts(config) | {"quantised": "int8, for the native and onnx runtimes"},
-        parts=list(parts.items()),
+        facts=_facts(opened.config) | {"quantised": "int8, for the native and onnx runtimes"},
         dtypes=dict(Counter(str(tensor.dtype) for tensor in map_tensors(file)[1].values())),
         files=[file.name],
         size=file.stat().st_size,
@@ -134,26 +114,20 @@ def _inspect_quantised(folder: Path, config: PretrainedConfig) -> Inspection:
     )
 
 
-def _head(config: PretrainedConfig, checkpoint: Checkpoint) -> tuple[str, bool]:
-    """Return the head, and whether it had to be told from the names in the files."""
-    for name in config.architectures or ():
-        try:
-            model_type, head = families.head_of_class(name)
-        except ConfigError:
-            continue
-        if model_type == config.model_type:
-            return head, False
-    names = set(checkpoint.tensors)
-    if "qa_outputs.weight" in names:
-        return "question_answering", True
-    if "classifier.weight" in names:
-        pooled = "pre_classifier.weight" in names or any(name.endswith("pooler.dense.weight") for name in names)
-        return "sequence_classification" if pooled else "token_classification", True
-    words = any(name.startswith(("cls.predictions.transform", "vocab_transform")) for name in names)
-    follows = any(name.startswith("cls.seq_relationship") for name in names)
-    if words:
-        return "pretraining" if follows else "masked_lm", True
-    return "next_sentence" if follows else "none", True
+def _common(opened: Opened, head: str, pooler: bool | None) -> dict[str, Any]:
+    """Return what is told alike of every checkpoint; a parameter counts where the file has it."""
+    sources = None if opened.is_quantized else opened.fit(head, pooler=pooler).sources
+    parts: Counter[str] = Counter()
+    for parameter in families.parameters(opened.config, head, pooler=pooler):
+        if parameter.tied_to is None and (sources is None or parameter.name in sources):
+            parts[parameter.part] += parameter.size
+    return {
+        "folder": str(opened.folder),
+        "model_type": opened.config.model_type,
+        "architecture": families.class_name(opened.config, head),
+        "head": head,
+        "parts": list(parts.items()),
+    }
 
 
 def _facts(config: PretrainedConfig) -> dict[str, Any]:

@@ -2,52 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pocketbert.architecture.config import BertConfig, DistilBertConfig
+from pocketbert.architecture.encoders import LayerNames
+from pocketbert.architecture.families import family_of
 from pocketbert.plan.fold import Reader, Stream, activation_name, attention_over, dense, stack
 from pocketbert.plan.program import STREAM, Affine, Array, Embeddings, Layer, Norm, Op, Span
 
 __all__ = ["embeddings", "layers"]
-
-
-@dataclass(frozen=True)
-class _Names:
-    """What the two families call the parts of a layer."""
-
-    layer: str
-    query: str
-    key: str
-    value: str
-    output: str
-    attention_norm: str
-    first: str
-    second: str
-    output_norm: str
-
-
-_BERT = _Names(
-    layer="encoder.layer",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
-    output="attention.output.dense",
-    attention_norm="attention.output.LayerNorm",
-    first="intermediate.dense",
-    second="output.dense",
-    output_norm="output.LayerNorm",
-)
-_DISTILBERT = _Names(
-    layer="transformer.layer",
-    query="attention.q_lin",
-    key="attention.k_lin",
-    value="attention.v_lin",
-    output="attention.out_lin",
-    attention_norm="sa_layer_norm",
-    first="ffn.lin1",
-    second="ffn.lin2",
-    output_norm="output_layer_norm",
-)
 
 
 def embeddings(reader: Reader, config: BertConfig | DistilBertConfig, table: Array) -> Embeddings:
@@ -62,7 +23,7 @@ def embeddings(reader: Reader, config: BertConfig | DistilBertConfig, table: Arr
     norm = _norm(reader, config, f"{name}.LayerNorm")
     cast = Norm(norm.scale.astype(dtype), norm.bias.astype(dtype), norm.eps)
     positions = reader.array(f"{name}.position_embeddings.weight")
-    if isinstance(config, DistilBertConfig):
+    if not family_of(config).has_types:
         return Embeddings(table, positions.astype(dtype), None, norm=cast)
     types = reader.array(f"{name}.token_type_embeddings.weight")
     return Embeddings(table, (positions + types[0]).astype(dtype), (types - types[0]).astype(dtype), norm=cast)
@@ -70,7 +31,8 @@ def embeddings(reader: Reader, config: BertConfig | DistilBertConfig, table: Arr
 
 def layers(reader: Reader, config: BertConfig | DistilBertConfig) -> tuple[list[Layer], Affine]:
     """Return the layers, and the identity: the stream holds the hidden states themselves."""
-    names = _DISTILBERT if isinstance(config, DistilBertConfig) else _BERT
+    names = family_of(config).layers
+    assert names is not None
     stream = Stream(Span(STREAM, 0, config.hidden_size), reader.dtype)
     found = [
         Layer(tuple(_layer(reader, config, names, f"{reader.prefix}{names.layer}.{index}", stream)))
@@ -79,7 +41,9 @@ def layers(reader: Reader, config: BertConfig | DistilBertConfig) -> tuple[list[
     return found, stream.state
 
 
-def _layer(reader: Reader, config: BertConfig | DistilBertConfig, names: _Names, name: str, stream: Stream) -> list[Op]:
+def _layer(
+    reader: Reader, config: BertConfig | DistilBertConfig, names: LayerNames, name: str, stream: Stream
+) -> list[Op]:
     query, key, value = (reader.linear(f"{name}.{part}") for part in (names.query, names.key, names.value))
     kept, head_size = len(query.bias), config.hidden_size // config.num_attention_heads
     attention = attention_over("qkv", kept, kept // head_size)
@@ -102,7 +66,7 @@ def _layer(reader: Reader, config: BertConfig | DistilBertConfig, names: _Names,
 
 
 def _norm(reader: Reader, config: BertConfig | DistilBertConfig, name: str) -> Norm:
-    eps = 1e-12 if isinstance(config, DistilBertConfig) else config.layer_norm_eps
+    eps = family_of(config).eps(config)
     norm = reader.norm(name, eps)
     assert isinstance(norm, Norm)
     return norm

@@ -13,8 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from pocketbert import checkpoint
 from pocketbert.architecture import families
-from pocketbert.architecture.config import AutoConfig, BertConfig, DistilBertConfig, MobileBertConfig, PretrainedConfig
-from pocketbert.command.inspection import inspect_checkpoint
+from pocketbert.architecture.config import BertConfig, DistilBertConfig, MobileBertConfig, PretrainedConfig
+from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.plan import bert, heads, mobilebert
 from pocketbert.plan.check import used_buffers
@@ -48,13 +49,13 @@ def make_plan(
     if dtype not in (np.float32, np.float64):
         raise InputError(f"dtype {dtype} must be float32 or float64; quantize makes int8 weights")
     shapes = {checkpoint.modern_name(name): array.shape for name, array in arrays.items()}
-    pooler = head == "none" and any(name.endswith("pooler.dense.weight") for name in shapes)
-    wanted = families.parameters(config, head, pooler=pooler if head == "none" else None)
+    pooler = head == BARE and any(name.endswith("pooler.dense.weight") for name in shapes)
+    wanted = families.parameters(config, head, pooler=pooler if head == BARE else None)
     fit = checkpoint.fit(shapes, wanted, config)
     if complaint := fit.complaint():
         raise CheckpointError(complaint)
     stored = {checkpoint.modern_name(name): array for name, array in arrays.items()}
-    prefix = "" if head == "none" else families.family_of(config).prefix
+    prefix = "" if head == BARE else families.family_of(config).prefix
     reader = Reader({name: stored[source] for name, source in fit.sources.items()}, prefix, dtype)
     table = reader.table(f"{prefix}embeddings.word_embeddings.weight")
     if isinstance(config, MobileBertConfig):
@@ -69,11 +70,13 @@ def make_plan(
     return replace(program, buffers=used_buffers(program))
 
 
-def plan_checkpoint(folder: str | os.PathLike[str], head: str | None = None, dtype: DTypeLike = np.float32) -> Program:
-    """Fold the checkpoint of a folder (or hub name).
+def plan_checkpoint(
+    source: str | os.PathLike[str] | Opened, head: str | None = None, dtype: DTypeLike = np.float32
+) -> Program:
+    """Fold a checkpoint.
 
     Args:
-        folder: where ``config.json`` and the weights lie.
+        source: a folder, a hub name, or a checkpoint that is opened already.
         head: which head; the one that the checkpoint was saved with by default.
         dtype: float32 or float64.
 
@@ -82,9 +85,8 @@ def plan_checkpoint(folder: str | os.PathLike[str], head: str | None = None, dty
         ConfigError: see ``make_plan``.
         HubError: the hub has no such name.
     """
-    found = inspect_checkpoint(folder)
-    config = AutoConfig.from_pretrained(found.folder)
+    opened = open_model(source)
     try:
-        return make_plan(config, head or found.head, checkpoint.open_checkpoint(found.folder).arrays(), dtype)
+        return make_plan(opened.config, head or opened.head, opened.weights.arrays(), dtype)
     except CheckpointError as error:
-        raise CheckpointError(f"{found.folder}: {error}") from error
+        raise CheckpointError(f"{opened.folder}: {error}") from error

@@ -59,6 +59,7 @@ def check_program(program: Program) -> None:
         _require(type(columns) is int and 0 < columns <= _MOST_COLUMNS, f"buffer {name!r} has {columns!r} columns")
     _require(program.buffers.get(STREAM) == program.config.hidden_size, f"buffer {STREAM!r} is not hidden_size wide")
     _require(len(program.layers) == program.config.num_hidden_layers, f"{len(program.layers)} layers")
+    _require(program.head in HEADS, f"program.head is {program.head!r}")
     dtype = program.dtype
     _require(dtype in (np.float32, np.float64), f"arrays of {dtype}")
     _check_embeddings(program, program.embeddings)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.architecture import families
-from pocketbert.architecture.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.config.quantization import QUANTIZATION
+from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.check import used_buffers
 from pocketbert.plan.files import load_plan, save_plan
@@ -40,11 +41,11 @@ def save_quantised(program: Program, folder: Path) -> None:
     (folder / "config.json").write_text(config.to_json_string(), "utf-8")
 
 
-def load_quantised(folder: str | os.PathLike[str], head: str | None = None) -> Program:
+def load_quantised(source: str | os.PathLike[str] | Opened, head: str | None = None) -> Program:
     """Read an int8 checkpoint; weights are views into the mapped file.
 
     Args:
-        folder: a local folder.
+        source: a folder, a hub name, or a checkpoint that is opened already.
         head: the head that is wanted; the checkpoint's own by default.
 
     Raises:
@@ -52,8 +53,8 @@ def load_quantised(folder: str | os.PathLike[str], head: str | None = None) -> P
             other, or the checkpoint has no such head.
         ConfigError: the configuration belongs to no family of this library.
     """
-    folder = Path(folder)
-    config = AutoConfig.from_pretrained(folder)
+    opened = open_model(source)
+    folder, config = opened.folder, opened.config
     program = load_plan(folder / WEIGHTS)
     ours, theirs = _facts(config), _facts(program.config)
     if different := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 
-from pocketbert.architecture.config import DistilBertConfig, MobileBertConfig, PretrainedConfig
-from pocketbert.architecture.heads import head_named
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.families import PooledText, family_of
+from pocketbert.architecture.heads import BARE
 from pocketbert.plan.fold import Linear, Reader, activation_name, dense
 from pocketbert.plan.program import STREAM, Affine, Array, Branch, Dense, Norm, Span
 
@@ -28,70 +28,49 @@ def branches(
         table: (V, E), the word table.
         pooler: whether a bare encoder has its pooler.
     """
+    family = family_of(config)
+    record = family.head(head)
     stream = Span(STREAM, 0, config.hidden_size)
-    pooled, source, seen = _pooled(reader, config, head, state, stream, pooler=pooler)
+    layer = family.pooled_layer(config) if (pooler if head == BARE else record.reads_pooled) else None
+    pooled, source, seen = _pooled(reader, layer, state, stream)
+    if head == BARE:
+        return [Branch("pooled", "first", tuple(pooled))] if pooled else []
     found = []
-    if head == "none" and pooled:
-        found.append(Branch("pooled", "first", tuple(pooled)))
-    if head in ("masked_lm", "pretraining"):
-        found.append(Branch("masked_lm", "tokens", tuple(_words(reader, config, state, table, stream))))
-
-    def last(name: str, rows: Literal["first", "tokens"], linear: Linear) -> None:
-        first = rows == "first"
-        linear = linear.of(seen if first else state)
-        target = Span(name, 0, len(linear.bias))
-        op = dense(source if first else stream, target, linear, reader.dtype)
-        found.append(Branch(name, rows, (*pooled, op) if first else (op,)))
-
-    if head in ("next_sentence", "pretraining"):
-        last("next_sentence", "first", reader.linear("cls.seq_relationship"))
-    if head in ("sequence_classification", "multiple_choice"):
-        last(head, "first", reader.linear("classifier"))
-    if head == "token_classification":
-        last(head, "tokens", reader.linear("classifier"))
-    if head == "question_answering":
-        last(head, "tokens", reader.linear("qa_outputs"))
+    for answer in record.answers:
+        if answer.per == "position":
+            found.append(Branch(answer.name, "tokens", tuple(_words(reader, config, state, table, stream))))
+            continue
+        assert answer.layer is not None
+        first = answer.per == "text"
+        linear = reader.linear(answer.layer).of(seen if first else state)
+        op = dense(source if first else stream, Span(answer.name, 0, len(linear.bias)), linear, reader.dtype)
+        found.append(Branch(answer.name, "first" if first else "tokens", (*pooled, op) if first else (op,)))
     return found
 
 
-def _pooled(
-    reader: Reader, config: PretrainedConfig, head: str, state: Affine, stream: Span, *, pooler: bool
-) -> tuple[list[Dense], Span, Affine]:
-    """Return the pooler's product, if there is one, where the pooled text stands, and the map to its true value."""
-    if isinstance(config, DistilBertConfig):
-        name = "pre_classifier" if head in ("sequence_classification", "multiple_choice") else None
-        activation = "relu"
-    else:
-        wanted = head_named(head).reads_pooled if head != "none" else pooler
-        if isinstance(config, MobileBertConfig):
-            wanted = wanted and config.classifier_activation
-        name = f"{reader.prefix}pooler.dense" if wanted else None
-        activation = "tanh"
-    if name is None:
+def _pooled(reader: Reader, layer: PooledText | None, state: Affine, stream: Span) -> tuple[list[Dense], Span, Affine]:
+    """Return the pooled text's product if it has a layer, where the text then stands, and the map to its true value."""
+    if layer is None:
         return [], stream, state
-    target = Span("pooled", 0, config.hidden_size)
-    op = dense(stream, target, reader.linear(name).of(state), reader.dtype, activation)
+    name = (reader.prefix if layer.in_encoder else "") + layer.layer
+    target = Span("pooled", 0, stream.width)
+    op = dense(stream, target, reader.linear(name).of(state), reader.dtype, layer.activation)
     return [op], target, Affine(np.ones(target.width), np.zeros(target.width))
 
 
 def _words(reader: Reader, config: PretrainedConfig, state: Affine, table: Array, stream: Span) -> Iterable[Dense]:
     """Yield the masked-language-model head; a tied decoder shares the word table's memory."""
-    if isinstance(config, DistilBertConfig):
-        first, norm_name, eps = "vocab_transform", "vocab_layer_norm", 1e-12
-        decoder, bias_name = "vocab_projector.weight", "vocab_projector.bias"
-    else:
-        first, norm_name = "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"
-        eps = config.layer_norm_eps
-        decoder, bias_name = "cls.predictions.decoder.weight", "cls.predictions.bias"
+    family = family_of(config)
+    words = family.words
     transform = Span("transform", 0, config.hidden_size)
-    norm = reader.norm(norm_name, eps)
+    norm = reader.norm(words.norm, family.eps(config))
     assert isinstance(norm, Norm)  # a real one, even with no_norm
     activation = activation_name(config.hidden_act)
-    yield dense(stream, transform, reader.linear(first).of(state), reader.dtype, activation, norm=norm)
+    yield dense(stream, transform, reader.linear(words.transform).of(state), reader.dtype, activation, norm=norm)
     logits = Span("masked_lm", 0, config.vocab_size)
-    weight = table if config.tie_word_embeddings else reader.table(decoder)
+    weight = table if config.tie_word_embeddings else reader.table(f"{words.decoder}.weight")
     narrow = weight.shape[1]
-    yield Dense(Span("transform", 0, narrow), logits, weight, reader.table(bias_name))
-    if narrow < transform.width:  # MobileBERT's columns beyond the word table, [in, vocabulary] on disk
-        rest = Linear(reader.array("cls.predictions.dense.weight").T, np.zeros(config.vocab_size))
+    yield Dense(Span("transform", 0, narrow), logits, weight, reader.table(words.bias))
+    if words.extra is not None and narrow < transform.width:
+        rest = Linear(reader.array(words.extra).T, np.zeros(config.vocab_size))
         yield dense(Span("transform", narrow, transform.width), logits, rest, reader.dtype, residual=logits)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -17,10 +16,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
 from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
 from pocketbert.runtime.batching import PackedBatch
-from pocketbert.runtime.plans import program_of_folder, program_of_model
+from pocketbert.runtime.plans import plan_of_checkpoint, plan_of_model
+from pocketbert.runtime.results import answer_of, chosen_tokens, split_tokens
 from pocketbert.runtime.threads import check_threads
 from pocketbert.storage.mapped import release
 
@@ -63,13 +65,9 @@ class NativeRunner:
         self.config: PretrainedConfig = program.config
         self.head: str = program.head if head is None else head
         self.threads = check_threads(threads)
-        self._branch, self._first_only = -1, False
-        if self.head != "none":
-            names = [branch.name for branch in program.branches]
-            if self.head not in names:
-                raise InputError(f"the plan has no {self.head} answer; it has: {', '.join(names) or 'none'}")
-            self._branch = names.index(self.head)
-            self._first_only = program.branches[self._branch].rows == "first"
+        self._answer = answer_of(program.head, self.head)
+        names = [branch.name for branch in program.branches]
+        self._branch = -1 if self.head == BARE else names.index(self.head)
         if program.dtype != np.float32:
             raise InputError(f"the native engine runs float32 and int8 plans, this one is {program.dtype}")
         self._takes_types = program.embeddings.types is not None
@@ -94,45 +92,30 @@ class NativeRunner:
             types = _ints("token_type_ids", batch.token_type_ids)
         if len(ends) < 2:
             raise InputError("a batch needs at least one text")
-        rows, cuts = self._rows(batch, ends)
+        tokens = chosen_tokens(self._answer, batch.lengths.tolist(), _positions(batch))
+        rows = None
+        if self._answer.per == "text" or (self._answer.per == "position" and batch.positions is not None):
+            rows = np.concatenate([start + places for start, places in zip(ends[:-1], tokens, strict=True)])
         out = np.empty((len(ids) if rows is None else len(rows), self._width), np.float32)
         try:
             self._engine.run(ids, types, ends, self._branch, rows, self.threads, out)
         except ValueError as error:
             raise InputError(str(error)) from error
-        if self._first_only:
-            return list(out)
-        return [out[start:stop] for start, stop in pairwise(cuts)]
-
-    def _rows(self, batch: PackedBatch, ends: Ints) -> tuple[Ints | None, list[int]]:
-        """Return the tokens whose results are wanted, None for all, and where each text's begin and end."""
-        if self._first_only:
-            return np.ascontiguousarray(ends[:-1]), []
-        if batch.positions is None or self.head != "masked_lm":
-            return None, [int(end) for end in ends]
-        if len(batch.positions) != len(ends) - 1:
-            raise InputError(f"{len(batch.positions)} lists of positions for {len(ends) - 1} texts")
-        chosen = [_ints("positions", positions) for positions in batch.positions]
-        for text, positions in enumerate(chosen):
-            length = int(ends[text + 1] - ends[text])
-            if positions.size and (positions.min() < 0 or positions.max() >= length):
-                raise InputError(f"positions of text {text} must be within its {length} tokens")
-        rows = np.concatenate([start + positions for start, positions in zip(ends[:-1], chosen, strict=True)])
-        return rows, np.cumsum([0, *map(len, chosen)]).tolist()
+        return split_tokens(self._answer, out, tokens)
 
 
 def load(
-    folder: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Opened,
     head: str | None = None,
     *,
     device: str | None = None,
     dtype: str | None = None,
     threads: int | None = None,
 ) -> NativeRunner:
-    """Fold the checkpoint of a folder and hand it to the engine.
+    """Fold a checkpoint and hand it to the engine.
 
     Args:
-        folder: a checkpoint folder, or a hub name.
+        source: a folder, a hub name, or a checkpoint that is opened already.
         head: what to run; the checkpoint's own head by default.
         device: the engine runs on the CPU.
         dtype: ``"float32"`` (the default), or ``"int8"``, which quantises now; a checkpoint that is quantised already
@@ -145,15 +128,15 @@ def load(
     """
     if device not in (None, "cpu"):
         raise InputError(f"device={device!r}: the native engine runs on the CPU; runtime='torch' knows other devices")
-    program = program_of_folder(folder, head, dtype)
+    program = plan_of_checkpoint(source, head, dtype)
     runner = NativeRunner(program, threads=threads)
     release(program.embeddings.positions)  # the engine packed the weights; the tables' rows come back as they are used
     return runner
 
 
-def wrap(model: Any, head: str) -> NativeRunner:
+def wrap(model: Any, head: str, *, threads: int | None = None) -> NativeRunner:
     """Return a runner of a torch model's present parameters."""
-    return NativeRunner(program_of_model(model, head))
+    return NativeRunner(plan_of_model(model, head), threads=threads)
 
 
 # -- building --------------------------------------------------------------------------------------------------
@@ -273,6 +256,10 @@ def _floats(array: Any) -> Floats:
 
 def _maybe(array: Any) -> Floats | None:
     return None if array is None else _floats(array)
+
+
+def _positions(batch: PackedBatch) -> list[Ints] | None:
+    return None if batch.positions is None else [_ints("positions", places) for places in batch.positions]
 
 
 def _ints(name: str, array: Any) -> Ints:

@@ -1,18 +1,17 @@
-"""Programs for runners: from a checkpoint folder, or from a torch model's present parameters."""
+"""Plans for runners: of a checkpoint, or of a torch model's present parameters."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
 from pocketbert.plan import Program, make_plan, plan_checkpoint, quantize
 from pocketbert.plan.folder import load_quantised
-from pocketbert.storage.hub import CONFIG_FILES, local_folder
 
-__all__ = ["check_dtype", "program_of_folder", "program_of_model"]
+__all__ = ["check_dtype", "plan_of_checkpoint", "plan_of_model"]
 
 
 def check_dtype(dtype: str | None) -> str | None:
@@ -26,11 +25,11 @@ def check_dtype(dtype: str | None) -> str | None:
     return dtype
 
 
-def program_of_folder(folder: str | os.PathLike[str], head: str | None, dtype: str | None) -> Program:
-    """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantised.
+def plan_of_checkpoint(source: str | os.PathLike[str] | Opened, head: str | None, dtype: str | None) -> Program:
+    """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantized.
 
     Args:
-        folder: a checkpoint folder, or a hub name.
+        source: a folder, a hub name, or a checkpoint that is opened already.
         head: the head that is wanted; the checkpoint's own by default.
         dtype: ``"float32"`` or ``"int8"``; what the checkpoint is in by default.
 
@@ -39,16 +38,18 @@ def program_of_folder(folder: str | os.PathLike[str], head: str | None, dtype: s
         CheckpointError, ConfigError, HubError: see ``plan_checkpoint`` and ``plan.folder.load_quantised``.
     """
     check_dtype(dtype)
-    folder = local_folder(folder, CONFIG_FILES, weights=True)
-    if is_quantised(AutoConfig.from_pretrained(folder)):
+    opened = open_model(source)
+    if opened.is_quantized:
         if dtype == "float32":
-            raise InputError(f"dtype='float32', but {folder} is in int8; leave it out, or pass the original checkpoint")
-        return load_quantised(folder, head)
-    program = plan_checkpoint(folder, head)
-    return quantize(program) if dtype == "int8" else program
+            raise InputError(
+                f"dtype='float32', but {opened.folder} is in int8; leave it out, or pass the original checkpoint"
+            )
+        return load_quantised(opened, head)
+    plan = plan_checkpoint(opened, head)
+    return quantize(plan) if dtype == "int8" else plan
 
 
-def program_of_model(model: Any, head: str) -> Program:
+def plan_of_model(model: Any, head: str) -> Program:
     """Fold a torch model's present parameters.
 
     Raises:

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
-from importlib import import_module
 from typing import Any
 
-from pocketbert.architecture.config import AutoConfig
-from pocketbert.errors import InputError, MissingExtra
-from pocketbert.extras import require
-from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Runner
-from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
+from pocketbert.checkpoint.opened import open_model
+from pocketbert.errors import InputError
+from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD
+from pocketbert.runtime.registry import check_runtime, default_runtime, load_runner, wrap_model
+from pocketbert.storage.hub import HubOptions
 from pocketbert.tasks.base import Task
 from pocketbert.tasks.select import TASKS, check_head, resolve, task_class, task_of
 from pocketbert.tokenizer.auto import AutoTokenizer
 from pocketbert.tokenizer.base import TokenizerBase
 
-__all__ = ["RUNTIMES", "default_runtime", "pipeline"]
-
-# runtime -> the module with its ``load`` and ``wrap``, and the optional package that it needs
-RUNTIMES: dict[str, tuple[str, str | None]] = {
-    "native": ("pocketbert.runtime.native", None),
-    "onnx": ("pocketbert.runtime.onnx.runner", "onnxruntime"),
-    "torch": ("pocketbert.torch.runner", "torch"),
-    "keras": ("pocketbert.keras.runner", "keras"),
-}
-_TORCH_DTYPES = ("auto", "bfloat16", "float16", "half", "float64", "double")
+__all__ = ["pipeline"]
 
 
 def pipeline(
@@ -38,6 +26,7 @@ def pipeline(
     runtime: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    threads: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
     lookahead: int = LOOKAHEAD,
     revision: str | None = None,
@@ -61,101 +50,43 @@ def pipeline(
         device: where a checkpoint's model runs; the CPU by default.
         dtype: of its parameters: float32 by default, ``"int8"`` on native and onnx, ``"bfloat16"``, ``"float16"`` or
             ``"float64"`` on torch.
+        threads: most CPU threads of a call; as many as the process may use by default. Keras has a setting of its own.
         batch_tokens: tokens of a batch.
         lookahead: inputs that an iterator is read ahead of its answers.
         revision, cache_dir, local_files_only, token, subfolder: hub options.
         **options: options of the task that hold for every call, such as ``top_k`` or ``overflow``.
 
     Raises:
-        InputError: the task, the runtime or an option is unknown, ``model`` is missing, or ``runtime``, ``device`` or
-            ``dtype`` does not go with it.
+        InputError: the task, the runtime or an option is unknown, ``model`` is missing, or ``runtime``, ``device``,
+            ``dtype`` or ``threads`` does not go with it.
         CheckpointError: the checkpoint is damaged, or lacks the head that the task needs.
         MissingExtra: the runtime's package is not installed, or the native engine was not built.
     """
     name = None if task is None else resolve(task)
-    if runtime is not None and runtime not in RUNTIMES:
-        raise InputError(f"unknown runtime {runtime!r}; choose from {', '.join(RUNTIMES)}")
+    if runtime is not None:
+        check_runtime(runtime)
     if model is None or (isinstance(model, str) and not model):
         raise InputError(f"model={model!r}: pass a checkpoint folder or a hub name")
-    hub = HubOptions(revision, cache_dir, local_files_only, token, subfolder=subfolder)
-    source = tokenizer
     if isinstance(model, (str, os.PathLike)):
         device, dtype = (None if value is None else str(value).removeprefix("torch.") for value in (device, dtype))
-        room, package = RUNTIMES[runtime or default_runtime(device, dtype)]
-        if package is not None:
-            require(package)
-        folder = local_folder(model, CONFIG_FILES, TOKENIZER_FILES, weights=True, options=hub)
-        config = AutoConfig.from_pretrained(folder)
-        name = name or task_of(folder, config)
+        if runtime is None:
+            runtime = default_runtime(device, dtype)
+            check_runtime(runtime)
+        hub = HubOptions(revision, cache_dir, local_files_only, token, subfolder=subfolder)
+        opened = open_model(model, tokenizer=True, hub=hub)
+        name = name or task_of(opened)
         head = task_class(name).head
-        check_head(folder, config, name, head)
-        runner: Runner = import_module(room).load(folder, head, device=device, dtype=dtype)
-        source = folder if tokenizer is None else tokenizer
+        check_head(opened, name, head)
+        runner = load_runner(opened, head, runtime, device=device, dtype=dtype, threads=threads)
+        tokenizer = opened.folder if tokenizer is None else tokenizer
     else:
         if name is None:
             raise InputError(f"pass task= one of {', '.join(TASKS)}; only a checkpoint folder tells it by itself")
-        runner = _runner_of(model, task_class(name).head, runtime, device, dtype)
-        source = runner.config.name_or_path if tokenizer is None else tokenizer
-    if isinstance(source, (str, os.PathLike)):
-        if not source:
+        runner = wrap_model(model, task_class(name).head, runtime, device=device, dtype=dtype, threads=threads)
+        tokenizer = runner.config.name_or_path if tokenizer is None else tokenizer
+    if isinstance(tokenizer, (str, os.PathLike)):
+        if not tokenizer:
             raise InputError("this model came from no folder; pass tokenizer=")
-        source = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer)
     cls: type[Task[Any, Any, Any]] = task_class(name)
-    return cls(runner, source, batch_tokens=batch_tokens, lookahead=lookahead, **options)
-
-
-def default_runtime(device: str | None = None, dtype: str | None = None) -> str:
-    """Return the runtime of a checkpoint for which none is named.
-
-    The native engine, except for what only PyTorch has: another device than the CPU, or a dtype such as bfloat16. Where
-    the engine was not built, ONNX Runtime takes its place, with a warning, if it is installed.
-
-    Raises:
-        MissingExtra: neither the engine nor ONNX Runtime is there.
-    """
-    if device not in (None, "cpu") or dtype in _TORCH_DTYPES:
-        return "torch"
-    from pocketbert.runtime.native import native_paths
-
-    try:
-        native_paths()
-    except MissingExtra as error:
-        try:
-            require("onnx"), require("onnxruntime")
-        except MissingExtra:
-            raise MissingExtra(
-                f"{error}. Or pass runtime='onnx' (pip install 'pocketbert[onnx]') or runtime='torch' "
-                "(pip install 'pocketbert[torch]')"
-            ) from error
-        warnings.warn(f"running on ONNX Runtime, for {error}. Or pass runtime='onnx'", stacklevel=3)
-        return "onnx"
-    return "native"
-
-
-def _runner_of(model: Any, head: str, runtime: str | None, device: str | None, dtype: str | None) -> Runner:
-    """Return a runner of a loaded model, or the runner that ``model`` is."""
-    if device is not None or dtype is not None:
-        raise InputError(
-            f"device={device!r} and dtype={dtype!r} are for checkpoints; a {type(model).__name__} keeps what it has: "
-            "convert it first, as in model.to('cuda')"
-        )
-    own = _runtime_of(model)
-    if own is None:
-        if runtime is not None:
-            raise InputError(f"runtime={runtime!r}: a {type(model).__name__} is a runner already; leave it out")
-        runner: Runner = model
-    elif own == "keras" and runtime not in (None, "keras"):
-        raise InputError(
-            f"runtime={runtime!r} does not run a Keras model; leave it out, or save the model and pass the folder"
-        )
-    else:
-        runner = import_module(RUNTIMES[runtime or own][0]).wrap(model, head)
-    return runner
-
-
-def _runtime_of(model: Any) -> str | None:
-    """Return the runtime whose models ``model`` is one of, or None for a runner; imports no framework."""
-    keras = sys.modules.get("pocketbert.keras.model")
-    if keras is not None and isinstance(model, keras.TFPreTrainedModel):
-        return "keras"  # which on the torch backend has a state_dict too
-    return "torch" if hasattr(model, "state_dict") else None
+    return cls(runner, tokenizer, batch_tokens=batch_tokens, lookahead=lookahead, **options)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import Any
 
 from pocketbert.architecture import families
-from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.config.quantization import is_quantised
-from pocketbert.checkpoint import Checkpoint, Fit, fit, open_checkpoint
+from pocketbert.architecture.heads import BARE, head_named
+from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.tasks.checks import suggest
 
@@ -28,20 +26,6 @@ TASKS = {
 }
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 
-# head that a checkpoint was saved with -> the task that it is for
-_TASK_OF_HEAD: dict[str, str] = {
-    "none": "feature-extraction",
-    "pretraining": "fill-mask",
-    "masked_lm": "fill-mask",
-    "next_sentence": "next-sentence-prediction",
-    "sequence_classification": "text-classification",
-    "multiple_choice": "multiple-choice",
-    "token_classification": "token-classification",
-    "question_answering": "question-answering",
-}
-# Heads whose tensors have the same names, so that only ``architectures`` tells them apart.
-_ALIKE: tuple[str, ...] = ("sequence_classification", "multiple_choice", "token_classification")
-
 
 def resolve(task: str) -> str:
     """Return a task's full name.
@@ -57,83 +41,66 @@ def resolve(task: str) -> str:
 
 def task_class(name: str) -> Any:
     """Return the class of a task."""
-    room, cls = TASKS[name]
-    return getattr(import_module(f"pocketbert.tasks.{room}"), cls)
+    module, cls = TASKS[name]
+    return getattr(import_module(f"pocketbert.tasks.{module}"), cls)
 
 
-def task_of(folder: str | os.PathLike[str], config: PretrainedConfig) -> str:
-    """Return the task that a checkpoint is for: what its ``architectures`` say, else what its tensors can only be.
+def task_of(opened: Opened) -> str:
+    """Return the task that a checkpoint is for: what its ``architectures`` say, else what its weights can only be.
 
     Raises:
         InputError: neither tells.
     """
-    saved = _saved_heads(config)
-    if not saved:
-        checkpoint = open_checkpoint(folder)
-        saved = [h for h in _heads(config) if h not in ("none", "pretraining") and _fits(checkpoint, config, h)]
-    tasks = {_TASK_OF_HEAD[head] for head in saved}
+    heads = opened.saved_heads or [
+        name
+        for name in opened.family.heads
+        if name != BARE and len(head_named(name).answers) == 1 and opened.fit(name).complaint() is None
+    ]
+    tasks = {head_named(head).task for head in heads}
     if len(tasks) != 1:
         raise InputError(
-            f"{folder}/config.json does not say which task it is for; pass task= one of {', '.join(TASKS)}"
+            f"{opened.folder}/config.json does not say which task it is for; pass task= one of {', '.join(TASKS)}"
         )
     return tasks.pop()
 
 
-def check_head(folder: str | os.PathLike[str], config: PretrainedConfig, task: str, head: str) -> None:
-    """Refuse a checkpoint that lacks the head of a task; of one in int8, ``plan.folder.load_quantised`` does.
+def check_head(opened: Opened, task: str, head: str) -> None:
+    """Refuse a checkpoint that lacks the head of a task; of one in int8, its plan says so later.
 
     Raises:
         CheckpointError: the head is not in the file, is another's, or the file does not fit its configuration.
     """
-    if is_quantised(config):
+    if opened.is_quantized:
         return
-    checkpoint = open_checkpoint(folder)
     try:
-        found = _fit(checkpoint, config, head)
+        fit = opened.fit(head, pooler=_pooler(head))
     except ConfigError as error:
-        raise CheckpointError(f"{task} cannot run on {folder}: {error}") from error
-    saved = _saved_heads(config)
-    absent = [p.name for p in found.missing if p.part not in ("embeddings", "encoder", "pooler")]
-    mistaken = head in _ALIKE and any(h in _ALIKE for h in saved) and head not in saved
-    if absent or mistaken:
+        raise CheckpointError(f"{task} cannot run on {opened.folder}: {error}") from error
+    absent = [p.name for p in fit.missing if p.part not in ("embeddings", "encoder", "pooler")]
+    if absent or _is_anothers(opened, head):
+        saved = ", ".join(opened.config.architectures or ())
         why = f"{', '.join(absent)} are not in the file" if absent else "its classifier is another head's"
-        whose = f"it was saved from {', '.join(config.architectures or ())}" if saved else "it names no architecture"
-        able = [name for name, (room, _) in TASKS.items() if room and _able(checkpoint, config, saved, name)]
+        whose = f"it was saved from {saved}" if opened.saved_heads else "it names no architecture"
+        able = [name for name in TASKS if _able(opened, task_class(name).head)]
         raise CheckpointError(
-            f"{folder} has no {head.replace('_', '-')} head, which {task} needs: {why}, and {whose}; pass a checkpoint "
-            f"that was trained for {task}, or use this one for {', '.join(able)}"
+            f"{opened.folder} has no {head.replace('_', '-')} head, which {task} needs: {why}, and {whose}; pass a "
+            f"checkpoint that was trained for {task}, or use this one for {', '.join(able)}"
         )
-    complaint = found.complaint()
+    complaint = fit.complaint()
     if complaint:
-        raise CheckpointError(f"{folder} does not fit {families.class_name(config, head)}: {complaint}")
+        raise CheckpointError(f"{opened.folder} does not fit {families.class_name(opened.config, head)}: {complaint}")
 
 
-def _able(checkpoint: Checkpoint, config: PretrainedConfig, saved: list[str], task: str) -> bool:
-    head = task_class(task).head
-    alike = head in _ALIKE and any(h in _ALIKE for h in saved)
-    return head in _heads(config) and _fits(checkpoint, config, head) and (not alike or head in saved)
+def _pooler(head: str) -> bool | None:
+    return False if head == BARE else None  # no task reads the bare encoder's pooler
 
 
-def _heads(config: PretrainedConfig) -> list[str]:
-    return list(families.family_of(config).heads)
+def _is_anothers(opened: Opened, head: str) -> bool:
+    """Whether the layer of this name was trained for another head, as ``architectures`` tells."""
+    alike = [saved for saved in opened.saved_heads if head_named(saved).same_names_as(head_named(head))]
+    return bool(alike) and not any(head_named(saved).answer(head) for saved in alike)
 
 
-def _saved_heads(config: PretrainedConfig) -> list[str]:
-    """Return the heads that ``architectures`` names."""
-    heads: list[str] = []
-    for name in config.architectures or ():
-        try:
-            heads.append(families.head_of_class(name)[1])
-        except ConfigError:
-            continue  # a class of someone else's
-    return heads
-
-
-def _fit(checkpoint: Checkpoint, config: PretrainedConfig, head: str) -> Fit:
-    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
-    pooler = False if head == "none" else None  # no task reads the bare encoder's pooler
-    return fit(shapes, families.parameters(config, head, pooler=pooler), config)
-
-
-def _fits(checkpoint: Checkpoint, config: PretrainedConfig, head: str) -> bool:
-    return _fit(checkpoint, config, head).complaint() is None
+def _able(opened: Opened, head: str) -> bool:
+    fits = head in opened.family.heads and opened.fit(head, pooler=_pooler(head)).complaint() is None
+    return fits and not _is_anothers(opened, head)

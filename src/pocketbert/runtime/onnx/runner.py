@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import head_named
+from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
 from pocketbert.plan import Program
 from pocketbert.runtime.batching import PackedBatch, groups, rectangle
 from pocketbert.runtime.onnx.file import inspect_model, read_model
 from pocketbert.runtime.onnx.graph import ROWS, build_model
-from pocketbert.runtime.plans import check_dtype, program_of_folder, program_of_model
+from pocketbert.runtime.plans import check_dtype, plan_of_checkpoint, plan_of_model
+from pocketbert.runtime.results import answer_of, chosen_tokens, split_padded, split_tokens
 from pocketbert.runtime.threads import check_threads
 
 __all__ = ["DEVICES", "OnnxRunner", "load", "open_session", "wrap"]
@@ -35,7 +38,6 @@ DEVICES = {
     "openvino": "OpenVINOExecutionProvider",
     "webgpu": "WebGpuExecutionProvider",
 }
-_BY_TEXT = ("sequence_classification", "multiple_choice", "next_sentence")  # heads that answer once a row
 # on x86 without VNNI, int8 products would otherwise saturate at 16 bits, silently; elsewhere it has no effect
 _NO_SATURATION = "session.x64quantprecision"
 _ERRORS_ONLY = 4  # log severity: what goes wrong is raised, so nothing needs to be printed
@@ -49,7 +51,7 @@ class OnnxRunner:
     Several Python threads may call one runner at once.
 
     Args:
-        content: what ``export.graph.build_model`` made or ``export.files.read_model`` read.
+        content: what ``build_model`` made or ``read_model`` read.
         head: which answer, where the model has several; ``None`` is the model's own head.
         device: one of ``DEVICES``; the CPU by default.
         threads: most CPU threads of a call; as many as the process may use where None.
@@ -67,8 +69,8 @@ class OnnxRunner:
         self.config: PretrainedConfig = facts.config
         self.head: str = facts.head if head is None else head
         self.int8 = facts.int8
-        self._outputs = _answer(facts.head, self.head)
-        if missing := set(self._outputs) - set(facts.outputs):
+        self._answer = answer_of(facts.head, self.head)
+        if missing := set(self._answer.fields) - set(facts.outputs):
             raise CheckpointError(f"the graph lacks {', '.join(sorted(missing))}, which its head needs")
         self._typed, self._choose = "token_type_ids" in facts.inputs, ROWS in facts.inputs
         self._session = open_session(content, device=device, threads=threads)
@@ -90,45 +92,43 @@ class OnnxRunner:
     def _run(self, batch: PackedBatch, rows: Sequence[int]) -> list[Floats]:
         """Run rows that are padded together."""
         feed = rectangle(batch, rows, self._typed)
-        width = feed["input_ids"].shape[1]
-        lengths = [int(length) for length in batch.lengths[list(rows)]]
-        wanted = _positions(batch, rows) if self.head == "masked_lm" else [np.arange(length) for length in lengths]
+        shape = feed["input_ids"].shape
+        positions = None if batch.positions is None else [batch.positions[row] for row in rows]
+        tokens = chosen_tokens(self._answer, [int(batch.lengths[row]) for row in rows], positions)
         if self._choose:
-            feed[ROWS] = np.concatenate([line * width + where for line, where in enumerate(wanted)])
+            feed[ROWS] = np.concatenate([line * shape[1] + places for line, places in enumerate(tokens)])
         try:
-            values = self._session.run(self._outputs, feed)
+            values = self._session.run(self._answer.fields, feed)
         except Exception as error:  # onnxruntime's errors have no base of their own
             raise CheckpointError(f"ONNX Runtime cannot run this graph: {error}") from error
-        return self._split(values, feed["input_ids"].shape, wanted)
+        chosen = self._choose and self._answer.per == "position"
+        self._check_shapes(values, (sum(map(len, tokens)),) if chosen else shape)
+        if chosen:
+            return split_tokens(self._answer, values[0], tokens)
+        return split_padded(self._answer, values, tokens)
 
-    def _split(self, values: list[Any], shape: tuple[int, ...], wanted: list[NDArray[np.int64]]) -> list[Floats]:
-        """Check outputs of a graph that ran on ``shape``, and return what belongs to each row."""
-        chosen = self._choose and self.head == "masked_lm"
-        lead = (sum(map(len, wanted)),) if chosen else shape[:1] if self.head in _BY_TEXT else shape
-        promised = lead + _columns(self.config, self.head)
-        for name, value in zip(self._outputs, values, strict=True):
+    def _check_shapes(self, values: Sequence[Any], shape: tuple[int, ...]) -> None:
+        """Check that a graph, which may be a stranger's, gave what its head promises for these tokens."""
+        answer = self._answer
+        promised = shape[:1] if answer.per == "text" else shape
+        promised += (answer.width(self.config),) if len(answer.fields) == 1 else ()
+        for name, value in zip(answer.fields, values, strict=True):
             if value.shape != promised or value.dtype != np.float32:
                 raise CheckpointError(f"the graph gave {name} of shape {value.shape}, its head promises {promised}")
-        value = np.stack(values, axis=-1) if len(values) > 1 else values[0]
-        if chosen:
-            return np.split(value, np.cumsum([len(where) for where in wanted])[:-1])
-        if self.head in _BY_TEXT:
-            return list(value)
-        return [value[line, where] for line, where in enumerate(wanted)]
 
 
 def load(
-    folder: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Opened,
     head: str | None = None,
     *,
     device: str | None = None,
     dtype: str | None = None,
     threads: int | None = None,
 ) -> OnnxRunner:
-    """Load the model of a checkpoint folder, or a file that ``export_onnx`` wrote.
+    """Load a checkpoint, whose graph is made in memory, or a file that ``export_onnx`` wrote.
 
     Args:
-        folder: a folder, whose graph is made in memory; a hub name; or a file.
+        source: a folder, a hub name, a checkpoint that is opened already, or a file.
         head: what to run; the model's own head by default.
         device: one of ``DEVICES``; the CPU by default.
         dtype: ``"float32"`` or ``"int8"``; float32 by default, and what a file or a quantised checkpoint holds.
@@ -141,7 +141,9 @@ def load(
         InputError: the model has no such head, or an argument is none of those.
     """
     check_dtype(dtype)
-    path = Path(os.path.expanduser(os.fspath(folder)))
+    if isinstance(source, Opened):
+        return _made(plan_of_checkpoint(source, head, dtype), device, threads)
+    path = Path(os.path.expanduser(os.fspath(source)))
     if path.suffix == ".onnx" or path.is_file():
         try:
             runner = OnnxRunner(read_model(path), head, device=device, threads=threads)
@@ -151,17 +153,17 @@ def load(
             raise InputError(f"dtype={dtype!r}, but {path} is in {'int8' if runner.int8 else 'float32'}; leave it out")
         runner.config.name_or_path = str(path.parent)
         return runner
-    return _made(program_of_folder(folder, head, dtype), device, threads)
+    return _made(plan_of_checkpoint(source, head, dtype), device, threads)
 
 
-def wrap(model: Any, head: str) -> OnnxRunner:
+def wrap(model: Any, head: str, *, threads: int | None = None) -> OnnxRunner:
     """Return a runner of a torch model's present parameters.
 
     Raises:
         InputError: it is no model of this library.
         CheckpointError: it has another head.
     """
-    return _made(program_of_model(model, head), device=None, threads=None)
+    return _made(plan_of_model(model, head), None, threads)
 
 
 def open_session(content: bytes, *, device: str | None = None, threads: int | None = None) -> Any:
@@ -190,43 +192,10 @@ def open_session(content: bytes, *, device: str | None = None, threads: int | No
 
 
 def _made(program: Program, device: str | None, threads: int | None) -> OnnxRunner:
-    content = build_model(program, choose=program.head == "masked_lm")
+    content = build_model(program, choose=any(a.per == "position" for a in head_named(program.head).answers))
     runner = OnnxRunner(content, device=device, threads=threads)
     runner.config = program.config
     return runner
-
-
-def _answer(has: str, head: str) -> list[str]:
-    """Return the outputs of a graph with one head that answer for another."""
-    if has == "pretraining" and head in ("masked_lm", "next_sentence"):
-        return ["prediction_logits" if head == "masked_lm" else "seq_relationship_logits"]
-    if has != head or head == "pretraining":
-        serves = "masked_lm or next_sentence" if has == "pretraining" else has
-        raise InputError(f"the graph has no {head} answer; load it with head {serves}")
-    if head == "question_answering":
-        return ["start_logits", "end_logits"]
-    return ["last_hidden_state" if head == "none" else "logits"]
-
-
-def _columns(config: PretrainedConfig, head: str) -> tuple[int, ...]:
-    """Return the shape of an answer behind rows and tokens."""
-    if head == "question_answering":
-        return ()  # for each of two outputs
-    if head == "multiple_choice":
-        return (1,)
-    widths = {"none": config.hidden_size, "masked_lm": config.vocab_size, "next_sentence": 2}
-    return (widths.get(head, config.num_labels),)
-
-
-def _positions(batch: PackedBatch, rows: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return the tokens of each row whose word logits are wanted."""
-    if batch.positions is None:
-        return [np.arange(batch.lengths[row]) for row in rows]
-    for row in rows:
-        where, length = batch.positions[row], batch.lengths[row]
-        if where.size and (where.min() < 0 or where.max() >= length):
-            raise InputError(f"positions of row {row} must be within its {length} tokens")
-    return [batch.positions[row] for row in rows]
 
 
 def _check(config: PretrainedConfig, batch: PackedBatch, typed: bool) -> None:
