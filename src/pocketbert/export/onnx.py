@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE, head_named
+from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError
 from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
 from pocketbert.plan import Program, plan_checkpoint, quantize, run
@@ -24,14 +26,14 @@ _LENGTHS = ((1,), (7,), (2, 33, 9), (16, 64, 1, 40))  # texts of each batch that
 
 
 def export_onnx(
-    folder: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Opened,
     out: str | os.PathLike[str],
     head: str | None = None,
     int8: bool = False,
     *,
     limit: float | None = None,
 ) -> Report:
-    """Write the checkpoint of a folder (or hub name) as one ONNX file, if it runs as it should.
+    """Write a checkpoint as one ONNX file, if it runs as it should.
 
     The graph has the inputs ``input_ids``, ``attention_mask`` and, where the model has types, ``token_type_ids``, each
     (batch, length) int64 of any size; a text begins at the first column, and a mask of 0 marks the padding behind it.
@@ -39,7 +41,7 @@ def export_onnx(
     Every text gives what it gives alone, whatever it is padded to.
 
     Args:
-        folder: where ``config.json`` and the weights lie.
+        source: a folder, a hub name, or a checkpoint that is opened already.
         out: the file; one that is there is replaced once the new one is complete.
         head: which head; the one that the checkpoint was saved with by default.
         int8: store the products' weights in 8 bits and quantise activations row by row, as ``plan.quantize`` does.
@@ -55,7 +57,7 @@ def export_onnx(
     if path.is_dir() or not path.name:
         raise InputError(f"out={str(out)!r} is a folder; pass the name of the file to write")
     check_limit(limit)
-    exact = plan_checkpoint(folder, head)
+    exact = plan_checkpoint(source, head)
     content = build_model(quantize(exact) if int8 else exact)
     errors, agreement = compare(exact, content)
     judge(errors, agreement, int8, limit, "export without int8")
@@ -98,8 +100,11 @@ def _batches(config: PretrainedConfig, typed: bool) -> Iterator[PackedBatch]:
 def _expected(program: Program, batch: PackedBatch) -> list[list[Array]]:
     """Return what the reference executor gives for each output of the graph."""
     result = run(program, batch)
-    if program.head == "none":
+    if program.head == BARE:
         return [result.hidden, result.pooled][: len(outputs_of(program))]
-    if program.head == "question_answering":
-        return [[rows[:, end] for rows in result.branches[program.head]] for end in (0, 1)]
-    return list(result.branches.values())
+    expected: list[list[Array]] = []
+    for answer in head_named(program.head).answers:
+        rows = result.branches[answer.name]
+        several = len(answer.fields) > 1
+        expected += [[row[..., field] for row in rows] for field in range(len(answer.fields))] if several else [rows]
+    return expected

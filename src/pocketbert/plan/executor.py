@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
 from pocketbert.plan.arithmetic import ACTIVATE, gather, layer_norm, product, softmax
 from pocketbert.plan.program import STREAM, Affine, Array, Dense, Embeddings, Op, Program
@@ -97,7 +98,7 @@ class ReferenceRunner:
     def __init__(self, program: Program, head: str | None = None) -> None:
         self.program = program
         self.head: str = program.head if head is None else head
-        if self.head != "none" and program.branch(self.head) is None:
+        if self.head != BARE and program.branch(self.head) is None:
             have = ", ".join(branch.name for branch in program.branches) or "none"
             raise InputError(f"the plan has no {self.head} answer; it has: {have}")
 
@@ -109,7 +110,7 @@ class ReferenceRunner:
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
         """Return one array a text."""
         result = run(self.program, batch)
-        found = result.hidden if self.head == "none" else result.branches[self.head]
+        found = result.hidden if self.head == BARE else result.branches[self.head]
         return [array.astype(np.float32) for array in found]
 
 

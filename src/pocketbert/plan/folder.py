@@ -14,6 +14,7 @@ from typing import Any
 from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.config.quantization import QUANTIZATION
+from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.check import used_buffers
@@ -75,7 +76,7 @@ def with_head(program: Program, head: str) -> Program:
     if head == program.head:
         return program
     branches = tuple(branch for branch in program.branches if branch.name == head)
-    if head != "none" and not branches:
+    if head != BARE and not branches:
         raise CheckpointError(f"has the head {program.head}, not {head}; quantise a checkpoint that has it")
     smaller = replace(program, head=head, branches=branches)
     return replace(smaller, buffers=used_buffers(smaller))

@@ -10,19 +10,20 @@ from pathlib import Path
 
 from pocketbert.architecture.config import AutoConfig
 from pocketbert.architecture.config.quantization import is_quantised
-from pocketbert.checkpoint import open_checkpoint
+from pocketbert.architecture.heads import head_named
+from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
 from pocketbert.plan import Program, ReferenceRunner, agreement, centre, equalise, plan_checkpoint
 from pocketbert.plan.folder import WEIGHTS, save_quantised
 from pocketbert.plan.quantize import narrow
-from pocketbert.quantization.labelled import Labelled, read_labelled, scored_head
+from pocketbert.quantization.labelled import Labelled, read_labelled
 from pocketbert.quantization.parts import cosine, part_losses, part_names
 from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
 from pocketbert.runtime.batching import PackedBatch, Runner
 from pocketbert.runtime.native import NativeRunner
-from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
+from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.base import TokenizerBase
 
@@ -68,16 +69,17 @@ def quantize(
     """
     if isinstance(max_loss, bool) or not isinstance(max_loss, (int, float)) or not max_loss >= 0:
         raise InputError(f"max_loss={max_loss!r} must be a number of at least 0, such as {MAX_LOSS}")
-    source = local_folder(folder, CONFIG_FILES, TOKENIZER_FILES, weights=True)
+    opened = open_model(folder, tokenizer=True)
+    source = opened.folder
     target = Path(os.path.expanduser(os.fspath(out)))
     _check_target(source, target)
     progress = progress or _silent
     progress("reading the checkpoint", 0, 1)
-    exact = plan_checkpoint(source, head)
+    exact = plan_checkpoint(opened, head)
     tokenizer = tokenizer_of(source)
     if data is not None and tokenizer is None:
         raise InputError(f"data={str(data)!r} needs the tokenizer's files beside the checkpoint in {source}")
-    labelled = None if data is None else read_labelled(data, scored_head(exact.head), exact.config)
+    labelled = None if data is None else read_labelled(data, head_named(exact.head).answers[0].name, exact.config)
     batch, kind = batch_of_texts(tokenizer, exact.config, texts)
 
     progress("quantising", 0, 1)
@@ -90,7 +92,7 @@ def quantize(
         folder=str(target),
         source=str(source),
         head=exact.head,
-        size_before=open_checkpoint(source).size,
+        size_before=opened.weights.size,
         size_after=0,
         texts=kind,
         agreement=measured,

@@ -18,28 +18,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
 from pocketbert.tasks.records import Fields, read_file
 
-__all__ = ["Labelled", "Records", "is_multi_label", "is_regression", "read_labelled", "scored_head"]
+__all__ = ["Labelled", "Records", "is_multi_label", "is_regression", "read_labelled"]
 
-_FIELDS: dict[str, Fields] = {
-    "sequence_classification": Fields(("text", "label"), ("text_pair",)),
-    "token_classification": Fields(("tokens", "tags")),
-    "question_answering": Fields(("question", "context", "answers")),
-    "multiple_choice": Fields(("prompt", "choices", "label")),
-    "next_sentence": Fields(("text", "text_pair", "is_next")),
-    "masked_lm": Fields(("text",)),
-    "none": Fields((), ("text", "text_pair", "label", "sentence1", "sentence2", "score")),
-}
 _SHOWN = 3  # broken records that a message names
 
 Records = Sequence[Mapping[str, Any]]
-
-
-def scored_head(head: str) -> str:
-    """Return the head whose metric stands for a model: a pre-training model is judged as a masked language model."""
-    return "masked_lm" if head == "pretraining" else head
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ class Labelled:
     """Records that fit a model.
 
     Attributes:
-        head: from ``scored_head``.
+        head: whose answer is scored; of a head with several answers, the first.
         records: the fields of each record, checked; labels by name.
     """
 
@@ -64,7 +51,7 @@ def read_labelled(path: str | os.PathLike[str], head: str, config: Any) -> Label
 
     Args:
         path: JSON Lines, or another format by its suffix.
-        head: from ``scored_head``.
+        head: whose answer is scored.
         config: the model's; it names the labels.
 
     Raises:
@@ -73,13 +60,16 @@ def read_labelled(path: str | os.PathLike[str], head: str, config: Any) -> Label
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file")
+    if head not in _RECORDS:
+        raise InputError(f"no metric is known for the head {head}; leave data= out, or pass texts=")
+    fields, check = _RECORDS[head]
     records, broken = [], []
-    for record in read_file(path, _FIELDS[head]):
+    for record in read_file(path, fields):
         value = record.value
         try:
             if isinstance(value, InputError):
                 raise value
-            records.append(_CHECKS[head](value, config) if head in _CHECKS else value)
+            records.append(check(value, config))
         except InputError as error:
             broken.append(f"line {record.line}: {error}")
     if broken:
@@ -140,13 +130,15 @@ def _compared(row: dict[str, Any], _: Any) -> dict[str, Any]:
     return found | {"label": _number("label", found["label"])}
 
 
-_CHECKS: dict[str, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
-    "sequence_classification": _classified,
-    "token_classification": _tagged,
-    "question_answering": _answered,
-    "multiple_choice": _chosen,
-    "next_sentence": _continued,
-    "none": _compared,
+# head -> the fields of a record, and what checks them
+_RECORDS: dict[str, tuple[Fields, Callable[[dict[str, Any], Any], dict[str, Any]]]] = {
+    "sequence_classification": (Fields(("text", "label"), ("text_pair",)), _classified),
+    "token_classification": (Fields(("tokens", "tags")), _tagged),
+    "question_answering": (Fields(("question", "context", "answers")), _answered),
+    "multiple_choice": (Fields(("prompt", "choices", "label")), _chosen),
+    "next_sentence": (Fields(("text", "text_pair", "is_next")), _continued),
+    "masked_lm": (Fields(("text",)), lambda row, _: row),
+    BARE: (Fields((), ("text", "text_pair", "label", "sentence1", "sentence2", "score")), _compared),
 }
 
 

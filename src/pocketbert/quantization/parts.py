@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pocketbert.architecture.heads import BARE
 from pocketbert.plan import Program, run
 from pocketbert.plan.quantize import compare
 from pocketbert.quantization.report import Part
@@ -16,7 +17,7 @@ __all__ = ["cosine", "part_names", "part_losses"]
 def cosine(measured: dict[str, float], head: str) -> float:
     """Return the least cosine of the results that a model is there for: its heads', or else its hidden states'."""
     found = {name: value for name, value in measured.items() if name.endswith("_cosine")}
-    if head != "none" and len(found) > 1:
+    if head != BARE and len(found) > 1:
         del found["hidden_cosine"]
     return min(found.values())
 

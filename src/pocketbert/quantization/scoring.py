@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
 from pocketbert.quantization import metrics
 from pocketbert.quantization.labelled import Labelled, Records, is_multi_label, is_regression
@@ -154,5 +155,5 @@ _SCORES: dict[str, Callable[[Records, Runner, TokenizerBase, _Watched], dict[str
     "multiple_choice": _choices,
     "next_sentence": _following,
     "masked_lm": _words,
-    "none": _likeness,
+    BARE: _likeness,
 }

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from pocketbert.architecture.families import family_of
+from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.errors import InputError
 from pocketbert.plan.program import (
     STREAM,
@@ -40,17 +42,13 @@ _TOKENS: list[Any] = ["batch", "length"]
 
 def outputs_of(program: Program) -> list[str]:
     """Return the names of the graph's outputs, in order; they are those of the torch models' outputs."""
-    if program.head == "none":
-        return ["last_hidden_state", *(["pooler_output"] if _pools(program) else [])]
-    if program.head == "pretraining":
-        return ["prediction_logits", "seq_relationship_logits"]
-    return ["start_logits", "end_logits"] if program.head == "question_answering" else ["logits"]
+    pools = program.head == BARE and _pools(program)
+    return [*head_named(program.head).fields, *(["pooler_output"] if pools else [])]
 
 
 def _pools(program: Program) -> bool:
     """Whether a bare encoder pools; MobileBERT may do it without a pooler, by taking the first hidden state."""
-    raw = getattr(program.config, "classifier_activation", True) is False
-    return raw or program.branch("pooled") is not None
+    return family_of(program.config).pooled_layer(program.config) is None or program.branch("pooled") is not None
 
 
 def build_model(program: Program, *, choose: bool = False) -> bytes:
@@ -115,7 +113,7 @@ class _Builder(Operations):
             stream = buffers.read(Span(STREAM, 0, self.program.width))
         outputs: list[tuple[str, list[Any]]] = []
         names = iter(outputs_of(self.program))
-        if self.program.head == "none":
+        if self.program.head == BARE:
             width = self.program.width
             hidden = self.rename(self.by_text(self._true(stream, self.program.state), width), next(names))
             outputs.append((hidden, [*_TOKENS, width]))
@@ -169,10 +167,11 @@ class _Builder(Operations):
         found, width = buffers.read(branch.target), branch.target.width
         if len(tokens) == 2:
             found = self.by_text(found, width)
-        if branch.name != "question_answering":
+        answer = head_named(self.program.head).answer(branch.name)
+        if answer is None or len(answer.fields) == 1:
             return [(self.rename(found, next(names)), [*tokens, width])]
-        ends = [self.node("Gather", [found, self.scalar(np.int64(column))], axis=-1) for column in (0, 1)]
-        return [(self.rename(end, next(names)), tokens) for end in ends]
+        columns = [self.node("Gather", [found, self.scalar(np.int64(column))], axis=-1) for column in range(width)]
+        return [(self.rename(column, next(names)), tokens) for column in columns]
 
     def _true(self, x: str, state: Affine | None) -> str:
         if state is None:
