@@ -11,10 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from pocketbert.architecture.heads import head_named
 from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
 from pocketbert.keras import heads
-from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.keras.layers import (
     Attention,
     Layer,
@@ -26,6 +24,7 @@ from pocketbert.keras.layers import (
     rows,
     run_layers,
 )
+from pocketbert.keras.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.keras.model import TFPreTrainedModel
 
 __all__ = [
@@ -126,13 +125,6 @@ class LMPredictions(Layer):
         return self.decoder.bias
 
 
-class PreTrainingHeads(Layer):
-    """The layers under ``cls``: ``predictions``, ``seq_relationship``, or both."""
-
-    predictions: LMPredictions
-    seq_relationship: keras.layers.Dense
-
-
 class BertEncoder(Layer):
     """The stack of layers, under the name that it has on disk."""
 
@@ -189,37 +181,23 @@ class BertLikeModel(TFPreTrainedModel):
 class BertLikeTask(heads.Task):
     """What a family like BERT's gives to every head."""
 
-    def make_encoder(self) -> TFPreTrainedModel:
-        """Return the encoder, with its pooler where this head reads it."""
-        return self.encoder_class(self.config, head_named(self.head).reads_pooled, allow_float16=self.allow_float16)
+    cls: Layer  # ``predictions``, ``seq_relationship``, or both
 
     def head_dropout(self) -> float:
-        """``classifier_dropout``, else ``hidden_dropout_prob``; question answering has none."""
-        if self.head == "question_answering":
+        """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
+        if self.record.answers[0].part != "classifier":
             return 0.0
         chosen = self.config.classifier_dropout
         return float(self.config.hidden_dropout_prob if chosen is None else chosen)
 
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the pooler's output after dropout, (B, W)."""
-        return self.dropout(encoded.pooler_output)
-
     def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
+        """Return the layers that predict words."""
         raise NotImplementedError
 
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
+    def build_words(self) -> None:
         """See ``Task``."""
-        self.cls = PreTrainingHeads()
-        if words:
-            self.cls.predictions = self.make_predictions()
-        if follows:
-            self.cls.seq_relationship = linear(self.config, self.config.hidden_size, 2)
+        self.place("cls.predictions", self.make_predictions())
 
     def word_logits(self, hidden: Tensor) -> Tensor:
         """(B, T, W) -> (B, T, V)."""
         return self.cls.predictions(hidden, table=self.get_input_embeddings().embeddings)
-
-    def follows_logits(self, pooled: Tensor) -> Tensor:
-        """(B, W) -> (B, 2)."""
-        return self.cls.seq_relationship(pooled)

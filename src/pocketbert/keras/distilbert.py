@@ -12,11 +12,11 @@ import keras
 from keras import ops
 
 from pocketbert.architecture.config import DistilBertConfig
+from pocketbert.architecture.families import FAMILIES
 from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.architecture.sinusoids import sinusoids
 from pocketbert.keras import heads
 from pocketbert.keras.calls import DistilBertCall, DistilBertSpanCall, Output
-from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.keras.layers import (
     Attention,
     Layer,
@@ -30,6 +30,7 @@ from pocketbert.keras.layers import (
     run_layers,
     table,
 )
+from pocketbert.keras.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.keras.model import TFPreTrainedModel, register
 
 __all__ = [
@@ -42,7 +43,7 @@ __all__ = [
     "TFDistilBertForQuestionAnswering",
 ]
 
-NORM_EPS = 1e-12
+NORM_EPS = FAMILIES["distilbert"].eps(None)  # no configuration can change it
 
 
 class DistilBertEmbeddings(Layer):
@@ -182,27 +183,13 @@ class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFDistilBertModel
 
     def head_dropout(self) -> float:
-        """Each kind of head has its own rate in the configuration."""
-        rates = {"question_answering": self.config.qa_dropout, "token_classification": self.config.dropout}
-        return float(rates.get(self.head, self.config.seq_classif_dropout))
+        """Question answering and heads on the pooled text have rates of their own in the configuration."""
+        if self.head == "question_answering":
+            return float(self.config.qa_dropout)
+        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
 
-    def build_pooled(self) -> None:
-        """Make the dense layer that stands in for BERT's pooler."""
-        super().build_pooled()
-        self.pre_classifier = linear(self.config, self.config.dim, self.config.dim)
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the [CLS] state after a dense layer, ReLU and dropout, (B, W)."""
-        return self.dropout(ops.relu(self.pre_classifier(encoded.last_hidden_state[:, 0])))
-
-
-@register
-class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
-    """DistilBERT with its masked-language-model head."""
-
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
+    def build_words(self) -> None:
         """See ``Task``."""
-        assert words and not follows
         self.activate = activation(self.config.activation)
         self.vocab_transform = linear(self.config, self.config.dim, self.config.dim)
         self.vocab_layer_norm = layer_norm(self.config.dim, NORM_EPS)
@@ -211,7 +198,12 @@ class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
     def word_logits(self, hidden: Tensor) -> Tensor:
         """(B, T, W) -> (B, T, V)."""
         hidden = self.vocab_layer_norm(self.activate(self.vocab_transform(hidden)))
-        return self.vocab_projector(hidden, table=self.distilbert.embeddings.word_embeddings.embeddings)
+        return self.vocab_projector(hidden, table=self.get_input_embeddings().embeddings)
+
+
+@register
+class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
+    """DistilBERT with its masked-language-model head."""
 
 
 @register

@@ -269,7 +269,7 @@ class MobileBertTask(BertLikeTask, TFMobileBertPreTrainedModel):
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFMobileBertModel
 
     def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
+        """See ``BertLikeTask``."""
         return MobileBertPredictions(self.config)
 
 

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from pocketbert.architecture.config import BertConfig, PretrainedConfig
-from pocketbert.architecture.heads import head_named
 from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
-from pocketbert.torch.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.torch.layers import Attention, activation, run_layers
+from pocketbert.torch.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -125,13 +124,6 @@ class LMPredictions(nn.Module):
         return self.decoder(self.transform(hidden))  # type: ignore[no-any-return]
 
 
-class PreTrainingHeads(nn.Module):
-    """The modules under ``cls``: ``predictions``, ``seq_relationship``, or both."""
-
-    predictions: LMPredictions
-    seq_relationship: nn.Linear
-
-
 class BertEncoder(nn.Module):
     """The stack of layers, under the name that it has on disk."""
 
@@ -199,53 +191,26 @@ class BertLikeModel(PreTrainedModel):
 class BertLikeTask(heads.Task):
     """What BERT and MobileBERT give to every head."""
 
-    cls: PreTrainingHeads
-
-    def make_encoder(self) -> PreTrainedModel:
-        """Return the encoder, with its pooler where this head reads it."""
-        return self.encoder_class(self.config, add_pooling_layer=head_named(self.head).reads_pooled)
+    cls: nn.Module  # ``predictions``, ``seq_relationship``, or both
 
     def head_dropout(self) -> float:
-        """``classifier_dropout``, else ``hidden_dropout_prob``; question answering has none."""
-        if self.head == "question_answering":
+        """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
+        if self.record.answers[0].part != "classifier":
             return 0.0
         chosen = self.config.classifier_dropout
         return float(self.config.hidden_dropout_prob if chosen is None else chosen)
 
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the pooler's output after dropout, (B, W)."""
-        return self.dropout(encoded.pooler_output)  # type: ignore[no-any-return]
-
     def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
+        """Return the layers that predict words."""
         return LMPredictions(self.config)
 
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
+    def build_words(self) -> None:
         """See ``Task``."""
-        self.cls = PreTrainingHeads()
-        if words:
-            self.cls.predictions = self.make_predictions()
-        if follows:
-            self.cls.seq_relationship = nn.Linear(self.config.hidden_size, 2)
+        self.place("cls.predictions", self.make_predictions())
 
     def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        return self.cls.predictions(hidden)  # type: ignore[no-any-return]
-
-    def follows_logits(self, pooled: Tensor) -> Tensor:
-        """(B, W) -> (B, 2)."""
-        return self.cls.seq_relationship(pooled)  # type: ignore[no-any-return]
-
-    def get_output_embeddings(self) -> nn.Module | None:
-        """Return ``cls.predictions.decoder``, or None without a masked-language-model head."""
-        return self.cls.predictions.decoder if self.head in ("masked_lm", "pretraining") else None
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace ``cls.predictions.decoder`` and the bias that it shares."""
-        if self.get_output_embeddings() is None:
-            super().set_output_embeddings(new_embeddings)
-        self.cls.predictions.decoder = new_embeddings  # type: ignore[assignment]
-        self.cls.predictions.bias = new_embeddings.bias  # type: ignore[assignment]
+        """(..., W) -> (..., V)."""
+        return self.cls.predictions(hidden)  # type: ignore[no-any-return, operator]
 
 
 # -- BERT ------------------------------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pocketbert.architecture.config import DistilBertConfig
+from pocketbert.architecture.families import FAMILIES
 from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import DistilBertCall, DistilBertSpanCall
-from pocketbert.torch.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.torch.layers import Attention, activation, run_layers
+from pocketbert.torch.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "DistilBertForQuestionAnswering",
 ]
 
-NORM_EPS = 1e-12
+NORM_EPS = FAMILIES["distilbert"].eps(None)  # no configuration can change it
 
 
 class DistilBertEmbeddings(nn.Module):
@@ -179,49 +179,27 @@ class DistilBertTask(heads.Task, DistilBertPreTrainedModel):
     """A DistilBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = DistilBertModel
-    pre_classifier: nn.Linear
 
     def head_dropout(self) -> float:
-        """Each kind of head has its own rate in the configuration."""
-        rates = {"question_answering": self.config.qa_dropout, "token_classification": self.config.dropout}
-        return float(rates.get(self.head, self.config.seq_classif_dropout))
+        """Question answering and heads on the pooled text have rates of their own in the configuration."""
+        if self.head == "question_answering":
+            return float(self.config.qa_dropout)
+        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
 
-    def build_pooled(self) -> None:
-        """Make the dense layer that stands in for BERT's pooler."""
-        super().build_pooled()
-        self.pre_classifier = nn.Linear(self.config.dim, self.config.dim)
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the [CLS] state after a dense layer, ReLU and dropout, (B, W)."""
-        return self.dropout(F.relu(self.pre_classifier(encoded.last_hidden_state[:, 0])))  # type: ignore[no-any-return]
-
-
-class DistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
-    """DistilBERT with its masked-language-model head."""
-
-    vocab_transform: nn.Linear
-    vocab_layer_norm: nn.LayerNorm
-    vocab_projector: nn.Linear
-
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
+    def build_words(self) -> None:
         """See ``Task``."""
-        assert words and not follows
         self.activate = activation(self.config.activation)
         self.vocab_transform = nn.Linear(self.config.dim, self.config.dim)
         self.vocab_layer_norm = nn.LayerNorm(self.config.dim, eps=NORM_EPS)
         self.vocab_projector = nn.Linear(self.config.dim, self.config.vocab_size)
 
     def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
+        """(..., W) -> (..., V)."""
         return self.vocab_projector(self.vocab_layer_norm(self.activate(self.vocab_transform(hidden))))  # type: ignore[no-any-return]
 
-    def get_output_embeddings(self) -> nn.Module:
-        """Return ``vocab_projector``."""
-        return self.vocab_projector
 
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace ``vocab_projector``."""
-        self.vocab_projector = new_embeddings  # type: ignore[assignment]
+class DistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
+    """DistilBERT with its masked-language-model head."""
 
 
 class DistilBertForSequenceClassification(DistilBertCall, heads.SequenceClassification, DistilBertTask):

@@ -268,7 +268,7 @@ class MobileBertTask(BertLikeTask, MobileBertPreTrainedModel):
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = MobileBertModel
 
     def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
+        """See ``BertLikeTask``."""
         return MobileBertPredictions(self.config)
 
 

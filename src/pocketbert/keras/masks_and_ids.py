@@ -6,7 +6,6 @@ are known.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from keras import KerasTensor, backend, ops
 
 from pocketbert.architecture import input_checks as shared
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
 
 __all__ = [
@@ -77,7 +77,7 @@ def name_inputs(
     for name, value in named:
         new = (old_names or {}).get(name, name)
         if new != name:
-            warnings.warn(f"{name} is now named {new}", FutureWarning, stacklevel=4)
+            warn_caller(f"{name} is now named {new}", FutureWarning)
         if new not in names:
             raise TypeError(f"{where} got an unexpected keyword argument {name!r}")
         if given.get(new) is not None and value is not None:
