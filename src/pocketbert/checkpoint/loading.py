@@ -64,7 +64,7 @@ class Source:
         for name, source in whole.sources.items():
             if (dtype := self.stored[source][1]) not in _FLOATS:
                 raise CheckpointError(f"{name} is stored as {dtype}, not as {', '.join(_FLOATS)}: quantized?")
-        info = {
+        info: dict[str, list[Any]] = {
             "missing_keys": [p.name for p in whole.missing],
             "unexpected_keys": whole.unused,
             "mismatched_keys": [(p.name, disk, ours) for p, disk, ours in whole.misshaped],
@@ -115,15 +115,13 @@ def open_source(
     """
     if name is None and (state_dict is None or config is None):
         raise InputError("without a name or folder, both config and state_dict are needed")
-    opened = name if isinstance(name, Opened) else None
-    folder = None if opened is None else opened.folder
-    if opened is not None:
-        label, config = opened.config.name_or_path, opened.config if config is None else config
-    else:
-        label = "" if name is None else str(name)
-        if name is not None and (config is None or state_dict is None):
-            files = CONFIG_FILES if config is None else ()
-            folder = local_folder(name, files, weights=state_dict is None, options=hub)
+    opened, folder, label = None, None, "" if name is None else str(name)
+    if isinstance(name, Opened):
+        opened, folder, label = name, name.folder, name.config.name_or_path
+        config = opened.config if config is None else config
+    elif name is not None and (config is None or state_dict is None):
+        files = CONFIG_FILES if config is None else ()
+        folder = local_folder(name, files, weights=state_dict is None, options=hub)
     options = {key: overrides.pop(key) for key in ("add_pooling_layer",) if key in overrides}
     own = _configuration(cls, folder if config is None else config, overrides, hub)
     own.name_or_path = label

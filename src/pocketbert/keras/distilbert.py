@@ -17,20 +17,18 @@ from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.architecture.sinusoids import sinusoids
 from pocketbert.keras import heads
 from pocketbert.keras.calls import DistilBertCall, DistilBertSpanCall, Output
+from pocketbert.keras.encoder import Encoder
 from pocketbert.keras.layers import (
     Attention,
     Layer,
     Tensor,
-    Vocabulary,
     WordTable,
     activation,
     layer_norm,
     linear,
     rows,
-    run_layers,
     table,
 )
-from pocketbert.keras.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
 from pocketbert.keras.model import TFPreTrainedModel, register
 
 __all__ = [
@@ -58,7 +56,7 @@ class DistilBertEmbeddings(Layer):
         self.LayerNorm = layer_norm(config.dim, NORM_EPS)
         self.dropout = keras.layers.Dropout(config.dropout)
 
-    def call(self, words: Tensor, position_ids: Tensor | None = None) -> Tensor:
+    def call(self, words: Tensor, token_type_ids: None = None, position_ids: Tensor | None = None) -> Tensor:
         """(B, T, W) word vectors -> (B, T, W)."""
         return self.dropout(self.LayerNorm(words + rows(self.position_embeddings, position_ids, words)))
 
@@ -131,8 +129,15 @@ class TFDistilBertPreTrainedModel(TFPreTrainedModel):
 
 
 @register
-class TFDistilBertModel(TFDistilBertPreTrainedModel):
-    """The encoder."""
+class TFDistilBertModel(Encoder, TFDistilBertPreTrainedModel):
+    """The encoder.
+
+    >>> import numpy as np
+    >>> from pocketbert import DistilBertConfig, TFDistilBertModel
+    >>> model = TFDistilBertModel(DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
+    >>> tuple(model(np.array([[2, 7, 3]])).last_hidden_state.shape)
+    (1, 3, 8)
+    """
 
     output_class: ClassVar[type[ModelOutput]] = BaseModelOutput
 
@@ -159,22 +164,12 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
         See ``pocketbert.keras.calls`` for the other arguments.
         """
         del token_type_ids, training  # Keras hands training on to the layers
-        config = self.config
-        shape = check_tokens(config, input_ids, inputs_embeds, config.dim)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
-        words = self.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.embeddings(words, position_ids=position_ids)
-        attention = Attention(
-            attention_bias(attention_mask, hidden),
-            per_layer_head_masks(head_mask, config, hidden),
-            config.output_attentions if output_attentions is None else output_attentions,
-        )
-        keep = config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        output = BaseModelOutput(*run_layers(self.transformer.layer, hidden, attention, keep_hidden=keep))
-        wanted = config.use_return_dict if return_dict is None else return_dict
-        return output if wanted else output.to_tuple()
+        inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
+        return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
+
+    def encoder_layers(self) -> list[Layer]:
+        """See ``Encoder``."""
+        return self.transformer.layer
 
 
 class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
@@ -188,18 +183,6 @@ class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
             return float(self.config.qa_dropout)
         return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
 
-    def build_words(self) -> None:
-        """See ``Task``."""
-        self.activate = activation(self.config.activation)
-        self.vocab_transform = linear(self.config, self.config.dim, self.config.dim)
-        self.vocab_layer_norm = layer_norm(self.config.dim, NORM_EPS)
-        self.vocab_projector = Vocabulary(self.config, self.config.dim)
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        hidden = self.vocab_layer_norm(self.activate(self.vocab_transform(hidden)))
-        return self.vocab_projector(hidden, table=self.get_input_embeddings().embeddings)
-
 
 @register
 class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
@@ -208,7 +191,15 @@ class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
 
 @register
 class TFDistilBertForSequenceClassification(DistilBertCall, heads.SequenceClassification, DistilBertTask):
-    """DistilBERT with a classification or regression head over the text."""
+    """DistilBERT with a classification or regression head over the text.
+
+    >>> import numpy as np
+    >>> from pocketbert import DistilBertConfig, TFDistilBertForSequenceClassification
+    >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16, num_labels=3)
+    >>> output = TFDistilBertForSequenceClassification(config)(np.array([[2, 7, 3]]), labels=np.array([1]))
+    >>> tuple(output.logits.shape), tuple(output.loss.shape)
+    ((1, 3), ())
+    """
 
 
 @register

@@ -1,7 +1,7 @@
-"""Channels of MobileBERT's hidden states rescaled, so that none dwarfs the others when a row shares one 8-bit scale.
+"""Rescale the channels of MobileBERT's hidden states, so that none dwarfs the others when a row has one 8-bit scale.
 
-With ``no_norm`` a channel may be held divided by any positive t, if whoever writes it divides and whoever reads it
-multiplies by t. Every t is a power of two, so the model computes what it did.
+With ``no_norm`` a channel may be stored divided by any t > 0: the weights that write it are divided by t, those that
+read it are multiplied. Every t is a power of two, so that the model's results stay the same to the bit.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _LARGEST = 40  # t is at most 2 ** 40
 
 
 def can_equalize(model: TFPreTrainedModel) -> bool:
-    """Whether the model's hidden states have a scale that is free: MobileBERT's with ``no_norm`` and bottlenecks."""
+    """Whether no layer norm fixes the scale of the hidden states: MobileBERT's with ``no_norm`` and bottlenecks."""
     config = model.config
-    return getattr(config, "normalization_type", None) == "no_norm" and config.use_bottleneck is True
+    return getattr(config, "normalization_type", None) == "no_norm" and bool(config.use_bottleneck)
 
 
 def equalize(model: TFPreTrainedModel, rows: NDArray[Any]) -> None:

@@ -19,7 +19,7 @@ from pocketbert.architecture.heads import Head, head_named
 from pocketbert.architecture.input_checks import fits
 from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.errors import InputError
-from pocketbert.keras.layers import Layer, Tensor, activation, linear
+from pocketbert.keras.layers import ExtraColumns, Layer, Tensor, Vocabulary, activation, layer_norm, linear
 from pocketbert.keras.masks_and_ids import check_labels, dtype_of
 from pocketbert.keras.model import TFPreTrainedModel
 
@@ -42,8 +42,8 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "hea
 class Task(TFPreTrainedModel):
     """An encoder with a head.
 
-    A head defines ``head`` and ``head_loss``; a family defines ``encoder_class`` and the methods that raise
-    ``NotImplementedError`` here, of which only a head that predicts words needs more than ``head_dropout``.
+    A head defines ``head`` and, where the default does not suit it, ``head_loss``. A family defines ``encoder_class``
+    and ``head_dropout``.
 
     Attributes:
         record: the head.
@@ -78,14 +78,6 @@ class Task(TFPreTrainedModel):
         """Return the dropout in front of this head."""
         raise NotImplementedError
 
-    def build_words(self) -> None:
-        """Make the layers that predict words."""
-        raise NotImplementedError
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        raise NotImplementedError
-
     # -- what a head gives -------------------------------------------------------------------------------------
 
     def build_head(self) -> None:
@@ -118,6 +110,27 @@ class Task(TFPreTrainedModel):
             layer = getattr(layer, part)
         return layer
 
+    def build_words(self) -> None:
+        """Make the layers that predict words; the norm is a real one, also with ``no_norm``."""
+        config, width, family = self.config, self.config.hidden_size, family_of(self.config)
+        words, narrow = family.words, self.get_input_embeddings().output_dim
+        self.place(words.transform, linear(config, width, width))
+        self.place(words.norm, layer_norm(width, family.eps(config)))
+        if words.extra is not None:
+            self.place(words.extra.removesuffix(".weight"), ExtraColumns(config, width - narrow))
+        self.place(words.decoder, Vocabulary(config, narrow))
+
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, V): dense, activation, norm, then the word table as a matrix, and a bias."""
+        words, table = family_of(self.config).words, self.get_input_embeddings()
+        hidden = activation(self.config.hidden_act)(self.layer_at(words.transform)(hidden))
+        hidden = self.layer_at(words.norm)(hidden)
+        decoder, narrow = self.layer_at(words.decoder), table.output_dim
+        if words.extra is None:
+            return decoder(hidden, table=table.embeddings)
+        extra = self.layer_at(words.extra.removesuffix(".weight"))  # what the table is too narrow for
+        return decoder(hidden[:, :, :narrow], table=table.embeddings) + extra(hidden[:, :, narrow:])
+
     def pooled(self, encoded: ModelOutput) -> Tensor:
         """Return one vector per text, (B, W), after dropout."""
         pooled = family_of(self.config).pooled
@@ -136,17 +149,23 @@ class Task(TFPreTrainedModel):
             assert answer.layer is not None
             features = self.pooled(encoded) if answer.per == "text" else self.dropout(encoded.last_hidden_state)
             values = self.layer_at(answer.layer)(features)
-            rest = (slice(None),) * (len(values.shape) - 1)
             one = len(answer.fields) == 1
-            logits += [values] if one else [values[(*rest, column)] for column in range(len(answer.fields))]
+            logits += [values] if one else ops.unstack(values, len(answer.fields), axis=-1)
         return tuple(logits)
 
     def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
         """Return the scalar loss of the values of ``answer_names`` and ``label_names``.
 
+        By default the cross-entropies of all answers are added: of (B, N) with labels (B,) for an answer per text, else
+        of (B, T, N) with labels (B, T). A label of -100 is ignored.
+
         ``weight`` (B,) multiplies the loss of each row.
         """
-        raise NotImplementedError
+        losses = [
+            (_class_loss if answer.per == "text" else _token_loss)(logits, wanted, weight, name)
+            for answer, logits, wanted, name in zip(self.record.answers, answers, labels, self.label_names, strict=True)
+        ]
+        return sum(losses[1:], losses[0])
 
     def run(
         self,
@@ -220,38 +239,24 @@ class Task(TFPreTrainedModel):
 
 
 class MaskedLM(Task):
-    """Predicts the word at every position."""
+    """Predicts the word at every position; labels (B, T)."""
 
     head = "masked_lm"
     old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy of (B, T, V) over the positions whose label is not -100; labels (B, T)."""
-        return _token_loss(answers[0], labels[0], weight)
-
 
 class NextSentence(Task):
-    """Tells whether text B continues text A (0) or is random (1)."""
+    """Tells whether text B continues text A (0) or is random (1); labels (B,)."""
 
     head = "next_sentence"
     label_names: ClassVar[tuple[str, ...]] = ("next_sentence_label",)
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy of (B, 2); labels (B,)."""
-        return _class_loss(answers[0], labels[0], weight, self.label_names[0])
-
 
 class PreTraining(Task):
-    """Both pre-training heads; the loss is the sum of theirs, and needs both labels."""
+    """Both pre-training heads; the loss is the sum of theirs, and needs both labels, (B, T) and (B,)."""
 
     head = "pretraining"
     old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Sum of both cross-entropies, of (B, T, V) and (B, 2); labels (B, T) and (B,)."""
-        return _token_loss(answers[0], labels[0], weight) + _class_loss(
-            answers[1], labels[1], weight, self.label_names[1]
-        )
 
 
 class SequenceClassification(Task):
@@ -286,23 +291,15 @@ class SequenceClassification(Task):
 
 
 class MultipleChoice(Task):
-    """Picks one of several texts; inputs are (B, C, T)."""
+    """Picks one of several texts; inputs are (B, C, T), labels (B,)."""
 
     head = "multiple_choice"
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy of (B, C); labels (B,)."""
-        return _class_loss(answers[0], labels[0], weight)
-
 
 class TokenClassification(Task):
-    """A class per token."""
+    """A class per token; labels (B, T)."""
 
     head = "token_classification"
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy of (B, T, N) over the tokens whose label is not -100; labels (B, T)."""
-        return _token_loss(answers[0], labels[0], weight)
 
 
 class QuestionAnswering(Task):
@@ -343,10 +340,10 @@ def _fold_choices(inputs: dict[str, Any]) -> Any:
     return choices
 
 
-def _token_loss(logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+def _token_loss(logits: Tensor, labels: Tensor, weight: Tensor | None, name: str = "labels") -> Tensor:
     if not fits(labels.shape, logits.shape[:-1]):
-        raise InputError(f"labels of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
-    check_labels("labels", labels, logits.shape[-1], IGNORE)
+        raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
+    check_labels(name, labels, logits.shape[-1], IGNORE)
     return _cross_entropy(logits, labels, ops.not_equal(labels, IGNORE), weight)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pocketbert.architecture.families import family_of
 from pocketbert.architecture.parameters import Kind, Parameter
 from pocketbert.checkpoint import write_checkpoint
 from pocketbert.checkpoint.loading import Source
@@ -32,8 +33,11 @@ _TAKEN = {"input": "input_", "output": "output_"}
 
 def variable(model: Any, parameter: Parameter) -> keras.Variable:
     """Return the variable that holds a parameter."""
+    words = family_of(model.config).words
+    # one bias has two names on disk, and Keras holds it in the decoder
+    path = f"{words.decoder}.bias" if parameter.name == words.bias else parameter.name
     owner: Any = model
-    for name in parameter.name.split(".")[:-1]:
+    for name in path.split(".")[:-1]:
         owner = owner[int(name)] if name.isdigit() else getattr(owner, _TAKEN.get(name, name))
     return getattr(owner, _ATTRIBUTES[parameter.kind])
 

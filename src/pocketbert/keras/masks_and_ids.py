@@ -200,7 +200,7 @@ def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
 
 
 def per_layer_head_masks(head_mask: Tensor | None, config: PretrainedConfig, hidden: Tensor) -> list[Tensor | None]:
-    """Turn a head mask (heads,) or (layers, heads) into one (kept heads,) a layer; pruned heads need no mask.
+    """Turn a head mask (heads,) or (layers, heads) into (kept heads,) for each layer; pruned heads need no mask.
 
     Raises:
         InputError: the mask has another shape.

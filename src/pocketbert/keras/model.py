@@ -199,6 +199,15 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
 
         Warns:
             UserWarning: names the parameters of a head that the checkpoint lacks and that were started afresh.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from pocketbert import DistilBertConfig, TFDistilBertModel
+        >>> model = TFDistilBertModel(DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     again = TFDistilBertModel.from_pretrained(folder)
+        >>> again.num_parameters() == model.num_parameters()
+        True
         """
         source = open_source(
             cls,
@@ -254,7 +263,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
             filepath: what to write: a folder, or a file whose ending suits the format.
             format: ``"tf_saved_model"``, ``"litert"``, or another that Keras has on its backend.
             verbose: whether to say what was written.
-            input_signature: Keras's; by default one dict of what a tokenizer gives, see ``token_inputs``, int32.
+            input_signature: Keras's; by default a dict of int32 inputs, named as in ``token_inputs``.
             **kwargs: what Keras hands on to the format.
         """
         if input_signature is None:

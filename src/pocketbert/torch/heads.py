@@ -22,7 +22,7 @@ from pocketbert.architecture.heads import Head, head_named
 from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
-from pocketbert.torch.layers import activation
+from pocketbert.torch.layers import ExtraColumns, activation
 from pocketbert.torch.masks_and_ids import check_labels
 from pocketbert.torch.model import PreTrainedModel
 
@@ -46,8 +46,8 @@ _TORCH = os.path.dirname(torch.__file__) + os.sep
 class Task(PreTrainedModel):
     """An encoder with a head.
 
-    A head defines ``head`` and ``head_loss``; a family defines ``encoder_class`` and the methods that raise
-    ``NotImplementedError`` here, of which only a head that predicts words needs more than ``head_dropout``.
+    A head defines ``head`` and, where the default does not suit it, ``head_loss``. A family defines ``encoder_class``
+    and ``head_dropout``.
 
     Attributes:
         record: the head.
@@ -87,14 +87,6 @@ class Task(PreTrainedModel):
         """Return the dropout in front of this head."""
         raise NotImplementedError
 
-    def build_words(self) -> None:
-        """Make the layers that predict words."""
-        raise NotImplementedError
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(..., W) -> (..., V)."""
-        raise NotImplementedError
-
     # -- what a head gives -------------------------------------------------------------------------------------
 
     def build_head(self) -> None:
@@ -110,8 +102,8 @@ class Task(PreTrainedModel):
             elif answer.layer is not None:
                 self.place(answer.layer, nn.Linear(width, answer.width(self.config)))
 
-    def place(self, path: str, module: nn.Module) -> None:
-        """Put a module at a path of names that dots separate."""
+    def place(self, path: str, module: nn.Module | nn.Parameter) -> None:
+        """Put a module or parameter at a path of names that dots separate."""
         owner: nn.Module = self
         *outer, name = path.split(".")
         for part in outer:
@@ -119,6 +111,29 @@ class Task(PreTrainedModel):
                 setattr(owner, part, nn.Module())
             owner = getattr(owner, part)
         setattr(owner, name, module)
+
+    def build_words(self) -> None:
+        """Make the layers that predict words; the norm is a real one, also with ``no_norm``."""
+        config, width, family = self.config, self.config.hidden_size, family_of(self.config)
+        words, narrow = family.words, self.get_input_embeddings().embedding_dim
+        self.place(words.transform, nn.Linear(width, width))
+        self.place(words.norm, nn.LayerNorm(width, eps=family.eps(config)))
+        if words.extra is not None:
+            self.place(words.extra.removesuffix(".weight"), ExtraColumns(config.vocab_size, width - narrow, bias=False))
+        decoder = nn.Linear(narrow, config.vocab_size)
+        self.place(words.decoder, decoder)
+        self.place(words.bias, decoder.bias)
+
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """(..., W) -> (..., V): dense, activation, norm, then the word table as a matrix, and a bias."""
+        words, at = family_of(self.config).words, self.get_submodule
+        hidden = at(words.norm)(activation(self.config.hidden_act)(at(words.transform)(hidden)))
+        decoder: Any = at(words.decoder)
+        if words.extra is None:
+            return decoder(hidden)  # type: ignore[no-any-return]
+        extra: Any = at(words.extra.removesuffix(".weight"))  # what the table is too narrow for
+        narrow, rest = hidden[..., : decoder.in_features], hidden[..., decoder.in_features :]
+        return decoder(narrow) + rest @ extra.weight  # type: ignore[no-any-return]
 
     def pooled(self, encoded: ModelOutput) -> Tensor:
         """Return one vector per text, (B, W), after dropout."""
@@ -143,8 +158,16 @@ class Task(PreTrainedModel):
         return tuple(logits)
 
     def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
-        """Return the scalar loss of the values of ``answer_names`` and ``label_names``."""
-        raise NotImplementedError
+        """Return the scalar loss of the values of ``answer_names`` and ``label_names``.
+
+        By default the cross-entropies of all answers are added: of (B, N) with labels (B,) for an answer per text, else
+        of (B, T, N) with labels (B, T). A label of -100 is ignored.
+        """
+        losses = [
+            (_class_loss if answer.per == "text" else _token_loss)(logits, wanted, name)
+            for answer, logits, wanted, name in zip(self.record.answers, answers, labels, self.label_names, strict=True)
+        ]
+        return sum(losses[1:], losses[0])
 
     def run(
         self,
@@ -197,36 +220,24 @@ class Task(PreTrainedModel):
 
 
 class MaskedLM(Task):
-    """Predicts the word at every position."""
+    """Predicts the word at every position; labels (B, T)."""
 
     head = "masked_lm"
     old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
-        """Cross-entropy of (B, T, V) over the positions whose label is not -100; labels (B, T)."""
-        return _token_loss(answers[0], labels[0])
-
 
 class NextSentence(Task):
-    """Tells whether text B continues text A (0) or is random (1)."""
+    """Tells whether text B continues text A (0) or is random (1); labels (B,)."""
 
     head = "next_sentence"
     old_names: ClassVar[dict[str, str]] = {"next_sentence_label": "labels"}
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
-        """Cross-entropy of (B, 2); labels (B,)."""
-        return _class_loss(answers[0], labels[0])
-
 
 class PreTraining(Task):
-    """Both pre-training heads; the loss is the sum of theirs, and needs both labels."""
+    """Both pre-training heads; the loss is the sum of theirs, and needs both labels, (B, T) and (B,)."""
 
     head = "pretraining"
     old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
-        """Sum of both cross-entropies, of (B, T, V) and (B, 2); labels (B, T) and (B,)."""
-        return _token_loss(answers[0], labels[0]) + _class_loss(answers[1], labels[1], self.label_names[1])
 
 
 class SequenceClassification(Task):
@@ -259,23 +270,15 @@ class SequenceClassification(Task):
 
 
 class MultipleChoice(Task):
-    """Picks one of several texts; inputs are (B, C, T)."""
+    """Picks one of several texts; inputs are (B, C, T), labels (B,)."""
 
     head = "multiple_choice"
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
-        """Cross-entropy of (B, C); labels (B,)."""
-        return _class_loss(answers[0], labels[0])
-
 
 class TokenClassification(Task):
-    """A class per token."""
+    """A class per token; labels (B, T)."""
 
     head = "token_classification"
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
-        """Cross-entropy of (B, T, N) over the tokens whose label is not -100; labels (B, T)."""
-        return _token_loss(answers[0], labels[0])
 
 
 class QuestionAnswering(Task):
@@ -317,10 +320,10 @@ def _fold_choices(inputs: dict[str, Any]) -> int | None:
     return choices
 
 
-def _token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def _token_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
     if labels.shape != logits.shape[:-1]:
-        raise InputError(f"labels of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
-    check_labels("labels", labels, logits.shape[-1], IGNORE)
+        raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
+    check_labels(name, labels, logits.shape[-1], IGNORE)
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten().long(), ignore_index=IGNORE)
 
 

@@ -94,6 +94,15 @@ class PreTrainedModel(nn.Module):
 
         Warns:
             UserWarning: names the parameters of a head that the checkpoint lacks and that were started afresh.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from pocketbert import DistilBertConfig, DistilBertModel
+        >>> model = DistilBertModel(DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     again = DistilBertModel.from_pretrained(folder)
+        >>> again.num_parameters() == model.num_parameters()
+        True
         """
         source = open_source(
             cls,
