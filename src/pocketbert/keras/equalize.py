@@ -1,7 +1,7 @@
 """Rescale the channels of MobileBERT's hidden states, so that none dwarfs the others when a row has one 8-bit scale.
 
 With ``no_norm`` a channel may be stored divided by any t > 0: the weights that write it are divided by t, those that
-read it are multiplied. Every t is a power of two, so that the model's results stay the same to the bit.
+read it are multiplied. Every t is a power of two, so the results stay the same.
 """
 
 from __future__ import annotations
