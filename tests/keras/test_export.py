@@ -22,7 +22,7 @@ from helpers.pairs import CLASSES, keras_twin, three_labels, torch_model
 from pocketbert.command.cli import app
 from pocketbert.errors import CheckpointError, ConfigError, InputError, PrecisionError
 from pocketbert.export.tensorflow import export_litert, export_savedmodel
-from pocketbert.keras.equalise import equalise
+from pocketbert.keras.equalize import equalize
 from pocketbert.runtime.batching import Row, pack
 
 ONE_LAYER = {"DistilBert": {"n_layers": 1}, "MobileBert": {"num_hidden_layers": 1}}
@@ -159,7 +159,7 @@ def texts_of(model) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("head", [head for family, head in CLASSES if family == "MobileBert"])
-def test_equalised_models_compute_the_same(head):
+def test_equalized_models_compute_the_same(head):
     model = keras_twin(outlier_model(head))
     inputs = texts_of(model)
     if model.input_rank == 3:
@@ -169,7 +169,7 @@ def test_equalised_models_compute_the_same(head):
     states = base(flat, output_hidden_states=True).hidden_states
     assert np.abs(states[1]).max() > 1e6
     before = model(inputs)
-    equalise(model, np.concatenate([np.asarray(state).reshape(-1, 128) for state in states]))
+    equalize(model, np.concatenate([np.asarray(state).reshape(-1, 128) for state in states]))
     after, inside = model(inputs), base(flat, output_hidden_states=True).hidden_states
     assert np.abs(inside[1]).max() < 1e5
     for name, value in before.items():
@@ -184,7 +184,7 @@ def test_int8_with_outliers(tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "_LENGTHS", ())
     limit = 0.999 if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21) else 0.99  # older ones round more
     export_litert(tmp_path / "checkpoint", tmp_path / "model.tflite", int8=True, limit=limit)
-    monkeypatch.setattr(exporting, "_equalise", lambda *_: None)
+    monkeypatch.setattr(exporting, "_equalize", lambda *_: None)
     with pytest.raises(PrecisionError, match=r"agreement of logits with float32 is .*use `pocketbert quantize`"):
         export_litert(tmp_path / "checkpoint", tmp_path / "other.tflite", int8=True, limit=0.97)
     assert not (tmp_path / "other.tflite").exists()

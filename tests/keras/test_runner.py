@@ -172,3 +172,8 @@ def test_half_precision(made):
         assert one.dtype == np.float32
         np.testing.assert_allclose(one, other, atol=0.1)
         assert not np.array_equal(one, other)
+
+
+def test_threads_are_the_backends_business(made):
+    with pytest.raises(InputError, match=r"threads=2: Keras leaves threads to its backend; set them there"):
+        load(made("DistilBert", "ForMaskedLM"), "masked_lm", threads=2)

@@ -522,3 +522,39 @@ def test_devices(tmp_path):
         with pytest.raises(InputError, match="these models fit on one device"):
             kind.from_pretrained(tmp_path, device_map=wrong)
     assert kind.from_config(model.config, device="meta").device.type == "meta"
+
+
+def test_an_auto_class_reads_each_file_once(tmp_path, monkeypatch):
+    from pocketbert.architecture.config import auto, base
+    from pocketbert.checkpoint import loading, opened
+
+    build("MobileBert", "ForMaskedLM").save_pretrained(tmp_path)
+    read = []
+    for module, name in (
+        (auto, "read_json"),
+        (base, "read_json"),
+        (opened, "open_checkpoint"),
+        (loading, "open_checkpoint"),
+    ):
+        kept = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *given, name=name, kept=kept, **options: read.append(name) or kept(*given, **options)
+        )
+    model = pocketbert.AutoModelForMaskedLM.from_pretrained(tmp_path)
+    assert type(model) is pocketbert.MobileBertForMaskedLM
+    assert read == ["read_json", "open_checkpoint"]
+
+
+def test_a_registered_class_wins(monkeypatch):
+    from pocketbert.torch import auto
+
+    class Mine(pocketbert.DistilBertForMaskedLM):
+        pass
+
+    monkeypatch.setattr(auto, "_registered", {})
+    config = pocketbert.DistilBertConfig(**SMALL["DistilBert"])
+    pocketbert.AutoModel.register(pocketbert.DistilBertConfig, Mine)
+    assert type(pocketbert.AutoModelForMaskedLM.from_config(config)) is Mine
+    assert type(pocketbert.AutoModel.from_config(config)) is pocketbert.DistilBertModel
+    with pytest.raises(ConfigError, match="Mine needs a DistilBertConfig, got MobileBertConfig"):
+        pocketbert.AutoModel.register(pocketbert.MobileBertConfig, Mine)

@@ -87,3 +87,13 @@ def test_only_models_of_this_library_are_wrapped(made):
         wrap(runner.model, "masked_lm")
     assert wrap(runner.model, "none").head == "none"
     assert not TorchRunner(runner.model.train()).model.training
+
+
+def test_threads_hold_for_a_call(made):
+    before = torch.get_num_threads()
+    runner = load(made("DistilBert", "Model"), "none", threads=before + 1)
+    seen = []
+    runner.model.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    runner(pack([Row([2, 9, 3])]))
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before

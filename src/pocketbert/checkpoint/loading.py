@@ -1,109 +1,197 @@
-"""What loading a checkpoint means for every framework: whose configuration, and which parameters may start afresh."""
+"""What loading a model means for every framework: which checkpoint and configuration, and what may start afresh."""
 
 from __future__ import annotations
 
+import copy
 import os
+import sys
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
 from pocketbert.architecture.parameters import Parameter
-from pocketbert.checkpoint import Fit
-from pocketbert.errors import CheckpointError, ConfigError
-from pocketbert.storage.hub import HubOptions
+from pocketbert.checkpoint.fitting import Fit, fit
+from pocketbert.checkpoint.formats.names import modern_name
+from pocketbert.checkpoint.opened import Opened
+from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
+from pocketbert.errors import CheckpointError, ConfigError, InputError
+from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 
-__all__ = ["check_stored", "configure", "fresh_parameters"]
+__all__ = ["Matched", "Source", "open_source", "warn_caller"]
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
-def configure(
+@dataclass(frozen=True)
+class Source:
+    """Where the parameters of a model come from.
+
+    Attributes:
+        cls: the class of the model, of any framework.
+        config: its configuration, a copy that the model may keep.
+        options: keyword arguments of the class.
+        folder: the checkpoint's folder, if there is one.
+        weights: the weights of that folder, or None where the caller gave tensors.
+        tensors: what the caller gave, by present-day name.
+        stored: shape and dtype of each tensor.
+    """
+
+    cls: Any
+    config: PretrainedConfig
+    options: dict[str, Any]
+    folder: Path | None
+    weights: Checkpoint | None
+    tensors: Mapping[str, Any]
+    stored: dict[str, tuple[tuple[int, ...], str]]
+
+    def match(self, wanted: list[Parameter], *, ignore_mismatched_sizes: bool) -> Matched:
+        """Find the tensor of each parameter, and warn of those that start afresh.
+
+        Args:
+            wanted: what the model needs.
+            ignore_mismatched_sizes: start parameters of another shape afresh instead of refusing.
+
+        Raises:
+            CheckpointError: names are missing, misshaped or unexpected (all are listed), or are not stored as floats.
+        """
+        whole = fit({name: shape for name, (shape, _) in self.stored.items()}, wanted, self.config)
+        fresh = _fresh_parameters(self, whole, wanted, ignore_mismatched_sizes)
+        for name, source in whole.sources.items():
+            if (dtype := self.stored[source][1]) not in _FLOATS:
+                raise CheckpointError(f"{name} is stored as {dtype}, not as {', '.join(_FLOATS)}: quantized?")
+        info: dict[str, list[Any]] = {
+            "missing_keys": [p.name for p in whole.missing],
+            "unexpected_keys": whole.unused,
+            "mismatched_keys": [(p.name, disk, ours) for p, disk, ours in whole.misshaped],
+        }
+        return Matched(whole.sources, fresh, info)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """How the tensors of a source become parameters.
+
+    Attributes:
+        sources: parameter -> the tensor that it is read from.
+        fresh: the parameters that start with random values.
+        info: ``missing_keys``, ``unexpected_keys`` and ``mismatched_keys``, as ``from_pretrained`` returns them.
+    """
+
+    sources: dict[str, str]
+    fresh: list[Parameter]
+    info: dict[str, list[Any]]
+
+
+def open_source(
     cls: Any,
-    source: PretrainedConfig | str | os.PathLike[str] | None,
-    overrides: dict[str, Any],
+    name: str | os.PathLike[str] | Opened | None,
+    *,
+    config: PretrainedConfig | str | os.PathLike[str] | None,
+    state_dict: Mapping[str, Any] | None,
+    describe: Callable[[Any], tuple[tuple[int, ...], str]],
     hub: HubOptions,
-) -> tuple[PretrainedConfig, dict[str, Any]]:
-    """Return the configuration with ``overrides`` set, and those that are arguments of the class instead.
+    overrides: dict[str, Any],
+) -> Source:
+    """Open what a model is loaded from; each file is read once, and nothing of an opened checkpoint again.
 
     Args:
-        cls: the class of models to load, of any framework; its name and ``config_class`` are read.
-        source: a configuration, or the folder or hub name that has one.
-        overrides: the keywords that the caller gave.
+        cls: the class of the model, of any framework; its name, ``config_class`` and ``head`` are read.
+        name: folder, hub name or opened checkpoint; None with ``config`` and ``state_dict``.
+        config: a configuration, or where to read one, instead of the checkpoint's own.
+        state_dict: tensors to use instead of the checkpoint's weights.
+        describe: returns shape and dtype of such a tensor.
         hub: how to reach the hub.
+        overrides: fields of the configuration, and keyword arguments of the class.
 
     Raises:
+        InputError: ``name`` is None and something lacks.
         ConfigError: the configuration is of another family, or an override is unknown.
+        CheckpointError, HubError: there is no such checkpoint.
     """
-    assert source is not None
-    options = {name: overrides.pop(name) for name in ("add_pooling_layer",) if name in overrides}
-    if isinstance(source, PretrainedConfig):
-        if not isinstance(source, cls.config_class):
-            wanted = cls.config_class.__name__
-            raise ConfigError(f"{cls.__name__} needs a {wanted}, got a {type(source).__name__}")
-        config = type(source).from_dict(source.to_dict())
-        config.attn_implementation = source.attn_implementation
-        config.update(overrides)
-    else:
-        # a folder on disk takes its subfolder from the path that was found
+    if name is None and (state_dict is None or config is None):
+        raise InputError("without a name or folder, both config and state_dict are needed")
+    opened, folder, label = None, None, "" if name is None else str(name)
+    if isinstance(name, Opened):
+        opened, folder, label = name, name.folder, name.config.name_or_path
+        config = opened.config if config is None else config
+    elif name is not None and (config is None or state_dict is None):
+        files = CONFIG_FILES if config is None else ()
+        folder = local_folder(name, files, weights=state_dict is None, options=hub)
+    options = {key: overrides.pop(key) for key in ("add_pooling_layer",) if key in overrides}
+    own = _configuration(cls, folder if config is None else config, overrides, hub)
+    own.name_or_path = label
+    if state_dict is not None:
+        tensors = {modern_name(key): value for key, value in state_dict.items()}
+        return Source(cls, own, options, folder, None, tensors, {key: describe(x) for key, x in tensors.items()})
+    assert folder is not None
+    same = opened is not None and opened.config.tie_word_embeddings == own.tie_word_embeddings
+    weights = opened.weights if opened and same else open_checkpoint(folder, tied=own.tie_word_embeddings)
+    stored = {key: (tensor.shape, tensor.dtype) for key, tensor in weights.tensors.items()}
+    return Source(cls, own, options, folder, weights, {}, stored)
+
+
+def warn_caller(message: str, category: type[Warning], *skipped: str) -> None:
+    """Warn at the line that called into this package.
+
+    Args:
+        message: what to say.
+        category: kind of warning.
+        *skipped: folders of frameworks whose frames lie between.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, *skipped)):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _configuration(cls: Any, source: Any, overrides: dict[str, Any], hub: HubOptions) -> PretrainedConfig:
+    """Return a configuration of its own for a model, with the fields that the caller overrides."""
+    if not isinstance(source, PretrainedConfig):
+        # a folder on disk includes the subfolder already
         hub_options = {} if os.path.isdir(source) else vars(hub)
-        config = cls.config_class.from_pretrained(source, **hub_options, **overrides)
-    return config, options
+        config: PretrainedConfig = cls.config_class.from_pretrained(source, **hub_options, **overrides)
+        return config
+    if not isinstance(source, cls.config_class):
+        raise ConfigError(f"{cls.__name__} needs a {cls.config_class.__name__}, got a {type(source).__name__}")
+    config = copy.deepcopy(source)
+    config.update(overrides)
+    return config
 
 
-def fresh_parameters(
-    cls: Any,
-    found: Fit,
-    wanted: list[Parameter],
-    ignore_mismatched_sizes: bool,
-    folder: Path | None,
+def _fresh_parameters(
+    source: Source, whole: Fit, wanted: list[Parameter], ignore_mismatched_sizes: bool
 ) -> list[Parameter]:
     """Return the parameters to start afresh, with a warning that names them; refuse everything else that is amiss.
 
-    Args:
-        cls: the class of models to load, of any framework; its name and ``head`` are read.
-        found: how the checkpoint fits.
-        wanted: what the model needs.
-        ignore_mismatched_sizes: start parameters of another shape afresh instead of refusing.
-        folder: where the checkpoint lies, for the message.
-
-    Raises:
-        CheckpointError: names are missing, misshaped or unexpected; all are listed.
+    A head may start afresh if the checkpoint has nothing of it; half a head is damage.
     """
-    there = {p.part for p in wanted if p.name in found.sources} | {p.part for p, _, _ in found.misshaped}
-    is_head = {p.part: p.part not in ("embeddings", "encoder") and cls.head != "none" for p in wanted}
-    lacking = [p for p in found.missing if is_head[p.part] and p.part not in there]
+    name = source.cls.__name__
+    present = {p.part for p in wanted if p.name in whole.sources} | {p.part for p, _, _ in whole.misshaped}
+    encoder = {p.part for p in wanted} if source.cls.head == BARE else {"embeddings", "encoder"}
+    lacking = [p for p in whole.missing if p.part not in encoder | present]
     refused = Fit(
-        found.sources,
-        [p for p in found.missing if p not in lacking],
-        [] if ignore_mismatched_sizes else found.misshaped,
-        found.unexpected,
+        whole.sources,
+        [p for p in whole.missing if p not in lacking],
+        [] if ignore_mismatched_sizes else whole.misshaped,
+        whole.unexpected,
         [],
     )
-    complaint = refused.complaint()
-    if complaint:
-        raise CheckpointError(f"{folder or 'the state_dict'} does not fit {cls.__name__}: {complaint}{_cure(refused)}")
-    changed = [p for p, _, _ in found.misshaped]
-    fresh = lacking + changed
+    if complaint := refused.complaint():
+        raise CheckpointError(f"{source.folder or 'the state_dict'} does not fit {name}: {complaint}{_cure(refused)}")
+    fresh = lacking + [p for p, _, _ in whole.misshaped]
     if fresh:
-        shapes = "".join(f"; {p.name} was {disk}, is {ours}" for p, disk, ours in found.misshaped)
-        warnings.warn(
-            f"{cls.__name__}: {', '.join(p.name for p in fresh)} not in the checkpoint and started with random values: "
+        shapes = "".join(f"; {p.name} was {disk}, is {ours}" for p, disk, ours in whole.misshaped)
+        warn_caller(
+            f"{name}: {', '.join(p.name for p in fresh)} not in the checkpoint and started with random values: "
             f"train the model before you use its answers{shapes}",
             UserWarning,
-            stacklevel=4,  # past load and from_pretrained
         )
     return fresh
-
-
-def check_stored(name: str, dtype: str) -> None:
-    """Check that a parameter is stored as floats.
-
-    Raises:
-        CheckpointError: it is not.
-    """
-    if dtype not in _FLOATS:
-        raise CheckpointError(f"{name} is stored as {dtype}, not as {', '.join(_FLOATS)}: quantised?")
 
 
 def _cure(refused: Fit) -> str:

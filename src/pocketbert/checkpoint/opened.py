@@ -116,4 +116,6 @@ def open_model(
     if isinstance(source, Opened):
         return source
     folder = local_folder(source, CONFIG_FILES, TOKENIZER_FILES if tokenizer else (), weights=True, options=hub)
-    return Opened(folder, AutoConfig.from_pretrained(folder))
+    config = AutoConfig.from_pretrained(folder)
+    config.name_or_path = str(source)
+    return Opened(folder, config)

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture import families
-from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.checkpoint import open_checkpoint
-from pocketbert.command.inspection import inspect_checkpoint
-from pocketbert.errors import CheckpointError, ConfigError, InputError
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.errors import CheckpointError, InputError
 from pocketbert.export.agreement import Report, check_limit, judge, measure
 from pocketbert.extras import require
 from pocketbert.quantization.texts import batch_of_texts, tokenizer_of
@@ -39,20 +38,20 @@ _INSTEAD = (
 
 
 def export_savedmodel(
-    folder: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | Opened,
     out: str | os.PathLike[str],
     head: str | None = None,
     *,
     limit: float | None = None,
 ) -> Report:
-    """Write the checkpoint of a folder (or hub name) as a SavedModel, if it runs as it should.
+    """Write a checkpoint as a SavedModel, if it runs as it should.
 
     Its ``serve`` takes one dict of ``input_ids``, ``attention_mask`` and, where the model has types,
     ``token_type_ids``, each (batch, length) int32 of any size, (batch, choices, length) for multiple choice. Outputs
     are named as those of the Keras models, and padding has their semantics.
 
     Args:
-        folder: where ``config.json`` and the weights lie.
+        folder: where ``config.json`` and the weights lie, a hub name, or an opened checkpoint.
         out: the folder to write; a SavedModel that is there is replaced once the new one is complete.
         head: which head; the one that the checkpoint was saved with by default.
         limit: refuse an error above it (1e-3 by default), see ``Report.errors``.
@@ -80,24 +79,24 @@ def export_savedmodel(
 
 
 def export_litert(
-    folder: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | Opened,
     out: str | os.PathLike[str],
     head: str | None = None,
     int8: bool = False,
     *,
     limit: float | None = None,
 ) -> Report:
-    """Write the checkpoint of a folder (or hub name) as one LiteRT file, if it runs as it should.
+    """Write a checkpoint as one LiteRT file, if it runs as it should.
 
     Inputs and outputs are those of ``export_savedmodel``, batch and length dynamic; every operation is one of LiteRT's
     own, so that its plain interpreter runs the file.
 
     Args:
-        folder: where ``config.json`` and the weights lie.
+        folder: where ``config.json`` and the weights lie, a hub name, or an opened checkpoint.
         out: the ``.tflite`` file; one that is there is replaced once the new one is complete.
         head: which head; the one that the checkpoint was saved with by default.
-        int8: store weights in 8 bits; LiteRT quantises activations as they come, row by row. MobileBERT's hidden
-            states are equalised before, which changes no result in float32.
+        int8: store weights in 8 bits; LiteRT quantizes activations as they come, row by row. MobileBERT's hidden
+            states are equalized before, which changes no result in float32.
         limit: what to refuse: with ``int8`` an agreement below it (0.9 by default), else an error above it (1e-3).
 
     Raises:
@@ -116,7 +115,7 @@ def export_litert(
     options = {}
     if int8:
         options["optimizations"] = [require("tensorflow").lite.Optimize.DEFAULT]
-        _equalise(model, batches)
+        _equalize(model, batches)
     with replacing(path.parent) as stage:
         file = stage / path.name
         model.export(file, format="litert", verbose=False, **options)
@@ -125,7 +124,7 @@ def export_litert(
     return Report(path, path.stat().st_size, model.head, int8, model.token_inputs, errors, agreement)
 
 
-def _load(folder: str | os.PathLike[str], head: str | None) -> tuple[Any, list[PackedBatch]]:
+def _load(folder: str | os.PathLike[str] | Opened, head: str | None) -> tuple[Any, list[PackedBatch]]:
     """Return a checkpoint's model, and what to compare on: pseudo-random words of some lengths, and texts."""
     backend = require("keras").backend.backend()
     if backend != "tensorflow":
@@ -133,36 +132,33 @@ def _load(folder: str | os.PathLike[str], head: str | None) -> tuple[Any, list[P
             f"Keras runs on {backend}, and only its TensorFlow backend exports to TensorFlow; set "
             "KERAS_BACKEND=tensorflow before Keras is imported"
         )
-    found = inspect_checkpoint(folder)
-    config = AutoConfig.from_pretrained(found.folder)
-    if config.model_type == "bert":
-        raise ConfigError(f"{folder} is a BERT, and Keras models are DistilBERT and MobileBERT; export it to ONNX")
-    wanted = head or found.head
+    opened = open_model(folder, tokenizer=True)
+    wanted = head or opened.head
+    cls = import_module("pocketbert.keras.auto").model_class(opened.config, wanted)
     options: dict[str, Any] = {"dtype": "float32", "output_hidden_states": False, "output_attentions": False}
-    if wanted == "none" and getattr(config, "classifier_activation", False):
-        names = open_checkpoint(found.folder).tensors
-        options["add_pooling_layer"] = any(name.endswith("pooler.dense.weight") for name in names)
-    cls = getattr(import_module(f"pocketbert.keras.{config.model_type}"), "TF" + families.class_name(config, wanted))
+    if wanted == BARE and opened.family.pooled.in_encoder:
+        raw = not getattr(opened.config, "classifier_activation", True)  # a pooler without weights
+        options["add_pooling_layer"] = raw or opened.has_pooler
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a head that starts afresh, which is refused below
-        model, info = cls.from_pretrained(found.folder, output_loading_info=True, **options)
+        model, info = cls.from_pretrained(opened, output_loading_info=True, **options)
     if missing := info["missing_keys"]:
-        raise CheckpointError(f"{found.folder} has no {wanted} head: {', '.join(missing)} are missing")
-    texts, _ = batch_of_texts(tokenizer_of(Path(found.folder)), config, None)
-    return model, [*_words(config), texts]
+        raise CheckpointError(f"{opened.folder} has no {wanted} head: {', '.join(missing)} are missing")
+    texts, _ = batch_of_texts(tokenizer_of(opened.folder), opened.config, None)
+    return model, [*_words(opened.config), texts]
 
 
-def _equalise(model: Any, batches: list[PackedBatch]) -> None:
+def _equalize(model: Any, batches: list[PackedBatch]) -> None:
     """Let no channel of the hidden states dwarf the others, where the model allows it."""
-    gauge = import_module("pocketbert.keras.equalise")
-    if not gauge.can_equalise(model):
+    room = import_module("pocketbert.keras.equalize")
+    if not room.can_equalize(model):
         return
     rows = []
     for batch in batches:
         inputs = _inputs(model, batch)
         states = model.get_base_model()(inputs, training=False, return_dict=True, output_hidden_states=True)
         rows += [np.asarray(state)[inputs["attention_mask"] == 1] for state in states.hidden_states]
-    gauge.equalise(model, np.concatenate(rows))
+    room.equalize(model, np.concatenate(rows))
 
 
 def _inputs(model: Any, batch: PackedBatch) -> dict[str, NDArray[np.int32]]:
@@ -187,7 +183,7 @@ def _words(config: PretrainedConfig) -> Iterator[PackedBatch]:
 
 def _compare(model: Any, run: Run, batches: list[PackedBatch]) -> tuple[dict[str, float], dict[str, float]]:
     """Run a file beside its model; padding counts for nothing."""
-    found: dict[str, list[NDArray[Any]]] = {}
+    computed: dict[str, list[NDArray[Any]]] = {}
     expected: dict[str, list[NDArray[Any]]] = {}
     for batch in batches:
         inputs = _inputs(model, batch)
@@ -196,10 +192,10 @@ def _compare(model: Any, run: Run, batches: list[PackedBatch]) -> tuple[dict[str
         wanted, got = model(inputs, training=False, return_dict=True), run(inputs)
         visible = inputs["attention_mask"] == 1
         for name, value in wanted.items():
-            for side, values in ((found, np.asarray(got[name])), (expected, np.asarray(value))):
+            for side, values in ((computed, np.asarray(got[name])), (expected, np.asarray(value))):
                 by_token = values.shape[: visible.ndim] == visible.shape
                 side.setdefault(name, []).append(values[visible] if by_token else values)
-    return measure(found, expected)
+    return measure(computed, expected)
 
 
 def _interpreter(file: Path) -> Run:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pocketbert.architecture import outputs
+from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.pytrees import register_in_torch, register_outputs
 from pocketbert.errors import MissingExtra
 from pocketbert.extras import require
 
@@ -24,30 +25,17 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-def _flatten(output: Any) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
-    names = tuple(output.keys())
-    return list(output.values()), names, names
-
-
-def _register(kind: type[Any]) -> None:
-    """Let the loops of Keras and the transformations of its backend look into an output."""
-
-    def unflatten(names: Any, values: Any) -> Any:
-        return kind(zip(names, values, strict=True))
-
+def _register(kind: type[ModelOutput], flatten: Any, unflatten: Any) -> None:
     import optree  # type: ignore[import-not-found, unused-ignore]  # Keras brings it
 
-    optree.register_pytree_node(kind, _flatten, unflatten, namespace="keras")
+    optree.register_pytree_node(kind, lambda output: (*flatten(output), tuple(output)), unflatten, namespace="keras")
     if keras.backend.backend() == "jax":
         from jax import tree_util  # type: ignore[import-not-found, unused-ignore]
 
-        tree_util.register_pytree_node(
-            kind, lambda output: (tuple(output.values()), tuple(output.keys())), lambda names, v: unflatten(names, v)
-        )
+        tree_util.register_pytree_node(kind, flatten, unflatten)
 
 
 if keras.backend.backend() == "torch":
-    import pocketbert.torch  # noqa: F401  # registers them with torch, which Keras then uses
+    register_in_torch()  # Keras uses the trees of its backend
 else:
-    for _kind in outputs.ModelOutput.__subclasses__():
-        _register(_kind)
+    register_outputs(_register)

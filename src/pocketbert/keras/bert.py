@@ -11,30 +11,23 @@ from typing import Any
 import keras
 from keras import ops
 
-from pocketbert.architecture.heads import head_named
-from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
+from pocketbert.architecture.outputs import BaseModelOutputWithPooling
 from pocketbert.keras import heads
-from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
+from pocketbert.keras.encoder import Encoder
 from pocketbert.keras.layers import (
     Attention,
     Layer,
     Tensor,
-    Vocabulary,
     activation,
-    layer_norm,
     linear,
     rows,
-    run_layers,
 )
-from pocketbert.keras.model import TFPreTrainedModel
 
 __all__ = [
     "BertEncoder",
     "BertLikeModel",
     "BertLikeTask",
     "Intermediate",
-    "LMPredictions",
-    "LMTransform",
     "Pooler",
     "PositionedEmbeddings",
     "SelfAttention",
@@ -98,41 +91,6 @@ class Pooler(Layer):
         return first if self.dense is None else ops.tanh(self.dense(first))
 
 
-class LMTransform(Layer):
-    """Dense, activation, layer norm: what comes before the vocabulary. The norm is a real one, even with no_norm."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.dense = linear(config, config.hidden_size, config.hidden_size)
-        self.activate = activation(config.hidden_act)
-        self.LayerNorm = layer_norm(config.hidden_size, config.layer_norm_eps)
-
-    def call(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, W)."""
-        return self.LayerNorm(self.activate(self.dense(hidden)))
-
-
-class LMPredictions(Layer):
-    """Logits of every word."""
-
-    def __init__(self, config: Any, table_width: int) -> None:
-        super().__init__()
-        self.transform = LMTransform(config)
-        self.decoder = Vocabulary(config, table_width)
-
-    @property
-    def bias(self) -> keras.Variable:
-        """The decoder's, under the other name that it has on disk."""
-        return self.decoder.bias
-
-
-class PreTrainingHeads(Layer):
-    """The layers under ``cls``: ``predictions``, ``seq_relationship``, or both."""
-
-    predictions: LMPredictions
-    seq_relationship: keras.layers.Dense
-
-
 class BertEncoder(Layer):
     """The stack of layers, under the name that it has on disk."""
 
@@ -141,85 +99,23 @@ class BertEncoder(Layer):
         self.layer = layers
 
 
-class BertLikeModel(TFPreTrainedModel):
+class BertLikeModel(Encoder):
     """The encoder of a model of BERT's family."""
 
     output_class = BaseModelOutputWithPooling
-    embeddings: Any
     encoder: BertEncoder
-    pooler: Pooler | None
 
-    def encode(
-        self,
-        input_ids: Tensor | None,
-        attention_mask: Tensor | None,
-        token_type_ids: Tensor | None,
-        position_ids: Tensor | None,
-        head_mask: Tensor | None,
-        inputs_embeds: Tensor | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
-        return_dict: bool | None,
-    ) -> ModelOutput | tuple[Any, ...]:
-        """Check the inputs, embed them and run the layers; the arguments are those of call."""
-        config: Any = self.config
-        words = self.get_input_embeddings()
-        shape = check_tokens(config, input_ids, inputs_embeds, words.output_dim)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", shape, one_row=True)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
-        vectors = words(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.embeddings(vectors, token_type_ids=token_type_ids, position_ids=position_ids)
-        attention = Attention(
-            attention_bias(attention_mask, hidden),
-            per_layer_head_masks(head_mask, config, hidden),
-            config.output_attentions if output_attentions is None else output_attentions,
-        )
-        keep = config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        last, hidden_states, attentions = run_layers(self.encoder.layer, hidden, attention, keep_hidden=keep)
-        pooled = None if self.pooler is None else self.pooler(last)
-        output = BaseModelOutputWithPooling(last, pooled, hidden_states, attentions)
-        if config.use_return_dict if return_dict is None else return_dict:
-            return output
-        return (last, pooled, *(x for x in (hidden_states, attentions) if x is not None))
+    def encoder_layers(self) -> list[Layer]:
+        """See ``Encoder``."""
+        return self.encoder.layer
 
 
 class BertLikeTask(heads.Task):
     """What a family like BERT's gives to every head."""
 
-    def make_encoder(self) -> TFPreTrainedModel:
-        """Return the encoder, with its pooler where this head reads it."""
-        return self.encoder_class(self.config, head_named(self.head).reads_pooled, allow_float16=self.allow_float16)
-
     def head_dropout(self) -> float:
-        """``classifier_dropout``, else ``hidden_dropout_prob``; question answering has none."""
-        if self.head == "question_answering":
+        """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
+        if self.record.answers[0].part != "classifier":
             return 0.0
         chosen = self.config.classifier_dropout
         return float(self.config.hidden_dropout_prob if chosen is None else chosen)
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the pooler's output after dropout, (B, W)."""
-        return self.dropout(encoded.pooler_output)
-
-    def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
-        raise NotImplementedError
-
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
-        """See ``Task``."""
-        self.cls = PreTrainingHeads()
-        if words:
-            self.cls.predictions = self.make_predictions()
-        if follows:
-            self.cls.seq_relationship = linear(self.config, self.config.hidden_size, 2)
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        return self.cls.predictions(hidden, table=self.get_input_embeddings().embeddings)
-
-    def follows_logits(self, pooled: Tensor) -> Tensor:
-        """(B, W) -> (B, 2)."""
-        return self.cls.seq_relationship(pooled)

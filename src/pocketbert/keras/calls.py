@@ -3,7 +3,7 @@
 Every argument is optional. ``input_ids`` (batch, tokens) or ``inputs_embeds`` (batch, tokens, width) is needed;
 ``attention_mask`` is (batch, tokens) with 1 = visible; ``head_mask`` is (heads,) or (layers, heads) with 1 = kept.
 ``training`` switches dropout on, and where it is not given Keras decides. The first argument may also be a list of
-inputs in this order, or a dict of them; see ``pocketbert.keras.inputs.name_inputs``.
+inputs in this order, or a dict of them; see ``pocketbert.keras.masks_and_ids.name_inputs``.
 """
 
 from __future__ import annotations
@@ -45,17 +45,9 @@ class BertCall(Task):
         training: bool | None = False,
     ) -> Output:
         """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        return self.run(inputs, {"labels": labels}, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (labels,))
 
 
 class BertNextSentenceCall(Task):
@@ -76,17 +68,9 @@ class BertNextSentenceCall(Task):
         training: bool | None = False,
     ) -> Output:
         """Run encoder and head; ``next_sentence_label`` (batch,) is 0 where B continues A, 1 where it is random."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        return self.run(inputs, {"next_sentence_label": next_sentence_label}, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (next_sentence_label,))
 
 
 class BertPreTrainingCall(Task):
@@ -108,18 +92,9 @@ class BertPreTrainingCall(Task):
         training: bool | None = False,
     ) -> Output:
         """Run encoder and heads; ``labels`` (batch, tokens), -100 ignored, ``next_sentence_label`` (batch,)."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        given = {"labels": labels, "next_sentence_label": next_sentence_label}
-        return self.run(inputs, given, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (labels, next_sentence_label))
 
 
 class BertSpanCall(Task):
@@ -141,18 +116,9 @@ class BertSpanCall(Task):
         training: bool | None = False,
     ) -> Output:
         """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        given = {"start_positions": start_positions, "end_positions": end_positions}
-        return self.run(inputs, given, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (start_positions, end_positions))
 
 
 class DistilBertCall(Task):
@@ -173,16 +139,9 @@ class DistilBertCall(Task):
         position_ids: Tensor | None = None,
     ) -> Output:
         """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "position_ids": position_ids,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        return self.run(inputs, {"labels": labels}, return_dict)
+        inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (labels,))
 
 
 class DistilBertSpanCall(Task):
@@ -204,14 +163,6 @@ class DistilBertSpanCall(Task):
         position_ids: Tensor | None = None,
     ) -> Output:
         """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "position_ids": position_ids,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        given = {"start_positions": start_positions, "end_positions": end_positions}
-        return self.run(inputs, given, return_dict)
+        inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (start_positions, end_positions))

@@ -12,22 +12,21 @@ import keras
 from keras import ops
 
 from pocketbert.architecture.config import DistilBertConfig
+from pocketbert.architecture.families import FAMILIES
 from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.architecture.sinusoids import sinusoids
 from pocketbert.keras import heads
 from pocketbert.keras.calls import DistilBertCall, DistilBertSpanCall, Output
-from pocketbert.keras.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
+from pocketbert.keras.encoder import Encoder
 from pocketbert.keras.layers import (
     Attention,
     Layer,
     Tensor,
-    Vocabulary,
     WordTable,
     activation,
     layer_norm,
     linear,
     rows,
-    run_layers,
     table,
 )
 from pocketbert.keras.model import TFPreTrainedModel, register
@@ -42,7 +41,7 @@ __all__ = [
     "TFDistilBertForQuestionAnswering",
 ]
 
-NORM_EPS = 1e-12
+NORM_EPS = FAMILIES["distilbert"].eps(None)  # no configuration can change it
 
 
 class DistilBertEmbeddings(Layer):
@@ -57,7 +56,7 @@ class DistilBertEmbeddings(Layer):
         self.LayerNorm = layer_norm(config.dim, NORM_EPS)
         self.dropout = keras.layers.Dropout(config.dropout)
 
-    def call(self, words: Tensor, position_ids: Tensor | None = None) -> Tensor:
+    def call(self, words: Tensor, token_type_ids: None = None, position_ids: Tensor | None = None) -> Tensor:
         """(B, T, W) word vectors -> (B, T, W)."""
         return self.dropout(self.LayerNorm(words + rows(self.position_embeddings, position_ids, words)))
 
@@ -130,8 +129,15 @@ class TFDistilBertPreTrainedModel(TFPreTrainedModel):
 
 
 @register
-class TFDistilBertModel(TFDistilBertPreTrainedModel):
-    """The encoder."""
+class TFDistilBertModel(Encoder, TFDistilBertPreTrainedModel):
+    """The encoder.
+
+    >>> import numpy as np
+    >>> from pocketbert import DistilBertConfig, TFDistilBertModel
+    >>> model = TFDistilBertModel(DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
+    >>> tuple(model(np.array([[2, 7, 3]])).last_hidden_state.shape)
+    (1, 3, 8)
+    """
 
     output_class: ClassVar[type[ModelOutput]] = BaseModelOutput
 
@@ -158,22 +164,12 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
         See ``pocketbert.keras.calls`` for the other arguments.
         """
         del token_type_ids, training  # Keras hands training on to the layers
-        config = self.config
-        shape = check_tokens(config, input_ids, inputs_embeds, config.dim)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
-        words = self.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.embeddings(words, position_ids=position_ids)
-        attention = Attention(
-            attention_bias(attention_mask, hidden),
-            per_layer_head_masks(head_mask, config, hidden),
-            config.output_attentions if output_attentions is None else output_attentions,
-        )
-        keep = config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        output = BaseModelOutput(*run_layers(self.transformer.layer, hidden, attention, keep_hidden=keep))
-        wanted = config.use_return_dict if return_dict is None else return_dict
-        return output if wanted else output.to_tuple()
+        inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
+        return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
+
+    def encoder_layers(self) -> list[Layer]:
+        """See ``Encoder``."""
+        return self.transformer.layer
 
 
 class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
@@ -182,41 +178,28 @@ class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFDistilBertModel
 
     def head_dropout(self) -> float:
-        """Each kind of head has its own rate in the configuration."""
-        rates = {"question_answering": self.config.qa_dropout, "token_classification": self.config.dropout}
-        return float(rates.get(self.head, self.config.seq_classif_dropout))
-
-    def build_pooled(self) -> None:
-        """Make the dense layer that stands in for BERT's pooler."""
-        super().build_pooled()
-        self.pre_classifier = linear(self.config, self.config.dim, self.config.dim)
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the [CLS] state after a dense layer, ReLU and dropout, (B, W)."""
-        return self.dropout(ops.relu(self.pre_classifier(encoded.last_hidden_state[:, 0])))
+        """Question answering and heads on the pooled text have rates of their own in the configuration."""
+        if self.head == "question_answering":
+            return float(self.config.qa_dropout)
+        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
 
 
 @register
 class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
     """DistilBERT with its masked-language-model head."""
 
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
-        """See ``Task``."""
-        assert words and not follows
-        self.activate = activation(self.config.activation)
-        self.vocab_transform = linear(self.config, self.config.dim, self.config.dim)
-        self.vocab_layer_norm = layer_norm(self.config.dim, NORM_EPS)
-        self.vocab_projector = Vocabulary(self.config, self.config.dim)
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        hidden = self.vocab_layer_norm(self.activate(self.vocab_transform(hidden)))
-        return self.vocab_projector(hidden, table=self.distilbert.embeddings.word_embeddings.embeddings)
-
 
 @register
 class TFDistilBertForSequenceClassification(DistilBertCall, heads.SequenceClassification, DistilBertTask):
-    """DistilBERT with a classification or regression head over the text."""
+    """DistilBERT with a classification or regression head over the text.
+
+    >>> import numpy as np
+    >>> from pocketbert import DistilBertConfig, TFDistilBertForSequenceClassification
+    >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16, num_labels=3)
+    >>> output = TFDistilBertForSequenceClassification(config)(np.array([[2, 7, 3]]), labels=np.array([1]))
+    >>> tuple(output.logits.shape), tuple(output.loss.shape)
+    ((1, 3), ())
+    """
 
 
 @register

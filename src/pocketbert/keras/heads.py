@@ -1,8 +1,7 @@
-"""Every task head, written once; a public class composes one with a family's encoder in three lines.
+"""Every task head, written once; a public class composes one with a family's encoder and needs no line of its own.
 
-A family gives a head its features: ``pooled`` (B, W) for one vector a text, the hidden states (B, T, W) for one a
-token. A head gives logits, a loss where labels are given, and the kind of its output. Losses are means over the batch,
-computed from logits in float32.
+What a head answers and what it is trained on stands in its record, ``architecture.heads``; a class here adds its loss.
+Losses are means over the batch, computed from logits in float32.
 
 Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 """
@@ -15,12 +14,13 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from pocketbert.architecture import outputs
+from pocketbert.architecture.families import family_of
+from pocketbert.architecture.heads import Head, head_named
 from pocketbert.architecture.input_checks import fits
 from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.errors import InputError
-from pocketbert.keras.inputs import check_labels, dtype_of
-from pocketbert.keras.layers import Tensor, linear
+from pocketbert.keras.layers import ExtraColumns, Layer, Tensor, Vocabulary, activation, layer_norm, linear
+from pocketbert.keras.masks_and_ids import check_labels, dtype_of
 from pocketbert.keras.model import TFPreTrainedModel
 
 __all__ = [
@@ -34,89 +34,165 @@ __all__ = [
     "TokenClassification",
 ]
 
-IGNORE = -100
+IGNORE = -100  # the label of a token that has none
+_OLD_WORD_LABELS = {"masked_lm_labels": "labels", "lm_labels": "labels"}
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "head_mask", "inputs_embeds")
 
 
 class Task(TFPreTrainedModel):
     """An encoder with a head.
 
-    A head defines ``build_head``, ``answers`` and ``head_loss``; a family defines ``encoder_class`` and the methods
-    that raise ``NotImplementedError`` here.
+    A head defines ``head`` and, where the default does not suit it, ``head_loss``. A family defines ``encoder_class``
+    and ``head_dropout``.
 
     Attributes:
+        record: the head.
         label_names: the arguments of ``call`` that are labels, in order.
         answer_names: the fields of the output that are logits, in order.
+        output_class: what ``call`` returns.
     """
 
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]]
-    label_names: ClassVar[tuple[str, ...]] = ("labels",)
-    answer_names: ClassVar[tuple[str, ...]] = ("logits",)
+    record: ClassVar[Head]
+    label_names: ClassVar[tuple[str, ...]]
+    answer_names: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "head" in vars(cls):  # what the class does not say is as in the record
+            record = cls.record = head_named(cls.head)
+            facts = {"label_names": record.labels, "answer_names": record.fields, "output_class": record.output}
+            cls.input_rank = record.input_rank
+            for name in facts.keys() - vars(cls).keys():
+                setattr(cls, name, facts[name])
 
     def build_layers(self) -> None:
-        """Make the encoder and the head."""
-        setattr(self, self.base_model_prefix, self.make_encoder())
+        """Make the encoder, with its pooler where this head reads it, and the head."""
+        encoder = self.encoder_class(self.config, self.record.reads_pooled, allow_float16=self.allow_float16)
+        setattr(self, self.base_model_prefix, encoder)
         self.build_head()
 
     # -- what a family gives -----------------------------------------------------------------------------------
-
-    def make_encoder(self) -> TFPreTrainedModel:
-        """Return the encoder that this head needs."""
-        return self.encoder_class(self.config, allow_float16=self.allow_float16)
 
     def head_dropout(self) -> float:
         """Return the dropout in front of this head."""
         raise NotImplementedError
 
-    def build_pooled(self) -> None:
-        """Make what ``pooled`` needs beside the encoder."""
-        self.dropout = keras.layers.Dropout(self.head_dropout())
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return one vector a text, (B, W), after dropout."""
-        raise NotImplementedError
-
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
-        """Make the masked-language-model head, the next-sentence head, or both."""
-        raise NotImplementedError
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        raise NotImplementedError
-
-    def follows_logits(self, pooled: Tensor) -> Tensor:
-        """(B, W) -> (B, 2)."""
-        raise NotImplementedError
-
     # -- what a head gives -------------------------------------------------------------------------------------
 
     def build_head(self) -> None:
-        """Make the head's layers."""
-        raise NotImplementedError
+        """Make a layer for each answer, under the name that it has on disk."""
+        width, pooled = self.config.hidden_size, family_of(self.config).pooled
+        if any(answer.per != "position" for answer in self.record.answers):
+            self.dropout = keras.layers.Dropout(self.head_dropout())
+        if self.record.reads_pooled and not pooled.in_encoder:
+            self.place(pooled.layer, linear(self.config, width, width))
+        for answer in self.record.answers:
+            if answer.per == "position":
+                self.build_words()
+            elif answer.layer is not None:
+                self.place(answer.layer, linear(self.config, width, answer.width(self.config)))
+
+    def place(self, path: str, layer: Layer) -> None:
+        """Put a layer at a path of names that dots separate."""
+        owner: Any = self
+        *outer, name = path.split(".")
+        for part in outer:
+            if not hasattr(owner, part):
+                setattr(owner, part, Layer())
+            owner = getattr(owner, part)
+        setattr(owner, name, layer)
+
+    def layer_at(self, path: str) -> Any:
+        """Return the layer at a path of names that dots separate."""
+        layer: Any = self
+        for part in path.split("."):
+            layer = getattr(layer, part)
+        return layer
+
+    def build_words(self) -> None:
+        """Make the layers that predict words; the norm is a real one, also with ``no_norm``."""
+        config, width, family = self.config, self.config.hidden_size, family_of(self.config)
+        words, narrow = family.words, self.get_input_embeddings().output_dim
+        self.place(words.transform, linear(config, width, width))
+        self.place(words.norm, layer_norm(width, family.eps(config)))
+        if words.extra is not None:
+            self.place(words.extra.removesuffix(".weight"), ExtraColumns(config, width - narrow))
+        self.place(words.decoder, Vocabulary(config, narrow))
+
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, V): dense, activation, norm, then the word table as a matrix, and a bias."""
+        words, table = family_of(self.config).words, self.get_input_embeddings()
+        hidden = activation(self.config.hidden_act)(self.layer_at(words.transform)(hidden))
+        hidden = self.layer_at(words.norm)(hidden)
+        decoder, narrow = self.layer_at(words.decoder), table.output_dim
+        if words.extra is None:
+            return decoder(hidden, table=table.embeddings)
+        extra = self.layer_at(words.extra.removesuffix(".weight"))  # what the table is too narrow for
+        return decoder(hidden[:, :, :narrow], table=table.embeddings) + extra(hidden[:, :, narrow:])
+
+    def pooled(self, encoded: ModelOutput) -> Tensor:
+        """Return one vector per text, (B, W), after dropout."""
+        pooled = family_of(self.config).pooled
+        if pooled.in_encoder:
+            return self.dropout(encoded.pooler_output)
+        text = self.layer_at(pooled.layer)(encoded.last_hidden_state[:, 0])
+        return self.dropout(activation(pooled.activation)(text))
 
     def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
         """Return the head's logits, one for each of ``answer_names``."""
-        raise NotImplementedError
+        logits: list[Tensor] = []
+        for answer in self.record.answers:
+            if answer.per == "position":
+                logits.append(self.word_logits(encoded.last_hidden_state))
+                continue
+            assert answer.layer is not None
+            features = self.pooled(encoded) if answer.per == "text" else self.dropout(encoded.last_hidden_state)
+            values = self.layer_at(answer.layer)(features)
+            one = len(answer.fields) == 1
+            logits += [values] if one else ops.unstack(values, len(answer.fields), axis=-1)
+        return tuple(logits)
 
     def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Return the scalar loss; ``weight`` (B,) multiplies the loss of each row."""
-        raise NotImplementedError
+        """Return the scalar loss of the values of ``answer_names`` and ``label_names``.
+
+        By default the cross-entropies of all answers are added: of (B, N) with labels (B,) for an answer per text, else
+        of (B, T, N) with labels (B, T). A label of -100 is ignored.
+
+        ``weight`` (B,) multiplies the loss of each row.
+        """
+        losses = [
+            (_class_loss if answer.per == "text" else _token_loss)(logits, wanted, weight, name)
+            for answer, logits, wanted, name in zip(self.record.answers, answers, labels, self.label_names, strict=True)
+        ]
+        return sum(losses[1:], losses[0])
 
     def run(
-        self, inputs: dict[str, Any], labels: dict[str, Tensor | None], return_dict: bool | None
+        self,
+        inputs: tuple[Tensor | None, ...],
+        outputs: tuple[bool | None, bool | None, bool | None],
+        labels: tuple[Tensor | None, ...],
     ) -> ModelOutput | tuple[Any, ...]:
-        """Encode ``inputs``, apply the head and, where all labels are given, the loss.
+        """Encode, apply the head and, where all labels are given, the loss.
 
         Args:
-            inputs: arguments of the encoder's call.
-            labels: the head's labels by name, None where absent.
-            return_dict: give a tuple if false; the configuration decides if None.
+            inputs: ``input_ids``, ``attention_mask``, ``token_type_ids``, ``position_ids``, ``head_mask`` and
+                ``inputs_embeds``.
+            outputs: ``output_attentions``, ``output_hidden_states`` and ``return_dict``.
+            labels: values of ``label_names``.
         """
-        encoded = self.get_base_model()(**inputs, return_dict=True)
+        given = dict(zip(_INPUTS, inputs, strict=True))
+        choices = _fold_choices(given) if self.record.input_rank == 3 else None
+        attentions, hidden_states, return_dict = outputs
+        encoded = self.get_base_model()(
+            **given, output_attentions=attentions, output_hidden_states=hidden_states, return_dict=True
+        )
         answers = self.answers(encoded)
-        given = tuple(labels.values())
-        loss = None if any(label is None for label in given) else self.head_loss(answers, given, None)
+        if choices is not None:
+            answers = tuple(ops.reshape(answer, (-1, choices)) for answer in answers)
+        complete = tuple(label for label in labels if label is not None)
         output = self.output_class(
-            loss=loss,
+            loss=self.head_loss(answers, complete, None) if len(complete) == len(labels) else None,
             **dict(zip(self.answer_names, answers, strict=True)),
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
@@ -163,85 +239,33 @@ class Task(TFPreTrainedModel):
 
 
 class MaskedLM(Task):
-    """Predicts the word at every position."""
+    """Predicts the word at every position; labels (B, T)."""
 
     head = "masked_lm"
-    output_class: ClassVar[type[ModelOutput]] = outputs.MaskedLMOutput
-    old_names: ClassVar[dict[str, str]] = {"masked_lm_labels": "labels", "lm_labels": "labels"}
-
-    def build_head(self) -> None:
-        """See ``Task``."""
-        self.build_pretraining(words=True, follows=False)
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """(B, T, V)."""
-        return (self.word_logits(encoded.last_hidden_state),)
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy over the positions whose label is not -100; labels (B, T)."""
-        return _token_loss(answers[0], labels[0], weight)
+    old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
 
 
 class NextSentence(Task):
-    """Tells whether text B continues text A (0) or is random (1)."""
+    """Tells whether text B continues text A (0) or is random (1); labels (B,)."""
 
     head = "next_sentence"
-    output_class: ClassVar[type[ModelOutput]] = outputs.NextSentencePredictorOutput
     label_names: ClassVar[tuple[str, ...]] = ("next_sentence_label",)
-
-    def build_head(self) -> None:
-        """See ``Task``."""
-        self.build_pretraining(words=False, follows=True)
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """(B, 2)."""
-        return (self.follows_logits(encoded.pooler_output),)
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy; labels (B,)."""
-        return _class_loss(answers[0], labels[0], weight, "next_sentence_label")
 
 
 class PreTraining(Task):
-    """Both pre-training heads; the loss is the sum of theirs, and needs both labels."""
+    """Both pre-training heads; the loss is the sum of theirs, and needs both labels, (B, T) and (B,)."""
 
     head = "pretraining"
-    output_class: ClassVar[type[ModelOutput]] = outputs.BertForPreTrainingOutput
-    old_names: ClassVar[dict[str, str]] = {"masked_lm_labels": "labels", "lm_labels": "labels"}
-    label_names: ClassVar[tuple[str, ...]] = ("labels", "next_sentence_label")
-    answer_names: ClassVar[tuple[str, ...]] = ("prediction_logits", "seq_relationship_logits")
-
-    def build_head(self) -> None:
-        """See ``Task``."""
-        self.build_pretraining(words=True, follows=True)
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """(B, T, V) and (B, 2)."""
-        return self.word_logits(encoded.last_hidden_state), self.follows_logits(encoded.pooler_output)
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """The sum of both cross-entropies; labels (B, T) and (B,)."""
-        words = _token_loss(answers[0], labels[0], weight)
-        return words + _class_loss(answers[1], labels[1], weight, "next_sentence_label")
+    old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
 
 
 class SequenceClassification(Task):
-    """One answer a text: a class, several classes, or numbers."""
+    """One answer per text: a class, several classes, or numbers."""
 
     head = "sequence_classification"
-    output_class: ClassVar[type[ModelOutput]] = outputs.SequenceClassifierOutput
-
-    def build_head(self) -> None:
-        """See ``Task``."""
-        self.build_pooled()
-        self.classifier = linear(self.config, self.config.hidden_size, self.config.num_labels)
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """(B, N)."""
-        return (self.classifier(self.pooled(encoded)),)
 
     def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Mean squared error, cross-entropy or binary cross-entropy, as ``problem_type`` says.
+        """Mean squared error, cross-entropy or binary cross-entropy of (B, N), as ``problem_type`` says.
 
         Where it says nothing: one label is a regression, integer labels (B,) are classes, float labels (B, N) are
         several classes at once.
@@ -267,93 +291,29 @@ class SequenceClassification(Task):
 
 
 class MultipleChoice(Task):
-    """Picks one of several texts; inputs are (B, C, T)."""
+    """Picks one of several texts; inputs are (B, C, T), labels (B,)."""
 
     head = "multiple_choice"
-    output_class: ClassVar[type[ModelOutput]] = outputs.MultipleChoiceModelOutput
-    input_rank: ClassVar[int] = 3
-
-    def build_head(self) -> None:
-        """See ``Task``."""
-        self.build_pooled()
-        self.classifier = linear(self.config, self.config.hidden_size, 1)
-
-    def run(
-        self, inputs: dict[str, Any], labels: dict[str, Tensor | None], return_dict: bool | None
-    ) -> ModelOutput | tuple[Any, ...]:
-        """As ``Task.run``, with the choices folded into the batch on the way in and unfolded on the way out."""
-        given, rank = inputs["input_ids"], 3
-        if given is None:
-            given, rank = inputs["inputs_embeds"], 4
-        if given is None:
-            return super().run(inputs, labels, return_dict)  # which says what is missing
-        if len(given.shape) != rank:
-            shape = tuple(given.shape)
-            raise InputError(f"inputs of shape {shape} must be (batch, choices, tokens); one example needs ids[None]")
-        choices = ops.shape(given)[1]
-        folded = {name: _folded(value) for name, value in inputs.items()}
-        output = super().run(folded, {"labels": None}, return_dict=True)
-        assert isinstance(output, ModelOutput)
-        output.logits = ops.reshape(output.logits, (-1, choices))
-        if labels["labels"] is not None:
-            output.loss = self.head_loss((output.logits,), (labels["labels"],), None)
-        wanted = self.config.use_return_dict if return_dict is None else return_dict
-        return output if wanted else output.to_tuple()
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """(B*C, 1)."""
-        return (self.classifier(self.pooled(encoded)),)
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy; labels (B,)."""
-        return _class_loss(answers[0], labels[0], weight)
 
 
 class TokenClassification(Task):
-    """One class a token."""
+    """A class per token; labels (B, T)."""
 
     head = "token_classification"
-    output_class: ClassVar[type[ModelOutput]] = outputs.TokenClassifierOutput
-
-    def build_head(self) -> None:
-        """See ``Task``."""
-        self.dropout = keras.layers.Dropout(self.head_dropout())
-        self.classifier = linear(self.config, self.config.hidden_size, self.config.num_labels)
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """(B, T, N)."""
-        return (self.classifier(self.dropout(encoded.last_hidden_state)),)
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Cross-entropy over the tokens whose label is not -100; labels (B, T)."""
-        return _token_loss(answers[0], labels[0], weight)
 
 
 class QuestionAnswering(Task):
     """Where the answer starts and ends."""
 
     head = "question_answering"
-    output_class: ClassVar[type[ModelOutput]] = outputs.QuestionAnsweringModelOutput
-    label_names: ClassVar[tuple[str, ...]] = ("start_positions", "end_positions")
-    answer_names: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
-
-    def build_head(self) -> None:
-        """See ``Task``."""
-        self.dropout = keras.layers.Dropout(self.head_dropout())
-        self.qa_outputs = linear(self.config, self.config.hidden_size, 2)
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """(B, T) each."""
-        both = self.qa_outputs(self.dropout(encoded.last_hidden_state))  # (B, T, 2)
-        return both[:, :, 0], both[:, :, 1]
 
     def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """The mean of both cross-entropies; labels (B,) each.
+        """Mean of the cross-entropies of start and end, (B, T) each; labels (B,) each.
 
         Positions outside the sequence are clamped to its length and ignored.
         """
-        losses = [_position_loss(*pair, weight) for pair in zip(answers, labels, strict=True)]
-        return (losses[0] + losses[1]) / 2
+        start, end = (_position_loss(*pair, weight) for pair in zip(answers, labels, strict=True))
+        return (start + end) / 2
 
 
 def problem_type(num_labels: int, labels: Tensor) -> str:
@@ -363,16 +323,27 @@ def problem_type(num_labels: int, labels: Tensor) -> str:
     return "multi_label_classification" if "float" in dtype_of(labels) else "single_label_classification"
 
 
-def _folded(value: Any) -> Any:
-    """(B, C, ...) -> (B*C, ...); what has no such shape stays."""
-    shape = getattr(value, "shape", ())
-    return ops.reshape(value, (-1, *ops.shape(value)[2:])) if len(shape) >= 3 else value
+def _fold_choices(inputs: dict[str, Any]) -> Any:
+    """Fold inputs (B, C, ...) into (B*C, ...) and return C; None if there are neither ids nor vectors."""
+    given, rank = inputs["input_ids"], 3
+    if given is None:
+        given, rank = inputs["inputs_embeds"], 4
+    if given is None:
+        return None
+    if len(given.shape) != rank:
+        shape = tuple(given.shape)
+        raise InputError(f"inputs of shape {shape} must be (batch, choices, tokens); one example needs ids[None]")
+    choices = ops.shape(given)[1]
+    for name, value in inputs.items():
+        if len(getattr(value, "shape", ())) >= 3:
+            inputs[name] = ops.reshape(value, (-1, *ops.shape(value)[2:]))
+    return choices
 
 
-def _token_loss(logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+def _token_loss(logits: Tensor, labels: Tensor, weight: Tensor | None, name: str = "labels") -> Tensor:
     if not fits(labels.shape, logits.shape[:-1]):
-        raise InputError(f"labels of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
-    check_labels("labels", labels, logits.shape[-1], IGNORE)
+        raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
+    check_labels(name, labels, logits.shape[-1], IGNORE)
     return _cross_entropy(logits, labels, ops.not_equal(labels, IGNORE), weight)
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "FEW_HEADS",
     "Attention",
     "Dense",
+    "ExtraColumns",
     "Layer",
     "NoNorm",
     "Vocabulary",
@@ -33,7 +34,7 @@ __all__ = [
 
 Tensor = Any  # of whichever backend Keras runs on
 
-FEW_HEADS = 4  # so few TensorFlow moves faster one by one: its transposition has a long set-up, whatever the size
+FEW_HEADS = 4  # up to so many, split and stack are faster in TensorFlow than transpose, which has a fixed cost
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5))),
@@ -61,7 +62,7 @@ class Layer(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
 
 
 class NoNorm(Layer):
-    """MobileBERT's replacement of layer normalisation: ``gamma * x + beta`` (arXiv 2004.02984, section 3.4)."""
+    """MobileBERT's replacement of layer normalization: ``gamma * x + beta`` (arXiv 2004.02984, section 3.4)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class NoNorm(Layer):
 
 
 def layer_norm(size: int, eps: float) -> keras.layers.Layer:
-    """Return a layer normalisation of the last axis."""
+    """Return a layer normalization of the last axis."""
     norm = keras.layers.LayerNormalization(epsilon=eps)
     norm.build((None, size))
     return norm
@@ -168,6 +169,19 @@ class Vocabulary(Layer):
         return ops.matmul(hidden, kernel) + self.bias
 
 
+class ExtraColumns(Layer):
+    """What the word table lacks of the output matrix: (V, W - E), where on disk it is (W - E, V)."""
+
+    def __init__(self, config: Any, columns: int) -> None:
+        super().__init__()
+        normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
+        self.kernel = self.add_weight(shape=(config.vocab_size, columns), initializer=normal, name="kernel")
+
+    def call(self, hidden: Tensor) -> Tensor:
+        """(B, T, W - E) -> (B, T, V)."""
+        return ops.matmul(hidden, ops.transpose(self.kernel))
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, T, H*D) -> (B, H, T, D)."""
     if heads <= FEW_HEADS:
@@ -191,7 +205,7 @@ class Attention:
 
     Args:
         bias: added to the scores, broadcast to (B, H, T, T): 0 where visible, the dtype's minimum where masked.
-        head_masks: one (H,) or None a layer; multiplies the weights.
+        head_masks: (H,) or None for each layer; multiplies the weights.
         need_weights: also return the weights.
     """
 

@@ -6,24 +6,19 @@ Keras holds a linear weight as (in, out), a checkpoint as (out, in); a parameter
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 import numpy as np
 
-from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.families import family_of
 from pocketbert.architecture.parameters import Kind, Parameter
-from pocketbert.checkpoint import fit, modern_name, open_checkpoint, write_checkpoint
-from pocketbert.checkpoint.loading import check_stored, configure, fresh_parameters
-from pocketbert.errors import InputError
-from pocketbert.keras.model import TFPreTrainedModel
-from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.checkpoint import write_checkpoint
+from pocketbert.checkpoint.loading import Source
 
-__all__ = ["arrays", "assign", "load", "save", "variable"]
-
-M = TypeVar("M", bound=TFPreTrainedModel)
+__all__ = ["arrays", "assign", "describe", "load", "save", "variable"]
 
 _ATTRIBUTES: dict[Kind, str] = {
     "linear_weight": "kernel",
@@ -36,76 +31,53 @@ _ATTRIBUTES: dict[Kind, str] = {
 _TAKEN = {"input": "input_", "output": "output_"}
 
 
-def variable(model: TFPreTrainedModel, parameter: Parameter) -> keras.Variable:
+def variable(model: Any, parameter: Parameter) -> keras.Variable:
     """Return the variable that holds a parameter."""
+    words = family_of(model.config).words
+    # one bias has two names on disk, and Keras holds it in the decoder
+    path = f"{words.decoder}.bias" if parameter.name == words.bias else parameter.name
     owner: Any = model
-    for name in parameter.name.split(".")[:-1]:
+    for name in path.split(".")[:-1]:
         owner = owner[int(name)] if name.isdigit() else getattr(owner, _TAKEN.get(name, name))
     return getattr(owner, _ATTRIBUTES[parameter.kind])
 
 
-def assign(model: TFPreTrainedModel, parameter: Parameter, array: np.ndarray[Any, Any]) -> None:
+def assign(model: Any, parameter: Parameter, array: np.ndarray[Any, Any]) -> None:
     """Set a parameter from an array as it is on disk."""
     variable(model, parameter).assign(array.T if parameter.kind == "linear_weight" else array)
 
 
-def arrays(model: TFPreTrainedModel) -> dict[str, np.ndarray[Any, Any]]:
+def arrays(model: Any) -> dict[str, np.ndarray[Any, Any]]:
     """Return every parameter by its name on disk, shared ones once, as they are on disk."""
-    found = {}
+    out = {}
     for parameter in model.parameters_on_disk():
         if parameter.tied_to is None:
             array = np.asarray(keras.ops.convert_to_numpy(variable(model, parameter)))
-            found[parameter.name] = np.ascontiguousarray(array.T if parameter.kind == "linear_weight" else array)
-    return found
+            out[parameter.name] = np.ascontiguousarray(array.T if parameter.kind == "linear_weight" else array)
+    return out
+
+
+def describe(array: Any) -> tuple[tuple[int, ...], str]:
+    """Return an array's shape and the name of its dtype, such as ``"float32"``."""
+    array = np.asarray(array)
+    return array.shape, array.dtype.name
 
 
 def load(
-    cls: type[M],
-    name: str | os.PathLike[str] | None,
-    *,
-    config: PretrainedConfig | str | os.PathLike[str] | None,
-    state_dict: Mapping[str, Any] | None,
-    dtype: Any,
-    ignore_mismatched_sizes: bool,
-    allow_float16: bool,
-    hub: HubOptions,
-    overrides: dict[str, Any],
-) -> tuple[M, dict[str, list[Any]]]:
-    """See ``TFPreTrainedModel.from_pretrained``."""
-    if name is None and (state_dict is None or config is None):
-        raise InputError("without a name or folder, both config and state_dict are needed")
-    folder = None
-    if name is not None and (config is None or state_dict is None):
-        folder = local_folder(name, CONFIG_FILES if config is None else (), weights=state_dict is None, options=hub)
-    config, options = configure(cls, folder if config is None else config, overrides, hub)
-    config.name_or_path = "" if name is None else str(name)
-    if state_dict is None:
-        assert folder is not None
-        checkpoint = open_checkpoint(folder, tied=config.tie_word_embeddings)
-        stored = {key: (tensor.shape, tensor.dtype) for key, tensor in checkpoint.tensors.items()}
-        read: Callable[[str], np.ndarray[Any, Any]] = checkpoint.array
-    else:
-        given = {modern_name(key): np.asarray(value) for key, value in state_dict.items()}
-        stored = {key: (value.shape, value.dtype.name) for key, value in given.items()}
-        read = given.__getitem__
-    model = cls(config, **options, dtype=dtype, allow_float16=allow_float16)
+    source: Source, *, dtype: Any, ignore_mismatched_sizes: bool, allow_float16: bool
+) -> tuple[Any, dict[str, list[Any]]]:
+    """Return a model and its loading info; see ``TFPreTrainedModel.from_pretrained``."""
+    model = source.cls(source.config, **source.options, dtype=dtype, allow_float16=allow_float16)
     wanted = model.parameters_on_disk()
-    found = fit({key: shape for key, (shape, _) in stored.items()}, wanted, config)
-    fresh_parameters(cls, found, wanted, ignore_mismatched_sizes, folder)
-    for key, source in found.sources.items():
-        check_stored(key, stored[source][1])
+    matched = source.match(wanted, ignore_mismatched_sizes=ignore_mismatched_sizes)
+    read = source.tensors.__getitem__ if source.weights is None else source.weights.array
     for parameter in wanted:
-        if parameter.name in found.sources:
-            assign(model, parameter, read(found.sources[parameter.name]))
-    info: dict[str, list[Any]] = {
-        "missing_keys": [p.name for p in found.missing],
-        "unexpected_keys": found.unused,
-        "mismatched_keys": [(p.name, disk, ours) for p, disk, ours in found.misshaped],
-    }
-    return model, info
+        if parameter.name in matched.sources:
+            assign(model, parameter, np.asarray(read(matched.sources[parameter.name])))
+    return model, matched.info
 
 
-def save(model: TFPreTrainedModel, folder: str | os.PathLike[str], max_shard_size: int | str) -> None:
+def save(model: Any, folder: str | os.PathLike[str], max_shard_size: int | str) -> None:
     """See ``TFPreTrainedModel.save_pretrained``."""
     from safetensors.numpy import save_file
 

@@ -22,7 +22,6 @@ from pocketbert.keras.bert import (
     BertLikeModel,
     BertLikeTask,
     Intermediate,
-    LMPredictions,
     Pooler,
     PositionedEmbeddings,
     SelfAttention,
@@ -190,34 +189,6 @@ class MobileBertLayer(Layer):
         return self.output_(self.intermediate(x), x, hidden), weights
 
 
-class ExtraColumns(Layer):
-    """What the word table lacks of the output matrix: (V, W - E), where on disk it is (W - E, V)."""
-
-    def __init__(self, config: MobileBertConfig) -> None:
-        super().__init__()
-        normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
-        shape = (config.vocab_size, config.hidden_size - config.embedding_size)
-        self.kernel = self.add_weight(shape=shape, initializer=normal, name="kernel")
-
-    def call(self, hidden: Tensor) -> Tensor:
-        """(B, T, W - E) -> (B, T, V)."""
-        return ops.matmul(hidden, ops.transpose(self.kernel))
-
-
-class MobileBertPredictions(LMPredictions):
-    """Logits of every word: the narrow word table, widened by ``dense``, as a matrix, and a bias."""
-
-    def __init__(self, config: MobileBertConfig) -> None:
-        super().__init__(config, config.embedding_size)
-        self.dense = ExtraColumns(config)
-        self.width = config.embedding_size
-
-    def call(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V); ``table`` is the word table, (V, E)."""
-        hidden = self.transform(hidden)
-        return self.decoder(hidden[:, :, : self.width], table=table) + self.dense(hidden[:, :, self.width :])
-
-
 class TFMobileBertPreTrainedModel(TFPreTrainedModel):
     """What all MobileBERT classes are."""
 
@@ -227,7 +198,17 @@ class TFMobileBertPreTrainedModel(TFPreTrainedModel):
 
 @register
 class TFMobileBertModel(BertLikeModel, TFMobileBertPreTrainedModel):
-    """The encoder, optionally with its pooler."""
+    """The encoder, optionally with its pooler.
+
+    >>> import numpy as np
+    >>> from pocketbert import MobileBertConfig, TFMobileBertModel
+    >>> config = MobileBertConfig(
+    ...     vocab_size=99, hidden_size=32, embedding_size=8, intra_bottleneck_size=16, intermediate_size=16,
+    ...     num_hidden_layers=1, num_attention_heads=2,
+    ... )
+    >>> tuple(TFMobileBertModel(config)(np.array([[2, 7, 3]])).pooler_output.shape)
+    (1, 32)
+    """
 
     def build_layers(self) -> None:
         """See ``TFPreTrainedModel``."""
@@ -250,27 +231,14 @@ class TFMobileBertModel(BertLikeModel, TFMobileBertPreTrainedModel):
         training: bool | None = False,
     ) -> Output:
         """Return a ``BaseModelOutputWithPooling``; see ``pocketbert.keras.calls`` for the arguments."""
-        return self.encode(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            return_dict,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
 class MobileBertTask(BertLikeTask, TFMobileBertPreTrainedModel):
     """A MobileBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFMobileBertModel
-
-    def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
-        return MobileBertPredictions(self.config)
 
 
 @register

@@ -12,12 +12,17 @@ import keras
 
 from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
 from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.architecture.parameters import Parameter
 from pocketbert.architecture.precision import check_precision
+from pocketbert.checkpoint.loading import open_source
+from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.keras.inputs import name_inputs
 from pocketbert.keras.layers import Tensor
+from pocketbert.keras.loading import describe, load, save
+from pocketbert.keras.masks_and_ids import name_inputs
+from pocketbert.storage.hub import HubOptions
 
 __all__ = ["TFPreTrainedModel", "register"]
 
@@ -44,7 +49,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
 
     config_class: ClassVar[type[PretrainedConfig]]
     base_model_prefix: ClassVar[str] = ""
-    head: ClassVar[str] = "none"
+    head: ClassVar[str] = BARE
     main_input_name: ClassVar[str] = "input_ids"
     output_class: ClassVar[type[ModelOutput]]
     old_names: ClassVar[dict[str, str]] = {}
@@ -154,7 +159,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
     @classmethod
     def from_pretrained(
         cls: type[M],
-        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        pretrained_model_name_or_path: str | os.PathLike[str] | Opened | None,
         *,
         config: PretrainedConfig | str | os.PathLike[str] | None = None,
         state_dict: Mapping[str, Any] | None = None,
@@ -174,8 +179,8 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         """Load a model from a folder or a hub name, completely or not at all.
 
         Args:
-            pretrained_model_name_or_path: folder in Hugging Face layout, or hub name; None with ``config`` and
-                ``state_dict``.
+            pretrained_model_name_or_path: folder in Hugging Face layout, hub name, or opened checkpoint; None with
+                ``config`` and ``state_dict``.
             config: use this configuration (or folder) instead of the checkpoint's own.
             state_dict: use these arrays, as they are on disk, instead of the checkpoint's weights.
             from_pt: accepted and ignored: the folder's files say what they are.
@@ -194,21 +199,27 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
 
         Warns:
             UserWarning: names the parameters of a head that the checkpoint lacks and that were started afresh.
-        """
-        from pocketbert.keras.loading import load
-        from pocketbert.storage.hub import HubOptions
 
-        hub = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)
-        model, info = load(
+        >>> from tempfile import TemporaryDirectory
+        >>> from pocketbert import DistilBertConfig, TFDistilBertModel
+        >>> model = TFDistilBertModel(DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     again = TFDistilBertModel.from_pretrained(folder)
+        >>> again.num_parameters() == model.num_parameters()
+        True
+        """
+        source = open_source(
             cls,
             pretrained_model_name_or_path,
             config=config,
             state_dict=state_dict,
-            dtype=dtype,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-            allow_float16=allow_float16,
-            hub=hub,
+            describe=describe,
+            hub=HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder),
             overrides=kwargs,
+        )
+        model, info = load(
+            source, dtype=dtype, ignore_mismatched_sizes=ignore_mismatched_sizes, allow_float16=allow_float16
         )
         return (model, info) if output_loading_info else model
 
@@ -230,8 +241,6 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
             InputError: ``max_shard_size`` or ``safe_serialization`` has no meaning.
             OSError: the disk refused; the old checkpoint is intact.
         """
-        from pocketbert.keras.loading import save
-
         if not safe_serialization:
             raise InputError("safe_serialization=False would write an h5 file; only safetensors is written")
         save(self, save_directory, max_shard_size)
@@ -254,7 +263,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
             filepath: what to write: a folder, or a file whose ending suits the format.
             format: ``"tf_saved_model"``, ``"litert"``, or another that Keras has on its backend.
             verbose: whether to say what was written.
-            input_signature: Keras's; by default one dict of what a tokenizer gives, see ``token_inputs``, int32.
+            input_signature: Keras's; by default a dict of int32 inputs, named as in ``token_inputs``.
             **kwargs: what Keras hands on to the format.
         """
         if input_signature is None:
@@ -272,7 +281,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
     @property
     def token_inputs(self) -> tuple[str, ...]:
         """Names of what a tokenizer gives, each (batch, tokens), or (batch, choices, tokens) for multiple choice."""
-        typed = hasattr(self.config, "type_vocab_size")
+        typed = families.family_of(self.config).has_types
         return ("input_ids", "attention_mask", *(("token_type_ids",) if typed else ()))
 
     @property

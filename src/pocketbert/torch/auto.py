@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any, ClassVar
 
 from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
+from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import ConfigError
-from pocketbert.torch import bert, distilbert, mobilebert
+from pocketbert.storage.hub import HubOptions
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -20,18 +23,53 @@ __all__ = [
     "AutoModelForMultipleChoice",
     "AutoModelForTokenClassification",
     "AutoModelForQuestionAnswering",
+    "model_class",
 ]
 
-_ROOMS = {"bert": bert, "distilbert": distilbert, "mobilebert": mobilebert}
+_registered: dict[tuple[type[PretrainedConfig], str], type[PreTrainedModel]] = {}
+
+
+def model_class(config: PretrainedConfig, head: str) -> type[PreTrainedModel]:
+    """Return the class of a configuration's family with a head; one that was registered comes first.
+
+    Raises:
+        ConfigError: the family has no such head, or nobody registered a class that has it.
+    """
+    if chosen := _registered.get((type(config), head)):
+        return chosen
+    family = families.family_of(config)
+    name = family.class_name + family.head(head).suffix
+    built_in: type[PreTrainedModel] | None = getattr(import_module(f"pocketbert.torch.{family.model_type}"), name, None)
+    if built_in is None:
+        raise ConfigError(f"there is no class {name}; write it and pass it to AutoModel.register")
+    return built_in
 
 
 class AutoModel:
-    """The bare encoder of a checkpoint's family."""
+    """The bare encoder of a checkpoint's family.
 
-    head: ClassVar[str] = "none"
+    >>> from pocketbert import AutoModel, DistilBertConfig
+    >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16)
+    >>> type(AutoModel.from_config(config)).__name__
+    'DistilBertModel'
+    """
+
+    head: ClassVar[str] = BARE
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} is not built but loaded: use from_pretrained or from_config")
+
+    @classmethod
+    def register(cls, config_class: type[PretrainedConfig], model_class: type[PreTrainedModel]) -> None:
+        """Let configurations of a class give a class of yours, wherever its ``head`` is asked for.
+
+        Raises:
+            ConfigError: the model class is for other configurations.
+        """
+        if not issubclass(config_class, model_class.config_class):
+            wanted = model_class.config_class.__name__
+            raise ConfigError(f"{model_class.__name__} needs a {wanted}, got {config_class.__name__}")
+        _registered[config_class, model_class.head] = model_class
 
     @classmethod
     def class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
@@ -40,11 +78,9 @@ class AutoModel:
         Raises:
             ConfigError: the family has no such head.
         """
-        name = families.class_name(config, cls.head)
-        found = getattr(_ROOMS[config.model_type], name, None)
-        if found is None:
+        if cls.head not in families.family_of(config).heads:
             raise ConfigError(f"{cls.__name__}: {config.model_type} has no {cls.head} head")
-        return found  # type: ignore[no-any-return]
+        return model_class(config, cls.head)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> PreTrainedModel:
@@ -52,14 +88,19 @@ class AutoModel:
         return cls.class_for(config).from_config(config, **kwargs)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str] | Opened, **kwargs: Any) -> Any:
         """Load a model; see ``PreTrainedModel.from_pretrained``."""
+        source: Any = pretrained_model_name_or_path
+        hub = {name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs}
         config = kwargs.get("config")
-        if not isinstance(config, PretrainedConfig):
-            names = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
-            hub = {name: kwargs[name] for name in names if name in kwargs}
-            config = AutoConfig.from_pretrained(config or pretrained_model_name_or_path, **hub)
-        return cls.class_for(config).from_pretrained(pretrained_model_name_or_path, **kwargs)
+        if config is None and kwargs.get("state_dict") is None:
+            source = open_model(source, hub=HubOptions(**hub))
+            config = source.config
+        elif not isinstance(config, PretrainedConfig):
+            config = (
+                source.config if isinstance(source, Opened) else AutoConfig.from_pretrained(config or source, **hub)
+            )
+        return cls.class_for(config).from_pretrained(source, **kwargs, **hub)
 
 
 class AutoModelForPreTraining(AutoModel):
@@ -70,9 +111,8 @@ class AutoModelForPreTraining(AutoModel):
     @classmethod
     def class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
         """See ``AutoModel.class_for``."""
-        if config.model_type == "distilbert":
-            return AutoModelForMaskedLM.class_for(config)
-        return super().class_for(config)
+        both = cls.head in families.family_of(config).heads
+        return super().class_for(config) if both else AutoModelForMaskedLM.class_for(config)
 
 
 class AutoModelForMaskedLM(AutoModel):
@@ -88,7 +128,7 @@ class AutoModelForNextSentencePrediction(AutoModel):
 
 
 class AutoModelForSequenceClassification(AutoModel):
-    """The model with one answer a text."""
+    """The model with one answer per text."""
 
     head = "sequence_classification"
 
@@ -100,7 +140,7 @@ class AutoModelForMultipleChoice(AutoModel):
 
 
 class AutoModelForTokenClassification(AutoModel):
-    """The model with one class a token."""
+    """The model with a class per token."""
 
     head = "token_classification"
 

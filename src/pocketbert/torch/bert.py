@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from pocketbert.architecture.config import BertConfig, PretrainedConfig
-from pocketbert.architecture.heads import head_named
-from pocketbert.architecture.outputs import BaseModelOutputWithPooling, ModelOutput
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
-from pocketbert.torch.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
-from pocketbert.torch.layers import Attention, activation, run_layers
+from pocketbert.torch.encoder import Encoder
+from pocketbert.torch.layers import Attention, activation
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -97,41 +96,6 @@ class Pooler(nn.Module):
         return first if self.dense is None else torch.tanh(self.dense(first))
 
 
-class LMTransform(nn.Module):
-    """Dense, activation, layer norm: what comes before the vocabulary. The norm is a real one, even with no_norm."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activate = activation(config.hidden_act)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, W)."""
-        return self.LayerNorm(self.activate(self.dense(hidden)))  # type: ignore[no-any-return]
-
-
-class LMPredictions(nn.Module):
-    """Logits of every word: the word table as a matrix, and a bias."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.transform = LMTransform(config)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
-        self.bias = self.decoder.bias
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        return self.decoder(self.transform(hidden))  # type: ignore[no-any-return]
-
-
-class PreTrainingHeads(nn.Module):
-    """The modules under ``cls``: ``predictions``, ``seq_relationship``, or both."""
-
-    predictions: LMPredictions
-    seq_relationship: nn.Linear
-
-
 class BertEncoder(nn.Module):
     """The stack of layers, under the name that it has on disk."""
 
@@ -140,55 +104,14 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList(layers)
 
 
-class BertLikeModel(PreTrainedModel):
+class BertLikeModel(Encoder):
     """The encoder of BERT or MobileBERT."""
 
-    embeddings: nn.Module
     encoder: BertEncoder
-    pooler: Pooler | None
 
-    def encode(
-        self,
-        input_ids: Tensor | None,
-        attention_mask: Tensor | None,
-        token_type_ids: Tensor | None,
-        position_ids: Tensor | None,
-        head_mask: Tensor | None,
-        inputs_embeds: Tensor | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
-        return_dict: bool | None,
-    ) -> ModelOutput | tuple[Any, ...]:
-        """Check the inputs, embed them and run the layers; the arguments are those of forward."""
-        config = self.config
-        self.check_precision(self.compute_dtype)
-        words = self.get_input_embeddings()
-        shape = check_tokens(config, input_ids, inputs_embeds, words.embedding_dim)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", shape, one_row=True)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
-        vectors = words(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.embeddings(vectors, token_type_ids, position_ids)
-        attention = Attention(
-            attention_bias(attention_mask, hidden),
-            per_layer_head_masks(head_mask, config, hidden.dtype),
-            config.output_attentions if output_attentions is None else output_attentions,
-            config.attn_implementation,
-        )
-        last, hidden_states, attentions = run_layers(
-            list(self.encoder.layer),
-            hidden,
-            attention,
-            keep_hidden=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
-            checkpointing=self.gradient_checkpointing and self.training,
-        )
-        pooled = None if self.pooler is None else self.pooler(last)
-        output = BaseModelOutputWithPooling(last, pooled, hidden_states, attentions)
-        if config.use_return_dict if return_dict is None else return_dict:
-            return output
-        return (last, pooled, *(x for x in (hidden_states, attentions) if x is not None))
+    def encoder_layers(self) -> list[nn.Module]:
+        """See ``Encoder``."""
+        return list(self.encoder.layer)
 
     def _attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
         attention: Any = self.encoder.layer[layer].attention
@@ -199,53 +122,12 @@ class BertLikeModel(PreTrainedModel):
 class BertLikeTask(heads.Task):
     """What BERT and MobileBERT give to every head."""
 
-    cls: PreTrainingHeads
-
-    def make_encoder(self) -> PreTrainedModel:
-        """Return the encoder, with its pooler where this head reads it."""
-        return self.encoder_class(self.config, add_pooling_layer=head_named(self.head).reads_pooled)
-
     def head_dropout(self) -> float:
-        """``classifier_dropout``, else ``hidden_dropout_prob``; question answering has none."""
-        if self.head == "question_answering":
+        """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
+        if self.record.answers[0].part != "classifier":
             return 0.0
         chosen = self.config.classifier_dropout
         return float(self.config.hidden_dropout_prob if chosen is None else chosen)
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the pooler's output after dropout, (B, W)."""
-        return self.dropout(encoded.pooler_output)  # type: ignore[no-any-return]
-
-    def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
-        return LMPredictions(self.config)
-
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
-        """See ``Task``."""
-        self.cls = PreTrainingHeads()
-        if words:
-            self.cls.predictions = self.make_predictions()
-        if follows:
-            self.cls.seq_relationship = nn.Linear(self.config.hidden_size, 2)
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        return self.cls.predictions(hidden)  # type: ignore[no-any-return]
-
-    def follows_logits(self, pooled: Tensor) -> Tensor:
-        """(B, W) -> (B, 2)."""
-        return self.cls.seq_relationship(pooled)  # type: ignore[no-any-return]
-
-    def get_output_embeddings(self) -> nn.Module | None:
-        """Return ``cls.predictions.decoder``, or None without a masked-language-model head."""
-        return self.cls.predictions.decoder if self.head in ("masked_lm", "pretraining") else None
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace ``cls.predictions.decoder`` and the bias that it shares."""
-        if self.get_output_embeddings() is None:
-            super().set_output_embeddings(new_embeddings)
-        self.cls.predictions.decoder = new_embeddings  # type: ignore[assignment]
-        self.cls.predictions.bias = new_embeddings.bias  # type: ignore[assignment]
 
 
 # -- BERT ------------------------------------------------------------------------------------------------------
@@ -319,7 +201,16 @@ class BertPreTrainedModel(PreTrainedModel):
 
 
 class BertModel(BertLikeModel, BertPreTrainedModel):
-    """The encoder, optionally with its pooler."""
+    """The encoder, optionally with its pooler.
+
+    >>> import torch
+    >>> from pocketbert import BertConfig, BertModel
+    >>> config = BertConfig(
+    ...     vocab_size=99, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    ... )
+    >>> BertModel(config)(torch.tensor([[2, 7, 3]])).pooler_output.shape
+    torch.Size([1, 8])
+    """
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
@@ -341,17 +232,8 @@ class BertModel(BertLikeModel, BertPreTrainedModel):
         return_dict: bool | None = None,
     ) -> ModelOutput | tuple[Any, ...]:
         """Return a ``BaseModelOutputWithPooling``; see ``pocketbert.torch.calls`` for the arguments."""
-        return self.encode(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            return_dict,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
 class BertTask(BertLikeTask, BertPreTrainedModel):

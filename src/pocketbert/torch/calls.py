@@ -37,17 +37,9 @@ class BertCall(Task):
         **renamed: Any,
     ) -> Output:
         """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        return self.run(inputs, {"labels": labels}, renamed, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (labels,), renamed)
 
 
 class BertPreTrainingCall(Task):
@@ -69,17 +61,9 @@ class BertPreTrainingCall(Task):
         **renamed: Any,
     ) -> Output:
         """Run encoder and heads; ``labels`` (batch, tokens), -100 ignored, ``next_sentence_label`` (batch,)."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        return self.run(inputs, {"labels": labels, "next_sentence_label": next_sentence_label}, renamed, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (labels, next_sentence_label), renamed)
 
 
 class BertSpanCall(Task):
@@ -101,18 +85,9 @@ class BertSpanCall(Task):
         **renamed: Any,
     ) -> Output:
         """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        labels = {"start_positions": start_positions, "end_positions": end_positions}
-        return self.run(inputs, labels, renamed, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (start_positions, end_positions), renamed)
 
 
 class DistilBertCall(Task):
@@ -133,16 +108,9 @@ class DistilBertCall(Task):
         **renamed: Any,
     ) -> Output:
         """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        return self.run(inputs, {"labels": labels}, renamed, return_dict)
+        inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (labels,), renamed)
 
 
 class DistilBertSpanCall(Task):
@@ -164,14 +132,6 @@ class DistilBertSpanCall(Task):
         **renamed: Any,
     ) -> Output:
         """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "position_ids": position_ids,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-        }
-        labels = {"start_positions": start_positions, "end_positions": end_positions}
-        return self.run(inputs, labels, renamed, return_dict)
+        inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
+        outputs = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, outputs, (start_positions, end_positions), renamed)

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pocketbert.architecture.config import DistilBertConfig
-from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
+from pocketbert.architecture.families import FAMILIES
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import DistilBertCall, DistilBertSpanCall
-from pocketbert.torch.inputs import attention_bias, check_ids, check_tokens, per_layer_head_masks
-from pocketbert.torch.layers import Attention, activation, run_layers
+from pocketbert.torch.encoder import Encoder
+from pocketbert.torch.layers import Attention, activation
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "DistilBertForQuestionAnswering",
 ]
 
-NORM_EPS = 1e-12
+NORM_EPS = FAMILIES["distilbert"].eps(None)  # no configuration can change it
 
 
 class DistilBertEmbeddings(nn.Module):
@@ -43,7 +43,7 @@ class DistilBertEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.position_embeddings.weight.requires_grad = not config.sinusoidal_pos_embds
 
-    def forward(self, words: Tensor, position_ids: Tensor | None) -> Tensor:
+    def forward(self, words: Tensor, token_type_ids: None, position_ids: Tensor | None) -> Tensor:
         """(B, T, W) word vectors -> (B, T, W)."""
         table = self.position_embeddings
         place = table.weight[: words.shape[1]] if position_ids is None else table(position_ids)
@@ -119,8 +119,15 @@ class DistilBertPreTrainedModel(PreTrainedModel):
     base_model_prefix = "distilbert"
 
 
-class DistilBertModel(DistilBertPreTrainedModel):
-    """The encoder."""
+class DistilBertModel(Encoder, DistilBertPreTrainedModel):
+    """The encoder.
+
+    >>> import torch
+    >>> from pocketbert import DistilBertConfig, DistilBertModel
+    >>> model = DistilBertModel(DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
+    >>> model(torch.tensor([[2, 7, 3]])).last_hidden_state.shape
+    torch.Size([1, 3, 8])
+    """
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
@@ -144,31 +151,12 @@ class DistilBertModel(DistilBertPreTrainedModel):
 
         See ``pocketbert.torch.calls`` for the other arguments.
         """
-        del token_type_ids
-        config = self.config
-        words = self.get_input_embeddings()
-        shape = check_tokens(config, input_ids, inputs_embeds, config.dim)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
-        hidden = self.embeddings(words(input_ids) if inputs_embeds is None else inputs_embeds, position_ids)
-        attention = Attention(
-            attention_bias(attention_mask, hidden),
-            per_layer_head_masks(head_mask, config, hidden.dtype),
-            config.output_attentions if output_attentions is None else output_attentions,
-            config.attn_implementation,
-        )
-        output = BaseModelOutput(
-            *run_layers(
-                list(self.transformer.layer),
-                hidden,
-                attention,
-                keep_hidden=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
-                checkpointing=self.gradient_checkpointing and self.training,
-            )
-        )
-        wanted = config.use_return_dict if return_dict is None else return_dict
-        return output if wanted else output.to_tuple()
+        inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
+        return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
+
+    def encoder_layers(self) -> list[nn.Module]:
+        """See ``Encoder``."""
+        return list(self.transformer.layer)
 
     def _attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
         attention: Any = self.transformer.layer[layer].attention
@@ -179,53 +167,28 @@ class DistilBertTask(heads.Task, DistilBertPreTrainedModel):
     """A DistilBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = DistilBertModel
-    pre_classifier: nn.Linear
 
     def head_dropout(self) -> float:
-        """Each kind of head has its own rate in the configuration."""
-        rates = {"question_answering": self.config.qa_dropout, "token_classification": self.config.dropout}
-        return float(rates.get(self.head, self.config.seq_classif_dropout))
-
-    def build_pooled(self) -> None:
-        """Make the dense layer that stands in for BERT's pooler."""
-        super().build_pooled()
-        self.pre_classifier = nn.Linear(self.config.dim, self.config.dim)
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return the [CLS] state after a dense layer, ReLU and dropout, (B, W)."""
-        return self.dropout(F.relu(self.pre_classifier(encoded.last_hidden_state[:, 0])))  # type: ignore[no-any-return]
+        """Question answering and heads on the pooled text have rates of their own in the configuration."""
+        if self.head == "question_answering":
+            return float(self.config.qa_dropout)
+        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
 
 
 class DistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
     """DistilBERT with its masked-language-model head."""
 
-    vocab_transform: nn.Linear
-    vocab_layer_norm: nn.LayerNorm
-    vocab_projector: nn.Linear
-
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
-        """See ``Task``."""
-        assert words and not follows
-        self.activate = activation(self.config.activation)
-        self.vocab_transform = nn.Linear(self.config.dim, self.config.dim)
-        self.vocab_layer_norm = nn.LayerNorm(self.config.dim, eps=NORM_EPS)
-        self.vocab_projector = nn.Linear(self.config.dim, self.config.vocab_size)
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        return self.vocab_projector(self.vocab_layer_norm(self.activate(self.vocab_transform(hidden))))  # type: ignore[no-any-return]
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return ``vocab_projector``."""
-        return self.vocab_projector
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace ``vocab_projector``."""
-        self.vocab_projector = new_embeddings  # type: ignore[assignment]
-
 
 class DistilBertForSequenceClassification(DistilBertCall, heads.SequenceClassification, DistilBertTask):
-    """DistilBERT with a classification or regression head over the text."""
+    """DistilBERT with a classification or regression head over the text.
+
+    >>> import torch
+    >>> from pocketbert import DistilBertConfig, DistilBertForSequenceClassification
+    >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16, num_labels=3)
+    >>> output = DistilBertForSequenceClassification(config)(torch.tensor([[2, 7, 3]]), labels=torch.tensor([1]))
+    >>> output.logits.shape, output.loss.shape
+    (torch.Size([1, 3]), torch.Size([]))
+    """
 
 
 class DistilBertForMultipleChoice(DistilBertCall, heads.MultipleChoice, DistilBertTask):

@@ -1,25 +1,29 @@
-"""Every task head, written once; a public class composes one with a family's encoder in three lines.
+"""Every task head, written once; a public class composes one with a family's encoder and needs no line of its own.
 
-A family gives a head its features: ``pooled`` (B, W) for one vector a text, the hidden states (B, T, W) for one a
-token. A head gives logits, a loss where labels are given, and the kind of its output.
+What a head answers and what it is trained on stands in its record, ``architecture.heads``; a class here adds its loss.
+Losses are means over the batch.
 
 Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 """
 
 from __future__ import annotations
 
-import warnings
+import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketbert.architecture import outputs
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.families import family_of
+from pocketbert.architecture.heads import Head, head_named
 from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
-from pocketbert.torch.inputs import check_labels
+from pocketbert.torch.layers import ExtraColumns, activation
+from pocketbert.torch.masks_and_ids import check_labels
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -33,299 +37,262 @@ __all__ = [
     "TokenClassification",
 ]
 
-IGNORE = -100
+IGNORE = -100  # the label of a token that has none
+_OLD_WORD_LABELS = {"masked_lm_labels": "labels", "lm_labels": "labels"}
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "head_mask", "inputs_embeds")
+_TORCH = os.path.dirname(torch.__file__) + os.sep
 
 
 class Task(PreTrainedModel):
     """An encoder with a head.
 
-    A head defines ``build``, ``logits`` and ``loss``; a family defines ``encoder_class`` and the methods that raise
-    ``NotImplementedError`` here.
+    A head defines ``head`` and, where the default does not suit it, ``head_loss``. A family defines ``encoder_class``
+    and ``head_dropout``.
+
+    Attributes:
+        record: the head.
+        label_names: the arguments of ``forward`` that are labels, in order.
+        answer_names: the fields of the output that are logits, in order.
+        output_class: what ``forward`` returns.
+        old_names: arguments of older versions and what they are called now.
     """
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]]
+    record: ClassVar[Head]
+    label_names: ClassVar[tuple[str, ...]]
+    answer_names: ClassVar[tuple[str, ...]]
     output_class: ClassVar[type[ModelOutput]]
     old_names: ClassVar[dict[str, str]] = {}
     dropout: nn.Dropout
-    classifier: nn.Linear
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "head" in vars(cls):  # what the class does not say is as in the record
+            record = cls.record = head_named(cls.head)
+            facts = {"label_names": record.labels, "answer_names": record.fields, "output_class": record.output}
+            for name in facts.keys() - vars(cls).keys():
+                setattr(cls, name, facts[name])
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
-        setattr(self, self.base_model_prefix, self.make_encoder())
-        self.build()
+        has_pooler = family_of(config).pooled.in_encoder
+        options = {"add_pooling_layer": self.record.reads_pooled} if has_pooler else {}
+        setattr(self, self.base_model_prefix, self.encoder_class(config, **options))
+        self.build_head()
         self.post_init()
 
     # -- what a family gives -----------------------------------------------------------------------------------
-
-    def make_encoder(self) -> PreTrainedModel:
-        """Return the encoder that this head needs."""
-        return self.encoder_class(self.config)
 
     def head_dropout(self) -> float:
         """Return the dropout in front of this head."""
         raise NotImplementedError
 
-    def build_pooled(self) -> None:
-        """Make what ``pooled`` needs beside the encoder."""
-        self.dropout = nn.Dropout(self.head_dropout())
-
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return one vector a text, (B, W), after dropout."""
-        raise NotImplementedError
-
-    def build_pretraining(self, *, words: bool, follows: bool) -> None:
-        """Make the masked-language-model head, the next-sentence head, or both."""
-        raise NotImplementedError
-
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        raise NotImplementedError
-
-    def follows_logits(self, pooled: Tensor) -> Tensor:
-        """(B, W) -> (B, 2)."""
-        raise NotImplementedError
-
     # -- what a head gives -------------------------------------------------------------------------------------
 
-    def build(self) -> None:
-        """Make the head's modules."""
-        raise NotImplementedError
+    def build_head(self) -> None:
+        """Make a layer for each answer, under the name that it has on disk."""
+        width, pooled = self.config.hidden_size, family_of(self.config).pooled
+        if any(answer.per != "position" for answer in self.record.answers):
+            self.dropout = nn.Dropout(self.head_dropout())
+        if self.record.reads_pooled and not pooled.in_encoder:
+            self.place(pooled.layer, nn.Linear(width, width))
+        for answer in self.record.answers:
+            if answer.per == "position":
+                self.build_words()
+            elif answer.layer is not None:
+                self.place(answer.layer, nn.Linear(width, answer.width(self.config)))
 
-    def logits(self, encoded: ModelOutput) -> Tensor:
-        """Return the head's logits."""
-        raise NotImplementedError
+    def place(self, path: str, module: nn.Module | nn.Parameter) -> None:
+        """Put a module or parameter at a path of names that dots separate."""
+        owner: nn.Module = self
+        *outer, name = path.split(".")
+        for part in outer:
+            if not hasattr(owner, part):
+                setattr(owner, part, nn.Module())
+            owner = getattr(owner, part)
+        setattr(owner, name, module)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the scalar loss."""
-        raise NotImplementedError
+    def build_words(self) -> None:
+        """Make the layers that predict words; the norm is a real one, also with ``no_norm``."""
+        config, width, family = self.config, self.config.hidden_size, family_of(self.config)
+        words, narrow = family.words, self.get_input_embeddings().embedding_dim
+        self.place(words.transform, nn.Linear(width, width))
+        self.place(words.norm, nn.LayerNorm(width, eps=family.eps(config)))
+        if words.extra is not None:
+            self.place(words.extra.removesuffix(".weight"), ExtraColumns(config.vocab_size, width - narrow, bias=False))
+        decoder = nn.Linear(narrow, config.vocab_size)
+        self.place(words.decoder, decoder)
+        self.place(words.bias, decoder.bias)
+
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """(..., W) -> (..., V): dense, activation, norm, then the word table as a matrix, and a bias."""
+        words, at = family_of(self.config).words, self.get_submodule
+        hidden = at(words.norm)(activation(self.config.hidden_act)(at(words.transform)(hidden)))
+        decoder: Any = at(words.decoder)
+        if words.extra is None:
+            return decoder(hidden)  # type: ignore[no-any-return]
+        extra: Any = at(words.extra.removesuffix(".weight"))  # what the table is too narrow for
+        narrow, rest = hidden[..., : decoder.in_features], hidden[..., decoder.in_features :]
+        return decoder(narrow) + rest @ extra.weight  # type: ignore[no-any-return]
+
+    def pooled(self, encoded: ModelOutput) -> Tensor:
+        """Return one vector per text, (B, W), after dropout."""
+        pooled = family_of(self.config).pooled
+        if pooled.in_encoder:
+            return self.dropout(encoded.pooler_output)  # type: ignore[no-any-return]
+        text = self.get_submodule(pooled.layer)(encoded.last_hidden_state[:, 0])
+        return self.dropout(activation(pooled.activation)(text))  # type: ignore[no-any-return]
+
+    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
+        """Return the head's logits, one for each of ``answer_names``."""
+        logits: list[Tensor] = []
+        for answer in self.record.answers:
+            if answer.per == "position":
+                logits.append(self.word_logits(encoded.last_hidden_state))
+                continue
+            assert answer.layer is not None
+            features = self.pooled(encoded) if answer.per == "text" else self.dropout(encoded.last_hidden_state)
+            values = self.get_submodule(answer.layer)(features)
+            one = len(answer.fields) == 1
+            logits += [values] if one else [value.contiguous() for value in values.unbind(-1)]
+        return tuple(logits)
+
+    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
+        """Return the scalar loss of the values of ``answer_names`` and ``label_names``.
+
+        By default the cross-entropies of all answers are added: of (B, N) with labels (B,) for an answer per text, else
+        of (B, T, N) with labels (B, T). A label of -100 is ignored.
+        """
+        losses = [
+            (_class_loss if answer.per == "text" else _token_loss)(logits, wanted, name)
+            for answer, logits, wanted, name in zip(self.record.answers, answers, labels, self.label_names, strict=True)
+        ]
+        return sum(losses[1:], losses[0])
 
     def run(
         self,
-        inputs: dict[str, Any],
-        labels: dict[str, Tensor | None],
+        inputs: tuple[Tensor | None, ...],
+        outputs: tuple[bool | None, bool | None, bool | None],
+        labels: tuple[Tensor | None, ...],
         renamed: dict[str, Any],
-        return_dict: bool | None,
     ) -> ModelOutput | tuple[Any, ...]:
-        """Encode ``inputs``, apply the head and, where labels are given, the loss.
+        """Encode, apply the head and, where all labels are given, the loss.
 
         Args:
-            inputs: arguments of the encoder's forward.
-            labels: the head's labels by name, None where absent.
+            inputs: ``input_ids``, ``attention_mask``, ``token_type_ids``, ``position_ids``, ``head_mask`` and
+                ``inputs_embeds``.
+            outputs: ``output_attentions``, ``output_hidden_states`` and ``return_dict``.
+            labels: values of ``label_names``.
             renamed: arguments given under names of older versions.
-            return_dict: give a tuple if false; the configuration decides if None.
         """
-        self._modernise(renamed, labels)
-        encoded = self.base_model(**inputs, return_dict=True)
-        output = self.answer(encoded, **labels)
-        output.hidden_states, output.attentions = encoded.hidden_states, encoded.attentions
+        if renamed:
+            labels = self._with_renamed(labels, renamed)
+        given = dict(zip(_INPUTS, inputs, strict=True))
+        choices = _fold_choices(given) if self.record.input_rank == 3 else None
+        attentions, hidden_states, return_dict = outputs
+        encoded = self.base_model(
+            **given, output_attentions=attentions, output_hidden_states=hidden_states, return_dict=True
+        )
+        answers = self.answers(encoded)
+        if choices is not None:
+            answers = tuple(answer.view(-1, choices) for answer in answers)
+        complete = tuple(label for label in labels if label is not None)
+        output = self.output_class(
+            loss=self.head_loss(answers, complete) if len(complete) == len(labels) else None,
+            **dict(zip(self.answer_names, answers, strict=True)),
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
         wanted = self.config.use_return_dict if return_dict is None else return_dict
         return output if wanted else output.to_tuple()
 
-    def answer(self, encoded: ModelOutput, labels: Tensor | None) -> ModelOutput:
-        """Return logits and loss."""
-        logits = self.logits(encoded)
-        loss = None if labels is None else self.loss(logits, labels)
-        return self.output_class(loss=loss, logits=logits)
-
-    def _modernise(self, renamed: dict[str, Any], labels: dict[str, Tensor | None]) -> None:
+    def _with_renamed(self, labels: tuple[Tensor | None, ...], renamed: dict[str, Any]) -> tuple[Tensor | None, ...]:
+        given = dict(zip(self.label_names, labels, strict=True))
         for old, value in renamed.items():
             new = self.old_names.get(old)
             if new is None:
                 raise TypeError(f"{type(self).__name__}.forward() got an unexpected keyword argument {old!r}")
-            warnings.warn(f"{old} is now named {new}", FutureWarning, stacklevel=4)
-            if labels.get(new) is not None:
+            warn_caller(f"{old} is now named {new}", FutureWarning, _TORCH)
+            if given[new] is not None:
                 raise TypeError(f"{type(self).__name__}.forward() got both {new} and its old name {old}")
-            labels[new] = value
+            given[new] = value
+        return tuple(given.values())
 
 
 class MaskedLM(Task):
-    """Predicts the word at every position."""
+    """Predicts the word at every position; labels (B, T)."""
 
     head = "masked_lm"
-    output_class: ClassVar[type[ModelOutput]] = outputs.MaskedLMOutput
-    old_names: ClassVar[dict[str, str]] = {"masked_lm_labels": "labels", "lm_labels": "labels"}
-
-    def build(self) -> None:
-        """See ``Task``."""
-        self.build_pretraining(words=True, follows=False)
-
-    def logits(self, encoded: ModelOutput) -> Tensor:
-        """(B, T, V)."""
-        return self.word_logits(encoded.last_hidden_state)
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy over the positions whose label is not -100; ``labels`` (B, T)."""
-        return _token_loss(logits, labels)
+    old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
 
 
 class NextSentence(Task):
-    """Tells whether text B continues text A (0) or is random (1)."""
+    """Tells whether text B continues text A (0) or is random (1); labels (B,)."""
 
     head = "next_sentence"
-    output_class: ClassVar[type[ModelOutput]] = outputs.NextSentencePredictorOutput
     old_names: ClassVar[dict[str, str]] = {"next_sentence_label": "labels"}
-
-    def build(self) -> None:
-        """See ``Task``."""
-        self.build_pretraining(words=False, follows=True)
-
-    def logits(self, encoded: ModelOutput) -> Tensor:
-        """(B, 2)."""
-        return self.follows_logits(encoded.pooler_output)
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy; ``labels`` (B,)."""
-        return _class_loss(logits, labels)
 
 
 class PreTraining(Task):
-    """Both pre-training heads; the loss is the sum of theirs, and needs both labels."""
+    """Both pre-training heads; the loss is the sum of theirs, and needs both labels, (B, T) and (B,)."""
 
     head = "pretraining"
-    output_class: ClassVar[type[ModelOutput]] = outputs.BertForPreTrainingOutput
-    old_names: ClassVar[dict[str, str]] = {"masked_lm_labels": "labels", "lm_labels": "labels"}
-
-    def build(self) -> None:
-        """See ``Task``."""
-        self.build_pretraining(words=True, follows=True)
-
-    def answer(  # type: ignore[override]  # its labels have names of their own
-        self, encoded: ModelOutput, labels: Tensor | None, next_sentence_label: Tensor | None
-    ) -> ModelOutput:
-        """Return both logits and, where both labels are given, the loss."""
-        words, follows = self.word_logits(encoded.last_hidden_state), self.follows_logits(encoded.pooler_output)
-        loss = None
-        if labels is not None and next_sentence_label is not None:
-            loss = _token_loss(words, labels) + _class_loss(follows, next_sentence_label, "next_sentence_label")
-        return self.output_class(loss=loss, prediction_logits=words, seq_relationship_logits=follows)
+    old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
 
 
 class SequenceClassification(Task):
-    """One answer a text: a class, several classes, or numbers."""
+    """One answer per text: a class, several classes, or numbers."""
 
     head = "sequence_classification"
-    output_class: ClassVar[type[ModelOutput]] = outputs.SequenceClassifierOutput
 
-    def build(self) -> None:
-        """See ``Task``."""
-        self.build_pooled()
-        self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
-
-    def logits(self, encoded: ModelOutput) -> Tensor:
-        """(B, N)."""
-        return self.classifier(self.pooled(encoded))  # type: ignore[no-any-return]
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean squared error, cross-entropy or binary cross-entropy, as ``problem_type`` says.
+    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
+        """Mean squared error, cross-entropy or binary cross-entropy of (B, N), as ``problem_type`` says.
 
         Where it says nothing: one label is a regression, integer labels (B,) are classes, float labels (B, N) are
         several classes at once.
         """
-        problem = self.config.problem_type or problem_type(self.config.num_labels, labels)
-        if problem == "regression":
-            if labels.numel() != logits.numel():
-                raise InputError(
-                    f"labels of shape {tuple(labels.shape)} do not fit the logits' {tuple(logits.shape)} for regression"
-                )
-            return F.mse_loss(logits, labels.to(logits.dtype).view_as(logits))
+        logits, wanted = answers[0], labels[0]
+        problem = self.config.problem_type or problem_type(self.config.num_labels, wanted)
         if problem == "single_label_classification":
-            return _class_loss(logits, labels)
-        if labels.shape != logits.shape:
+            return _class_loss(logits, wanted)
+        if problem == "regression":
+            if wanted.numel() != logits.numel():
+                raise InputError(
+                    f"labels of shape {tuple(wanted.shape)} do not fit the logits' {tuple(logits.shape)} for regression"
+                )
+            return F.mse_loss(logits, wanted.to(logits.dtype).view_as(logits))
+        if wanted.shape != logits.shape:
             raise InputError(
-                f"labels of shape {tuple(labels.shape)} must be (batch, labels) = {tuple(logits.shape)} "
+                f"labels of shape {tuple(wanted.shape)} must be (batch, labels) = {tuple(logits.shape)} "
                 "for multi_label_classification"
             )
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        return F.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype))
 
 
 class MultipleChoice(Task):
-    """Picks one of several texts; inputs are (B, C, T)."""
+    """Picks one of several texts; inputs are (B, C, T), labels (B,)."""
 
     head = "multiple_choice"
-    output_class: ClassVar[type[ModelOutput]] = outputs.MultipleChoiceModelOutput
-
-    def build(self) -> None:
-        """See ``Task``."""
-        self.build_pooled()
-        self.classifier = nn.Linear(self.config.hidden_size, 1)
-
-    def run(
-        self,
-        inputs: dict[str, Any],
-        labels: dict[str, Tensor | None],
-        renamed: dict[str, Any],
-        return_dict: bool | None,
-    ) -> ModelOutput | tuple[Any, ...]:
-        """As ``Task.run``, with the choices folded into the batch on the way in and unfolded on the way out."""
-        given, rank = inputs["input_ids"], 3
-        if given is None:
-            given, rank = inputs["inputs_embeds"], 4
-        if given is not None and given.dim() != rank:
-            shape = tuple(given.shape)
-            raise InputError(
-                f"inputs of shape {shape} must be (batch, choices, tokens); one example needs .unsqueeze(0)"
-            )
-        folded = {
-            name: value.flatten(0, 1) if isinstance(value, Tensor) and value.dim() >= 3 else value
-            for name, value in inputs.items()
-        }
-        output = super().run(folded, {"labels": None}, renamed, return_dict=True)
-        assert given is not None and isinstance(output, ModelOutput)
-        output.logits = output.logits.view(-1, given.shape[1])
-        if labels["labels"] is not None:
-            output.loss = _class_loss(output.logits, labels["labels"])
-        wanted = self.config.use_return_dict if return_dict is None else return_dict
-        return output if wanted else output.to_tuple()
-
-    def logits(self, encoded: ModelOutput) -> Tensor:
-        """(B*C, 1)."""
-        return self.classifier(self.pooled(encoded))  # type: ignore[no-any-return]
 
 
 class TokenClassification(Task):
-    """One class a token."""
+    """A class per token; labels (B, T)."""
 
     head = "token_classification"
-    output_class: ClassVar[type[ModelOutput]] = outputs.TokenClassifierOutput
-
-    def build(self) -> None:
-        """See ``Task``."""
-        self.dropout = nn.Dropout(self.head_dropout())
-        self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
-
-    def logits(self, encoded: ModelOutput) -> Tensor:
-        """(B, T, N)."""
-        return self.classifier(self.dropout(encoded.last_hidden_state))  # type: ignore[no-any-return]
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy over the tokens whose label is not -100; ``labels`` (B, T)."""
-        return _token_loss(logits, labels)
 
 
 class QuestionAnswering(Task):
     """Where the answer starts and ends."""
 
     head = "question_answering"
-    output_class: ClassVar[type[ModelOutput]] = outputs.QuestionAnsweringModelOutput
-    qa_outputs: nn.Linear
 
-    def build(self) -> None:
-        """See ``Task``."""
-        self.dropout = nn.Dropout(self.head_dropout())
-        self.qa_outputs = nn.Linear(self.config.hidden_size, 2)
-
-    def answer(  # type: ignore[override]  # its labels have names of their own
-        self, encoded: ModelOutput, start_positions: Tensor | None, end_positions: Tensor | None
-    ) -> ModelOutput:
-        """Return both logits (B, T) and, where both positions (B,) are given, the mean of their cross-entropies.
+    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
+        """Mean of the cross-entropies of start and end, (B, T) each; labels (B,) each.
 
         Positions outside the sequence are clamped to its length and ignored.
         """
-        start, end = self.qa_outputs(self.dropout(encoded.last_hidden_state)).unbind(-1)  # (B, T) each
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
-        return self.output_class(loss=loss, start_logits=start.contiguous(), end_logits=end.contiguous())
+        start, end = (_position_loss(*pair) for pair in zip(answers, labels, strict=True))
+        return (start + end) / 2
 
 
 def problem_type(num_labels: int, labels: Tensor) -> str:
@@ -336,10 +303,27 @@ def problem_type(num_labels: int, labels: Tensor) -> str:
     return "single_label_classification" if integer else "multi_label_classification"
 
 
-def _token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def _fold_choices(inputs: dict[str, Any]) -> int | None:
+    """Fold inputs (B, C, ...) into (B*C, ...) and return C; None if there are neither ids nor vectors."""
+    given, rank = inputs["input_ids"], 3
+    if given is None:
+        given, rank = inputs["inputs_embeds"], 4
+    if given is None:
+        return None
+    if given.dim() != rank:
+        shape = tuple(given.shape)
+        raise InputError(f"inputs of shape {shape} must be (batch, choices, tokens); one example needs .unsqueeze(0)")
+    choices: int = given.shape[1]
+    for name, value in inputs.items():
+        if isinstance(value, Tensor) and value.dim() >= 3:
+            inputs[name] = value.flatten(0, 1)
+    return choices
+
+
+def _token_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
     if labels.shape != logits.shape[:-1]:
-        raise InputError(f"labels of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
-    check_labels("labels", labels, logits.shape[-1], IGNORE)
+        raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
+    check_labels(name, labels, logits.shape[-1], IGNORE)
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten().long(), ignore_index=IGNORE)
 
 

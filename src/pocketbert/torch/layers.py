@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["Attention", "NoNorm", "activation", "drop", "make_norm", "prune_linear", "run_layers"]
+__all__ = ["Attention", "ExtraColumns", "NoNorm", "activation", "drop", "make_norm", "prune_linear", "run_layers"]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="none"),
@@ -34,7 +34,7 @@ def activation(name: str | Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
 
 
 class NoNorm(nn.Module):
-    """MobileBERT's replacement of layer normalisation: ``weight * x + bias`` (arXiv 2004.02984, section 3.4)."""
+    """MobileBERT's replacement of layer normalization: ``weight * x + bias`` (arXiv 2004.02984, section 3.4)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -48,6 +48,13 @@ class NoNorm(nn.Module):
         return torch.addcmul(self.bias, x, self.weight)
 
 
+class ExtraColumns(nn.Linear):
+    """What the word table lacks of the output matrix, (W - E, V); there may be no such columns."""
+
+    def reset_parameters(self) -> None:
+        """Leave the filling to ``post_init``: torch's own warns of an empty matrix."""
+
+
 def make_norm(kind: str, size: int, eps: float) -> nn.Module:
     """Return the module of a ``normalization_type``."""
     return NoNorm(size) if kind == "no_norm" else nn.LayerNorm(size, eps=eps)
@@ -56,8 +63,8 @@ def make_norm(kind: str, size: int, eps: float) -> nn.Module:
 def drop(x: Tensor, probability: float) -> Tensor:
     """Dropout, as ``F.dropout``, that draws four elements from one random number on the CPU.
 
-    There the draws cost more than all else. Sixteen bits decide an element, so the probability is met to 1e-5, and the
-    rest is scaled by what it truly is.
+    On the CPU, drawing random numbers takes most of dropout's time. Sixteen bits decide on each element, so the
+    probability is met to within 1e-5, and the kept elements are scaled by the probability that was really used.
     """
     cut = round(probability * 65536)
     if x.device.type != "cpu" or not 0 < cut < 65536 or torch.compiler.is_compiling():
@@ -72,7 +79,7 @@ class Attention:
 
     Args:
         bias: added to the scores, broadcast to (B, H, T, T): 0 where visible, the dtype's minimum where masked.
-        head_masks: one (H,) or None a layer; multiplies the weights.
+        head_masks: (H,) or None for each layer; multiplies the weights.
         need_weights: also return the weights.
         implementation: ``"sdpa"`` or ``"eager"``. Weights and head masks always take the eager form, which is equal,
             and so does dropout on the CPU, where SDPA has no fused form with dropout.

@@ -22,8 +22,6 @@ from pocketbert.torch.bert import (
     BertLikeModel,
     BertLikeTask,
     Intermediate,
-    LMPredictions,
-    LMTransform,
     Pooler,
     PositionedEmbeddings,
     SelfAttention,
@@ -191,31 +189,6 @@ class MobileBertLayer(nn.Module):
         return self.output(self.intermediate(x), x, hidden), weights
 
 
-class ExtraColumns(nn.Linear):
-    """What the word table lacks of the output matrix, (W - E, V); there may be no such columns."""
-
-    def reset_parameters(self) -> None:
-        """Leave the filling to ``post_init``: torch's own warns of an empty matrix."""
-
-
-class MobileBertPredictions(LMPredictions):
-    """Logits of every word: the narrow word table, widened by ``dense``, as a matrix, and a bias."""
-
-    def __init__(self, config: MobileBertConfig) -> None:
-        nn.Module.__init__(self)
-        self.transform = LMTransform(config)
-        self.dense = ExtraColumns(config.vocab_size, config.hidden_size - config.embedding_size, bias=False)
-        self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
-        self.bias = self.decoder.bias
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V)."""
-        hidden = self.transform(hidden)
-        width = self.decoder.in_features
-        narrow, rest = hidden[..., :width], hidden[..., width:]
-        return self.decoder(narrow) + rest @ self.dense.weight  # type: ignore[no-any-return]
-
-
 class MobileBertPreTrainedModel(PreTrainedModel):
     """What all MobileBERT classes are."""
 
@@ -224,7 +197,17 @@ class MobileBertPreTrainedModel(PreTrainedModel):
 
 
 class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
-    """The encoder, optionally with its pooler."""
+    """The encoder, optionally with its pooler.
+
+    >>> import torch
+    >>> from pocketbert import MobileBertConfig, MobileBertModel
+    >>> config = MobileBertConfig(
+    ...     vocab_size=99, hidden_size=32, embedding_size=8, intra_bottleneck_size=16, intermediate_size=16,
+    ...     num_hidden_layers=1, num_attention_heads=2,
+    ... )
+    >>> MobileBertModel(config)(torch.tensor([[2, 7, 3]])).pooler_output.shape
+    torch.Size([1, 32])
+    """
 
     def __init__(self, config: MobileBertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
@@ -249,27 +232,14 @@ class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
 
         Note the documented order: ``output_hidden_states`` comes before ``output_attentions`` here.
         """
-        return self.encode(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            return_dict,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
 class MobileBertTask(BertLikeTask, MobileBertPreTrainedModel):
     """A MobileBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = MobileBertModel
-
-    def make_predictions(self) -> LMPredictions:
-        """Return the masked-language-model head."""
-        return MobileBertPredictions(self.config)
 
 
 class MobileBertForPreTraining(BertPreTrainingCall, heads.PreTraining, MobileBertTask):

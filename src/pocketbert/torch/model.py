@@ -11,13 +11,17 @@ from torch import Tensor, nn
 
 from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.architecture.parameters import Parameter
 from pocketbert.architecture.precision import check_precision
-from pocketbert.architecture.sinusoids import sinusoids
+from pocketbert.checkpoint.loading import open_source
+from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
+from pocketbert.storage.hub import HubOptions
 from pocketbert.torch.layers import prune_linear
+from pocketbert.torch.loading import describe, initialize, load, save
 
-__all__ = ["PreTrainedModel", "initialize"]
+__all__ = ["PreTrainedModel"]
 
 M = TypeVar("M", bound="PreTrainedModel")
 
@@ -27,7 +31,7 @@ class PreTrainedModel(nn.Module):
 
     config_class: ClassVar[type[PretrainedConfig]]
     base_model_prefix: ClassVar[str] = ""
-    head: ClassVar[str] = "none"
+    head: ClassVar[str] = BARE
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
     accepts_loss_kwargs: ClassVar[bool] = False  # tells trainers that forward takes no loss arguments
@@ -47,7 +51,7 @@ class PreTrainedModel(nn.Module):
     @classmethod
     def from_pretrained(
         cls: type[M],
-        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        pretrained_model_name_or_path: str | os.PathLike[str] | Opened | None,
         *,
         config: PretrainedConfig | str | os.PathLike[str] | None = None,
         state_dict: Mapping[str, Tensor] | None = None,
@@ -69,8 +73,8 @@ class PreTrainedModel(nn.Module):
         """Load a model from a folder or a hub name, completely or not at all; it comes back in eval mode.
 
         Args:
-            pretrained_model_name_or_path: folder in Hugging Face layout, or hub name; None with ``config`` and
-                ``state_dict``.
+            pretrained_model_name_or_path: folder in Hugging Face layout, hub name, or opened checkpoint; None with
+                ``config`` and ``state_dict``.
             config: use this configuration (or folder) instead of the checkpoint's own.
             state_dict: use these tensors instead of the checkpoint's weights.
             dtype: dtype of the parameters, ``"auto"`` for the one on disk; float32 by default.
@@ -90,22 +94,31 @@ class PreTrainedModel(nn.Module):
 
         Warns:
             UserWarning: names the parameters of a head that the checkpoint lacks and that were started afresh.
-        """
-        from pocketbert.storage.hub import HubOptions
-        from pocketbert.torch.loading import load
 
-        hub = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)
-        model, info = load(
+        >>> from tempfile import TemporaryDirectory
+        >>> from pocketbert import DistilBertConfig, DistilBertModel
+        >>> model = DistilBertModel(DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     again = DistilBertModel.from_pretrained(folder)
+        >>> again.num_parameters() == model.num_parameters()
+        True
+        """
+        source = open_source(
             cls,
             pretrained_model_name_or_path,
             config=config,
             state_dict=state_dict,
+            describe=describe,
+            hub=HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder),
+            overrides=kwargs,
+        )
+        model, info = load(
+            source,
             dtype=dtype if dtype is not None else torch_dtype,
             device=_one_device(device, device_map),
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             allow_float16=allow_float16,
-            hub=hub,
-            overrides=kwargs,
         )
         return (model, info) if output_loading_info else model
 
@@ -150,8 +163,6 @@ class PreTrainedModel(nn.Module):
             InputError: ``max_shard_size`` or ``safe_serialization`` has no meaning.
             OSError: the disk refused; the old checkpoint is intact.
         """
-        from pocketbert.torch.loading import save
-
         if not safe_serialization:
             raise InputError("safe_serialization=False would write a pickle; only safetensors is written")
         save(self, save_directory, state_dict, max_shard_size)
@@ -218,8 +229,9 @@ class PreTrainedModel(nn.Module):
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Module | None:
-        """Return the layer that maps onto the vocabulary, or None."""
-        return None
+        """Return the layer that maps onto the vocabulary, or None where no words are predicted."""
+        predicts = any(answer.per == "position" for answer in head_named(self.head).answers)
+        return self.get_submodule(families.family_of(self.config).words.decoder) if predicts else None
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         """Replace the layer that maps onto the vocabulary.
@@ -227,11 +239,16 @@ class PreTrainedModel(nn.Module):
         Raises:
             InputError: this class has none.
         """
-        raise InputError(f"{type(self).__name__} has no output embeddings")
+        if self.get_output_embeddings() is None:
+            raise InputError(f"{type(self).__name__} has no output embeddings")
+        words = families.family_of(self.config).words
+        for path, value in ((words.decoder, new_embeddings), (words.bias, new_embeddings.bias)):
+            owner, name = self._owner(path)
+            setattr(owner, name, value)
 
     def tie_weights(self) -> None:
         """Let the head share what the schema says it shares: the word table, and one bias under two names."""
-        for parameter in self._schema():
+        for parameter in self.parameters_on_disk():
             if parameter.tied_to is not None:
                 owner, name = self._owner(parameter.name)
                 source, source_name = self._owner(parameter.tied_to)
@@ -268,9 +285,9 @@ class PreTrainedModel(nn.Module):
             raise InputError(f"new_num_tokens {size} would drop pad_token_id {self.config.pad_token_id}")
         if size == table.num_embeddings:
             return table
-        old = {parameter.name: parameter.shape for parameter in self._schema()}
+        old = {parameter.name: parameter.shape for parameter in self.parameters_on_disk()}
         self.config.vocab_size = size
-        for parameter in self._schema():
+        for parameter in self.parameters_on_disk():
             if parameter.tied_to is None and parameter.shape != old[parameter.name]:
                 owner, name = self._owner(parameter.name)
                 self._replace(owner, name, parameter)
@@ -344,9 +361,9 @@ class PreTrainedModel(nn.Module):
         """Keep activations again."""
         self.base_model.gradient_checkpointing = False
 
-    # -- the schema --------------------------------------------------------------------------------------------
+    # -- parameters --------------------------------------------------------------------------------------------
 
-    def _schema(self) -> list[Parameter]:
+    def parameters_on_disk(self) -> list[Parameter]:
         """List this model's parameters as they are on disk."""
         pooler = getattr(self.base_model, "pooler", None) is not None
         return families.parameters(self.config, self.head, pooler=pooler)
@@ -368,29 +385,13 @@ class PreTrainedModel(nn.Module):
         """Fill what this class adds with fresh weights and tie what is shared; the last step of a constructor."""
         done = f"{self.base_model_prefix}." if self.base_model is not self else None
         with torch.no_grad():
-            for parameter in self._schema():
+            for parameter in self.parameters_on_disk():
                 if parameter.tied_to is None and not (done and parameter.name.startswith(done)):
                     owner, name = self._owner(parameter.name)
                     target = getattr(owner, name)
                     if target.device.type != "meta":
                         target.copy_(initialize(parameter, self.config, target.dtype, target.device))
         self.tie_weights()
-
-
-def initialize(
-    parameter: Parameter, config: PretrainedConfig, dtype: torch.dtype, device: torch.device | str
-) -> Tensor:
-    """Return fresh weights: normal with ``initializer_range``, zero biases, unit norms, a zero row for padding."""
-    if parameter.kind == "norm_scale":
-        return torch.ones(parameter.shape, dtype=dtype, device=device)
-    if parameter.kind in ("norm_bias", "linear_bias"):
-        return torch.zeros(parameter.shape, dtype=dtype, device=device)
-    if parameter.name.endswith("position_embeddings.weight") and getattr(config, "sinusoidal_pos_embds", False):
-        return torch.from_numpy(sinusoids(*parameter.shape)).to(dtype=dtype, device=device)
-    fresh = torch.empty(parameter.shape, dtype=dtype, device=device).normal_(0.0, config.initializer_range)
-    if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
-        fresh[config.pad_token_id] = 0
-    return fresh
 
 
 def _describe(module: nn.Module) -> None:

@@ -1,6 +1,6 @@
 """What a model was given, checked: every mistake is named before it becomes an index error deep inside.
 
-Values are checked on the CPU only, and never while a graph is traced: there the check would cost a synchronisation or
+Values are checked on the CPU only, and never while a graph is traced: there the check would cost a synchronization or
 break the graph. Shapes are always checked.
 """
 
@@ -90,7 +90,7 @@ def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
 
 
 def per_layer_head_masks(head_mask: Tensor | None, config: PretrainedConfig, dtype: torch.dtype) -> list[Tensor | None]:
-    """Turn a head mask (heads,) or (layers, heads) into one (kept heads,) a layer; pruned heads need no mask.
+    """Turn a head mask (heads,) or (layers, heads) into (kept heads,) for each layer; pruned heads need no mask.
 
     Raises:
         InputError: the mask has another shape.

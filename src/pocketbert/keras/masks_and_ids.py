@@ -6,7 +6,6 @@ are known.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from keras import KerasTensor, backend, ops
 
 from pocketbert.architecture import input_checks as shared
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
 
 __all__ = [
@@ -77,7 +77,7 @@ def name_inputs(
     for name, value in named:
         new = (old_names or {}).get(name, name)
         if new != name:
-            warnings.warn(f"{name} is now named {new}", FutureWarning, stacklevel=4)
+            warn_caller(f"{name} is now named {new}", FutureWarning)
         if new not in names:
             raise TypeError(f"{where} got an unexpected keyword argument {name!r}")
         if given.get(new) is not None and value is not None:
@@ -200,7 +200,7 @@ def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
 
 
 def per_layer_head_masks(head_mask: Tensor | None, config: PretrainedConfig, hidden: Tensor) -> list[Tensor | None]:
-    """Turn a head mask (heads,) or (layers, heads) into one (kept heads,) a layer; pruned heads need no mask.
+    """Turn a head mask (heads,) or (layers, heads) into (kept heads,) for each layer; pruned heads need no mask.
 
     Raises:
         InputError: the mask has another shape.

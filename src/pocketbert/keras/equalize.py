@@ -1,7 +1,7 @@
-"""Channels of MobileBERT's hidden states rescaled, so that none dwarfs the others when a row shares one 8-bit scale.
+"""Rescale the channels of MobileBERT's hidden states, so that none dwarfs the others when a row has one 8-bit scale.
 
-With ``no_norm`` a channel may be held divided by any positive t, if whoever writes it divides and whoever reads it
-multiplies by t. Every t is a power of two, so the model computes what it did.
+With ``no_norm`` a channel may be stored divided by any t > 0: the weights that write it are divided by t, those that
+read it are multiplied. Every t is a power of two, so the results stay the same.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketbert.architecture.families import family_of
+from pocketbert.architecture.heads import BARE
 from pocketbert.keras.model import TFPreTrainedModel
 
-__all__ = ["can_equalise", "equalise"]
+__all__ = ["can_equalize", "equalize"]
 
 _LARGEST = 40  # t is at most 2 ** 40
 
 
-def can_equalise(model: TFPreTrainedModel) -> bool:
-    """Whether the model's hidden states have a scale that is free: MobileBERT's with ``no_norm`` and bottlenecks."""
+def can_equalize(model: TFPreTrainedModel) -> bool:
+    """Whether no layer norm fixes the scale of the hidden states: MobileBERT's with ``no_norm`` and bottlenecks."""
     config = model.config
-    return bool(config.model_type == "mobilebert" and config.normalization_type == "no_norm" and config.use_bottleneck)
+    return getattr(config, "normalization_type", None) == "no_norm" and bool(config.use_bottleneck)
 
 
-def equalise(model: TFPreTrainedModel, rows: NDArray[Any]) -> None:
+def equalize(model: TFPreTrainedModel, rows: NDArray[Any]) -> None:
     """Change the parameters of a model in place; its outputs stay.
 
     Args:
-        model: one that ``can_equalise``.
+        model: one that ``can_equalize``.
         rows: hidden states of typical texts, from the embeddings and every layer, (rows, hidden_size).
     """
     base: Any = model.get_base_model()
@@ -62,22 +64,18 @@ def _readers(layer: Any) -> list[keras.layers.Dense]:
 
 def _head_readers(model: Any) -> list[keras.layers.Dense]:
     """Return what a head reads the last hidden states with."""
-    if model.head == "none":
+    if model.head == BARE:
         return []
-    pooler = model.get_base_model().pooler
-    pooled = None if pooler is None else pooler.dense
-    found = []
-    if model.head in ("masked_lm", "pretraining"):
-        found.append(model.cls.predictions.transform.dense)
-    if model.head in ("next_sentence", "pretraining"):
-        found.append(pooled or model.cls.seq_relationship)
-    if model.head in ("sequence_classification", "multiple_choice"):
-        found.append(pooled or model.classifier)
-    if model.head == "token_classification":
-        found.append(model.classifier)
-    if model.head == "question_answering":
-        found.append(model.qa_outputs)
-    return found
+    family, pooler = family_of(model.config), model.get_base_model().pooler
+    readers = []
+    for answer in model.record.answers:
+        if answer.per == "position":
+            readers.append(model.layer_at(family.words.transform))
+        elif answer.per == "text" and pooler.dense is not None:
+            readers.append(pooler.dense)
+        else:
+            readers.append(model.layer_at(answer.layer))
+    return readers
 
 
 def _factors(rows: NDArray[Any], readers: Sequence[keras.layers.Dense]) -> NDArray[Any]:

@@ -1,0 +1,66 @@
+"""What every encoder's forward does: check the inputs, embed them, run the layers, pool.
+
+Shapes: B batch, T tokens, W hidden_size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from pocketbert.architecture.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
+from pocketbert.torch.layers import Attention, run_layers
+from pocketbert.torch.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
+from pocketbert.torch.model import PreTrainedModel
+
+__all__ = ["Encoder"]
+
+
+class Encoder(PreTrainedModel):
+    """A bare encoder; a family makes its layers and its ``pooler``, which is None where it was left out."""
+
+    embeddings: nn.Module
+    pooler: nn.Module | None
+
+    def encoder_layers(self) -> list[nn.Module]:
+        """Return the layers in order, each ``(hidden, attention) -> (hidden, weights)``."""
+        raise NotImplementedError
+
+    def encode(
+        self, inputs: tuple[Tensor | None, ...], outputs: tuple[bool | None, ...]
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Run the model; the arguments are those of ``heads.Task.run``."""
+        config = self.config
+        input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds = inputs
+        defaults = (config.output_attentions, config.output_hidden_states, config.use_return_dict)
+        want_attentions, want_hidden, want_dict = (
+            default if given is None else given for given, default in zip(outputs, defaults, strict=True)
+        )
+        self.check_precision(self.compute_dtype)
+        words = self.get_input_embeddings()
+        shape = check_tokens(config, input_ids, inputs_embeds, words.embedding_dim)
+        if token_type_ids is not None:
+            check_ids("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", shape, one_row=True)
+        if position_ids is not None:
+            limit = config.max_position_embeddings
+            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
+        vectors = words(input_ids) if inputs_embeds is None else inputs_embeds
+        hidden = self.embeddings(vectors, token_type_ids, position_ids)
+        attention = Attention(
+            attention_bias(attention_mask, hidden),
+            per_layer_head_masks(head_mask, config, hidden.dtype),
+            want_attentions,
+            config.attn_implementation,
+        )
+        checkpointing = self.gradient_checkpointing and self.training
+        last, hidden_states, attentions = run_layers(
+            self.encoder_layers(), hidden, attention, keep_hidden=want_hidden, checkpointing=checkpointing
+        )
+        if not hasattr(self, "pooler"):
+            output: ModelOutput = BaseModelOutput(last, hidden_states, attentions)
+            return output if want_dict else output.to_tuple()
+        pooled = None if self.pooler is None else self.pooler(last)
+        if want_dict:
+            return BaseModelOutputWithPooling(last, pooled, hidden_states, attentions)
+        return (last, pooled, *(x for x in (hidden_states, attentions) if x is not None))
