@@ -13,7 +13,7 @@ from helpers import unicode_from_library
 from helpers.tokenizer_texts import EVERY, SURROGATES, UTF8
 from helpers.vocabularies import made_vocab
 from pocketbert.tokenizer import BertTokenizer, BertTokenizerFast
-from pocketbert.tokenizer import unicode_tables as unicode
+from pocketbert.tokenizer.wordpiece import unicode_tables as unicode
 
 SETTINGS: list[dict[str, Any]] = [
     {},

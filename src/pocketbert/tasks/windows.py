@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Row
-from pocketbert.tokenizer.encoding import Encoding
-from pocketbert.tokenizer.layout import Side, row_spans
+from pocketbert.tokenizer.call.encoding import Encoding
+from pocketbert.tokenizer.call.row_layout import Side, row_spans
 
 __all__ = ["Cut", "Document", "Window", "split"]
 

@@ -9,11 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketbert.tokenizer.added import AddedToken
+    from pocketbert.tokenizer.added_tokens import AddedToken
     from pocketbert.tokenizer.auto import AutoTokenizer
-    from pocketbert.tokenizer.base import TokenizerBase
-    from pocketbert.tokenizer.batch import BatchEncoding
-    from pocketbert.tokenizer.encoding import CharSpan, Encoding, TokenSpan
+    from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
+    from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
     from pocketbert.tokenizer.models import (
         BertTokenizer,
         BertTokenizerFast,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         MobileBertTokenizer,
         MobileBertTokenizerFast,
     )
+    from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = [
     "AddedToken",
@@ -40,13 +40,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AddedToken": "added",
+    "AddedToken": "added_tokens",
     "AutoTokenizer": "auto",
-    "BatchEncoding": "batch",
-    "CharSpan": "encoding",
-    "Encoding": "encoding",
-    "TokenSpan": "encoding",
-    "TokenizerBase": "base",
+    "BatchEncoding": "call.batch_encoding",
+    "CharSpan": "call.encoding",
+    "Encoding": "call.encoding",
+    "TokenSpan": "call.encoding",
+    "TokenizerBase": "tokenizer_base",
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
 from pocketbert.tokenizer import models
-from pocketbert.tokenizer.base import TokenizerBase
-from pocketbert.tokenizer.files import read_json
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_files import read_json
 
 __all__ = ["AutoTokenizer"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pocketbert.tokenizer.fast import FastTokenizer
-from pocketbert.tokenizer.python import PythonTokenizer
+from pocketbert.tokenizer.wordpiece.fast import FastTokenizer
+from pocketbert.tokenizer.wordpiece.python import PythonTokenizer
 
 __all__ = [
     "BertTokenizer",

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import TOKENIZER_FILES, HubOptions, local_folder, safe_name
-from pocketbert.tokenizer.added import AddedToken
-from pocketbert.tokenizer.arguments import NO_LIMIT
-from pocketbert.tokenizer.files import read_settings, read_tokenizer_json, vocab_text, write_text
-from pocketbert.tokenizer.layout import Side
-from pocketbert.tokenizer.special import SpecialTokens
+from pocketbert.tokenizer.added_tokens import AddedToken
+from pocketbert.tokenizer.call.arguments import NO_LIMIT
+from pocketbert.tokenizer.call.row_layout import Side
+from pocketbert.tokenizer.special_tokens import SpecialTokens
+from pocketbert.tokenizer.tokenizer_files import read_settings, read_tokenizer_json, vocab_text, write_text
 
 __all__ = ["Pretrained"]
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from pocketbert.tokenizer.unicode_tables import (
+from pocketbert.tokenizer.wordpiece.unicode_tables import (
     CHINESE,
     CLASSED,
     LATER_LOWER,

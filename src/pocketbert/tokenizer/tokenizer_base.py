@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.tokenizer.added import AddedToken, as_added
-from pocketbert.tokenizer.arguments import NO_LIMIT, side_of
-from pocketbert.tokenizer.encode import Encoder
-from pocketbert.tokenizer.layout import Layout
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added
+from pocketbert.tokenizer.call.arguments import NO_LIMIT, side_of
+from pocketbert.tokenizer.call.methods import Encoder
+from pocketbert.tokenizer.call.row_layout import Layout
+from pocketbert.tokenizer.call.tensors import as_lists
 from pocketbert.tokenizer.pretrained import Pretrained
-from pocketbert.tokenizer.special import ROLES
-from pocketbert.tokenizer.tensors import as_lists
+from pocketbert.tokenizer.special_tokens import ROLES
 
 __all__ = ["TokenizerBase"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from pocketbert.tokenizer.layout import Layout, Side
+from pocketbert.tokenizer.call.row_layout import Layout, Side
 
 __all__ = ["CharSpan", "Encoding", "Offsets", "Part", "Piece", "TokenSpan"]
 

@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.tokenizer.added import AddedToken, as_added
-from pocketbert.tokenizer.base import TokenizerBase
-from pocketbert.tokenizer.encoding import Piece
-from pocketbert.tokenizer.files import read_text, read_tokenizer_json, read_vocab
-from pocketbert.tokenizer.layout import Layout, Special
-from pocketbert.tokenizer.normalize import replace_surrogates
-from pocketbert.tokenizer.rows import Tokenized
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added
+from pocketbert.tokenizer.call.encoding import Piece
+from pocketbert.tokenizer.call.row_layout import Layout, Special
+from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_files import read_text, read_tokenizer_json, read_vocab
+from pocketbert.tokenizer.wordpiece.normalize import replace_surrogates
 
 if TYPE_CHECKING:
     import tokenizers

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.errors import CheckpointError
-from pocketbert.tokenizer.added import as_added
-from pocketbert.tokenizer.special import ROLES
+from pocketbert.tokenizer.added_tokens import as_added
+from pocketbert.tokenizer.special_tokens import ROLES
 
 __all__ = ["read_json", "read_settings", "read_tokenizer_json", "read_vocab", "vocab_text", "write_text"]
 

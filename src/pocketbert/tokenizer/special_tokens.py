@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.added import AddedToken, as_added
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 
 if TYPE_CHECKING:
     from typing import overload

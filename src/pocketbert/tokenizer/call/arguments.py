@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.layout import Side
+from pocketbert.tokenizer.call.row_layout import Side
 
 __all__ = ["NO_LIMIT", "Padding", "Texts", "Truncation", "padding_of", "side_of", "texts_of", "truncation_of"]
 

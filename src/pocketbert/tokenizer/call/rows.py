@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.arguments import Truncation
-from pocketbert.tokenizer.encoding import Encoding, Part, Piece
-from pocketbert.tokenizer.layout import Layout, Side, Span, row_spans
+from pocketbert.tokenizer.call.arguments import Truncation
+from pocketbert.tokenizer.call.encoding import Encoding, Part, Piece
+from pocketbert.tokenizer.call.row_layout import Layout, Side, Span, row_spans
 
 __all__ = ["Rows", "Tokenized"]
 

@@ -9,12 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.added import AddedToken, AddedVocabulary
-from pocketbert.tokenizer.base import TokenizerBase
-from pocketbert.tokenizer.encoding import Offsets
-from pocketbert.tokenizer.files import read_vocab
-from pocketbert.tokenizer.normalize import Aligned, Normalizer, replace_surrogates, split_punctuation, split_whitespace
-from pocketbert.tokenizer.rows import Tokenized
+from pocketbert.tokenizer.added_tokens import AddedToken, AddedVocabulary
+from pocketbert.tokenizer.call.encoding import Offsets
+from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_files import read_vocab
+from pocketbert.tokenizer.wordpiece.normalize import (
+    Aligned,
+    Normalizer,
+    replace_surrogates,
+    split_punctuation,
+    split_whitespace,
+)
 
 __all__ = ["PythonTokenizer", "WordPiece"]
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.arguments import Padding, Texts, Truncation, padding_of, side_of, texts_of, truncation_of
-from pocketbert.tokenizer.batch import BatchEncoding
-from pocketbert.tokenizer.encoding import Encoding, Piece
-from pocketbert.tokenizer.layout import Layout, Side
-from pocketbert.tokenizer.rows import Rows, Tokenized
-from pocketbert.tokenizer.special import SpecialTokens
-from pocketbert.tokenizer.tensors import TENSOR_KINDS, as_lists
+from pocketbert.tokenizer.call.arguments import Padding, Texts, Truncation, padding_of, side_of, texts_of, truncation_of
+from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
+from pocketbert.tokenizer.call.encoding import Encoding, Piece
+from pocketbert.tokenizer.call.row_layout import Layout, Side
+from pocketbert.tokenizer.call.rows import Rows, Tokenized
+from pocketbert.tokenizer.call.tensors import TENSOR_KINDS, as_lists
+from pocketbert.tokenizer.special_tokens import SpecialTokens
 
 __all__ = ["Encoder"]
 
