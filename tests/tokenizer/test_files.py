@@ -186,7 +186,7 @@ def test_missing(tmp_path: Path, vocab: dict[str, int]) -> None:
     for kind in KINDS:
         with pytest.raises(CheckpointError, match=r"neither vocab\.txt nor tokenizer\.json"):
             kind.from_pretrained(tmp_path)
-        with pytest.raises(CheckpointError, match="cannot read"):
+        with pytest.raises(CheckpointError, match=r"no none\.txt in"):
             kind(tmp_path / "none.txt")
         for role in ("unk_token", "cls_token", "sep_token"):
             with pytest.raises(ConfigError, match=f"{role}='<none>' is not among"):
@@ -218,7 +218,7 @@ def test_saving_elsewhere(vocab: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError):
         tokenizer.save_pretrained(tmp_path, filename_prefix="../up")
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(CheckpointError, match="cannot write"):
+    with pytest.raises(CheckpointError, match="is a file or lies in one; pass a folder"):
         tokenizer.save_pretrained(tmp_path / "file")
     assert tokenizer.save_vocabulary(tmp_path, filename_prefix="my") == (str(tmp_path / "my-vocab.txt"),)
     with pytest.raises(PocketBertError, match="legacy_format=False"):

@@ -1,4 +1,4 @@
-"""The special tokens of a tokenizer, by role: ``cls_token`` and ``cls_token_id`` and the like."""
+"""The special tokens of a tokenizer, by role: ``cls_token``, ``cls_token_id`` and so on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 
 
 class _Token:
-    """The token of a role, None where the tokenizer has none."""
+    """Attribute ``cls_token`` and the like: the token of a role, None if the tokenizer has none."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name
@@ -40,7 +40,7 @@ class _Token:
 
 
 class _TokenId:
-    """The id of a role's token, None where the tokenizer has none."""
+    """Attribute ``cls_token_id`` and the like: the id of a role's token, None if the tokenizer has none."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name.removesuffix("_id")
@@ -63,7 +63,7 @@ class _TokenId:
 
 
 class SpecialTokens:
-    """The roles, as attributes that can be read and set."""
+    """Special tokens as attributes that can be read and set."""
 
     bos_token, eos_token, unk_token, sep_token = _Token(), _Token(), _Token(), _Token()
     pad_token, cls_token, mask_token = _Token(), _Token(), _Token()
@@ -112,7 +112,7 @@ class SpecialTokens:
 
     @property
     def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
-        """As :attr:`special_tokens_map`, with the rules that each token is matched by."""
+        """As :attr:`special_tokens_map`, with the rules by which each token is matched."""
         named: dict[str, AddedToken | list[AddedToken]] = {
             role: self._roles[role] for role in ROLES if role in self._roles
         }
@@ -125,7 +125,7 @@ class SpecialTokens:
 
     @property
     def all_special_tokens_extended(self) -> list[AddedToken]:
-        """Every special token, once, with the rules that it is matched by."""
+        """Every special token, once, with the rules by which it is matched."""
         ordered = [self._roles[role] for role in ROLES if role in self._roles] + self._additional
         return list({token.content: token for token in ordered}.values())
 

@@ -1,53 +1,25 @@
-"""The arguments of a tokenizer call, checked: what comes in is a person's, what goes out can be relied on."""
+"""Checks of a call's arguments: the texts, alone or in pairs, and what several other arguments share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.call.row_layout import Side
 
-__all__ = ["NO_LIMIT", "Padding", "Texts", "Truncation", "padding_of", "side_of", "texts_of", "truncation_of"]
+__all__ = ["NO_LIMIT", "Side", "Texts", "choice", "side_of", "texts_of", "whole_number"]
 
 NO_LIMIT = int(1e30)  # model_max_length of a tokenizer whose model has none, as tokenizer_config.json writes it
-_PADDING = {True: "longest", "longest": "longest", "max_length": "max_length", False: None, "do_not_pad": None}
-_TRUNCATION = {
-    True: "longest_first",
-    "longest_first": "longest_first",
-    "only_first": "only_first",
-    "only_second": "only_second",
-    False: None,
-    "do_not_truncate": None,
-}
 
 Text = str | list[str]
-
-
-@dataclass(frozen=True)
-class Padding:
-    """Pad to ``length`` tokens, or to the longest row if it is None, rounded up to ``multiple``, on ``side``."""
-
-    length: int | None
-    multiple: int | None
-    side: Side
-
-
-@dataclass(frozen=True)
-class Truncation:
-    """Cut rows to ``length`` tokens by ``strategy``, losing ``side``; windows share ``stride`` tokens."""
-
-    strategy: str
-    length: int
-    stride: int
-    side: Side
+Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of a call: ``first`` of each row, ``second`` too where the row is a pair.
+    """The texts of a call, per row: the first text, and the second or None.
 
-    ``batched`` says whether the caller gave a batch rather than one row.
+    ``batched`` is False where the caller gave one row rather than a list of rows.
     """
 
     first: list[Text]
@@ -55,66 +27,23 @@ class Texts:
     batched: bool
 
 
-def padding_of(
-    padding: Any, *, max_length: int | None, multiple: Any, side: Side, model_max_length: int
-) -> Padding | None:
-    """Return what ``padding`` asks for; None for no padding.
-
-    Raises:
-        InputError: an unknown strategy, or ``"max_length"`` with no length known.
-    """
-    strategy = _choice("padding", padding, _PADDING)
-    if multiple is not None:
-        _whole("pad_to_multiple_of", multiple, least=1)
-    if strategy is None:
-        return None
-    if strategy == "longest":
-        return Padding(None, multiple, side)
-    length = model_max_length if max_length is None else max_length
-    if length >= NO_LIMIT:
-        raise InputError(
-            "padding='max_length' needs a length and this tokenizer has no model_max_length; pass max_length"
-        )
-    return Padding(length, multiple, side)
-
-
-def truncation_of(
-    truncation: Any, *, max_length: Any, stride: Any, side: Side, model_max_length: int, padding: Any
-) -> Truncation | None:
-    """Return what ``truncation`` asks for; None for no truncation, or no length to truncate to.
-
-    A ``max_length`` with neither ``padding`` nor ``truncation`` truncates, as it always has.
-
-    Raises:
-        InputError: an unknown strategy, or a length or stride that is no whole number.
-    """
-    if max_length is not None:
-        _whole("max_length", max_length, least=1)
-    _whole("stride", stride, least=0)
-    if truncation is None:
-        truncation = max_length is not None and padding is False
-    strategy = _choice("truncation", truncation, _TRUNCATION)
-    length = model_max_length if max_length is None else max_length
-    return None if strategy is None or length >= NO_LIMIT else Truncation(strategy, length, stride, side)
-
-
 def side_of(name: str, value: Any) -> Side:
-    """Return ``value`` if it is "left" or "right"."""
+    """Return ``value`` if it is "left" or "right"; raise InputError with the argument's name otherwise."""
     if value not in ("left", "right"):
         raise InputError(f"{name}={value!r} is unknown; pass 'left' or 'right'")
     return cast(Side, value)
 
 
 def texts_of(text: Any, pair: Any, *, split_into_words: bool) -> Texts:
-    """Sort out one text or a batch, alone or in pairs.
+    """Check the ``text`` and ``text_pair`` arguments of a call.
 
     Args:
         text: a text, a batch of texts, or a batch of (text, pair) tuples.
-        pair: None, or what ``text`` is, for the second texts.
-        split_into_words: texts are lists of words.
+        pair: the second texts, in the form of ``text``, or None.
+        split_into_words: each text is a list of words.
 
     Raises:
-        InputError: anything else; the message names the row.
+        InputError: they are anything else; the message names the row.
     """
     if _is_text(text, split_into_words):
         if pair is not None and not _is_text(pair, split_into_words):
@@ -136,7 +65,7 @@ def texts_of(text: Any, pair: Any, *, split_into_words: bool) -> Texts:
 
 
 def _row(row: Any, index: int, split: bool) -> tuple[Text, Text | None]:
-    """One row of a batch: a text, or a pair of them."""
+    """Return the first and second text of a row of a batch."""
     if not split and type(row) is str:
         return row, None
     if isinstance(row, (list, tuple)) and len(row) == 2 and _is_text(row[0], split) and _is_text(row[1], split):
@@ -170,14 +99,16 @@ def _kind(value: Any) -> str:
     return f"{type(value).__name__} ({str(value)[:40]!r})"
 
 
-def _choice(name: str, value: Any, choices: dict[Any, str | None]) -> str | None:
-    value = getattr(value, "value", value)  # an enum of the same names
+def choice(name: str, value: Any, choices: dict[Any, str | None]) -> str | None:
+    """Return what ``value`` stands for in ``choices``, or raise InputError with the argument's name."""
+    value = getattr(value, "value", value)  # transformers also takes enums, such as PaddingStrategy.LONGEST
     if isinstance(value, (bool, str)) and value in choices:
         return choices[value]
     names = ", ".join(repr(choice) for choice in choices)
     raise InputError(f"{name}={value!r} is unknown; pass one of {names}")
 
 
-def _whole(name: str, value: Any, *, least: int) -> None:
+def whole_number(name: str, value: Any, *, least: int) -> None:
+    """Raise InputError with the argument's name unless ``value`` is an int of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name}={value!r} must be a whole number of at least {least}")

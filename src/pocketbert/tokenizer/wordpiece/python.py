@@ -1,12 +1,24 @@
-"""The Python tokenizers: the reference that can be read, with no other library, agreeing with the Fast ones."""
+"""The Python tokenizers: WordPiece, added tokens and ``never_split`` in code that can be read.
+
+The ``tokenizers`` library normalizes the text and splits it into words, as for the Fast tokenizers, so that both agree
+on every character. Where the library and BERT's original code (the slow tokenizers of ``transformers``) disagree, the
+library's ids are those that users of released checkpoints see:
+
+- unassigned code points stay (the original drops them as controls);
+- marks and punctuation newer than Unicode 7 are letters;
+- U+2B820 to U+2B91F are no Chinese characters;
+- a final capital sigma becomes a small sigma, not a final small sigma;
+- text that keeps its accents is not composed (NFC) first;
+- lone surrogates, which the library does not take, count as U+FFFD and are dropped by cleaning.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, AddedVocabulary
@@ -14,30 +26,29 @@ from pocketbert.tokenizer.call.encoding import Offsets
 from pocketbert.tokenizer.call.rows import Tokenized
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 from pocketbert.tokenizer.tokenizer_files import read_vocab
-from pocketbert.tokenizer.wordpiece.normalize import (
-    Aligned,
-    Normalizer,
-    replace_surrogates,
-    split_punctuation,
-    split_whitespace,
-)
+from pocketbert.tokenizer.wordpiece.surrogates import replace_surrogates
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, NormalizedString, Token
 
 __all__ = ["PythonTokenizer", "WordPiece"]
 
-_LONGEST_WORD = 100  # characters; a longer word is unknown, as in BERT's own code
+_LONGEST_WORD = 100  # characters; a longer word is unknown, as in BERT's original code
+
+Part = tuple["NormalizedString", tuple[str, int] | None]
 
 
 class WordPiece:
     """Splits a word into the longest pieces that the vocabulary has, greedily (Wu et al. 2016, section 4.1)."""
 
     def __init__(self, vocab: Mapping[str, int], prefix: str = "##") -> None:
-        """Split by ``vocab``, where ``prefix`` marks pieces that do not begin a word."""
+        """Use the pieces of ``vocab``; ``prefix`` marks those that do not begin a word."""
         self._vocab = vocab
         self._prefix = prefix
         self._longest = max(map(len, vocab), default=0)
 
     def __call__(self, word: str) -> list[Offsets] | None:
-        """The pieces as (start, exclusive end) in ``word``; None if the vocabulary cannot spell it."""
+        """Return the pieces as (start, exclusive end) in ``word``; None if the vocabulary cannot spell it."""
         if len(word) > _LONGEST_WORD:
             return None
         pieces: list[Offsets] = []
@@ -53,7 +64,7 @@ class WordPiece:
         return pieces
 
     def piece(self, word: str, start: int, stop: int) -> str:
-        """The piece as the vocabulary writes it."""
+        """Return the piece as the vocabulary writes it."""
         return word[start:stop] if start == 0 else self._prefix + word[start:stop]
 
 
@@ -65,12 +76,17 @@ class _Piece:
     tokens: list[str] = field(default_factory=list)
     offsets: list[Offsets] = field(default_factory=list)
     word_ids: list[int | None] = field(default_factory=list)
+    words: int = 0
 
-    def add(self, token: str, id_: int, offsets: Offsets, word: int) -> None:
-        self.ids.append(id_)
-        self.tokens.append(token)
-        self.offsets.append(offsets)
-        self.word_ids.append(word)
+    def add(
+        self, ids: list[int], tokens: list[str], offsets: list[Offsets], words: list[int], word: int | None
+    ) -> None:
+        """Append tokens, of the next words by the numbers ``words``, or of word ``word`` if it is not None."""
+        self.ids += ids
+        self.tokens += tokens
+        self.offsets += offsets
+        self.word_ids += [self.words + number if word is None else word for number in words]
+        self.words += words[-1] + 1 if words else 0
 
 
 class PythonTokenizer(TokenizerBase):
@@ -100,19 +116,20 @@ class PythonTokenizer(TokenizerBase):
         Args:
             vocab_file: path of a ``vocab.txt``, or the vocabulary itself as a mapping of token to id.
             do_lower_case: lowercase the text.
-            do_basic_tokenize: normalise the text and split punctuation off; without it words are what blanks separate.
-            never_split: words, between blanks, that are kept as they are, though lowercased with the rest: with
-                ``do_lower_case``, name them in lower case.
+            do_basic_tokenize: normalize the text and split at whitespace and punctuation; without it, at whitespace
+                alone.
+            never_split: words between whitespace that stay whole and keep their accents; with ``do_lower_case``, give
+                them in lower case.
             unk_token: stands for words that the vocabulary cannot spell.
             sep_token: ends each text of a row.
             pad_token: fills short rows.
             cls_token: begins a row.
             mask_token: stands for a token to be predicted.
-            tokenize_chinese_chars: make every CJK ideograph a word; switch it off for Japanese.
-            strip_accents: remove accents; None means if ``do_lower_case``.
-            clean_up_tokenization_spaces: undo blanks before punctuation when decoding.
-            clean_text: remove control characters and make every blank a space.
-            wordpieces_prefix: what marks a piece inside a word.
+            tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
+            strip_accents: remove accents; by default if ``do_lower_case``.
+            clean_up_tokenization_spaces: remove spaces before punctuation when decoding.
+            clean_text: remove control characters and make all whitespace spaces.
+            wordpieces_prefix: marks pieces that do not begin a word.
             shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
                 ``split_special_tokens``, ``pad_token_type_id``, ``model_input_names``.
 
@@ -120,6 +137,9 @@ class PythonTokenizer(TokenizerBase):
             CheckpointError: the file is missing or damaged.
             ConfigError: the vocabulary lacks ``unk_token``, ``cls_token`` or ``sep_token``.
         """
+        from tokenizers.normalizers import BertNormalizer
+        from tokenizers.pre_tokenizers import BertPreTokenizer, WhitespaceSplit
+
         if isinstance(never_split, str):
             raise InputError(f"never_split={never_split!r} must be a list of words; pass [{never_split!r}]")
         self._vocab = read_vocab(vocab_file)
@@ -128,13 +148,20 @@ class PythonTokenizer(TokenizerBase):
         self._prefix = wordpieces_prefix
         self._basic = do_basic_tokenize
         self._never_split = frozenset(never_split or ())
-        self._normalizer = Normalizer(
-            clean_text=clean_text and do_basic_tokenize,
-            chinese=tokenize_chinese_chars and do_basic_tokenize,
-            strip_accents=do_basic_tokenize and (do_lower_case if strip_accents is None else strip_accents),
-            lowercase=do_lower_case and do_basic_tokenize,
-        )
-        self._added = AddedVocabulary(self._vocab, self._normalizer)
+        steps = {
+            "clean_text": clean_text,
+            "handle_chinese_chars": tokenize_chinese_chars,
+            "strip_accents": do_lower_case if strip_accents is None else strip_accents,
+            "lowercase": do_lower_case,
+        }
+        if not do_basic_tokenize:
+            steps = dict.fromkeys(steps, False)
+        self._normalizer = BertNormalizer(**steps)
+        self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
+        self._added = AddedVocabulary(self._vocab, self._normalizer.normalize_str)
+        if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
+            self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
+            self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
         self.do_lower_case = do_lower_case
         self._settings = {
             "do_lower_case": do_lower_case,
@@ -163,16 +190,16 @@ class PythonTokenizer(TokenizerBase):
         return len(self._vocab)
 
     def get_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens included."""
+        """Return token -> id, added tokens included."""
         return {**self._vocab, **self._added.ids}
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token (special tokens among them)."""
+        """Id -> added token; special tokens are added tokens."""
         return dict(sorted(self._added.by_id.items()))
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Join word pieces to text: ``["un", "##known", "."]`` is ``"unknown."``."""
+        """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
         joined = [
             token.removeprefix(self._prefix) if token.startswith(self._prefix) else f" {token}" for token in tokens[1:]
         ]
@@ -194,68 +221,76 @@ class PythonTokenizer(TokenizerBase):
     def _tokenized(
         self, texts: Sequence[Any], *, split_into_words: bool, split_special_tokens: bool, details: bool
     ) -> Tokenized:
-        del details  # they cost nothing here
+        del details  # always there
         pieces = [_Piece() for _ in texts]
         for piece, text in zip(pieces, texts, strict=True):
-            if split_into_words:
-                for word, part in enumerate(text):
-                    self._tokenize(replace_surrogates(part), piece, not split_special_tokens, word)
-            else:
-                self._tokenize(replace_surrogates(text), piece, not split_special_tokens, None)
+            for word, part in enumerate(text) if split_into_words else [(None, text)]:
+                self._tokenize(replace_surrogates(part), piece, not split_special_tokens, word)
         return Tokenized([piece.ids for piece in pieces], pieces.__getitem__)
 
     def _tokenize(self, text: str, piece: _Piece, keep_special: bool, word: int | None) -> None:
-        """Add the tokens of ``text`` to ``piece``, as parts of word ``word`` or of words of their own."""
-        for count, (token, part) in enumerate(self._words(text, keep_special)):
-            number = count if word is None else word
-            if token is not None:
-                piece.add(*token, part.span(0, len(part.text)), number)
-                continue
-            spans = self._wordpiece(part.text)
-            if spans is None:
-                piece.add(*self._required("unk_token"), part.span(0, len(part.text)), number)
-                continue
-            for start, stop in spans:
-                name = self._wordpiece.piece(part.text, start, stop)
-                piece.add(name, self._vocab[name], part.span(start, stop), number)
+        """Add the tokens of ``text`` to ``piece``: tokens of word ``word``, or of further words if it is None."""
+        from tokenizers import NormalizedString
 
-    def _words(self, text: str, keep_special: bool) -> Iterator[tuple[tuple[str, int] | None, Aligned]]:
-        """The words of ``text``: those that are kept whole with their token and id, the others with None."""
         for id_, start, stop in self._added.split_raw(text, keep_special=keep_special):
             if id_ is not None:
-                yield self._added_token(id_), Aligned(text[start:stop], list(range(start, stop)))
+                piece.add([id_], [self._added.by_id[id_].content], [(start, stop)], [0], word)
                 continue
-            for kept, part in self._kept(self._normalizer.clean(text[start:stop], start)):
-                if kept:
-                    yield (part.text, self._known_id(part.text)), part
-                else:
-                    yield from self._split(self._normalizer.fold(part), keep_special)
+            raw = text[start:stop]
+            for part, whole in self._parts(NormalizedString(raw), keep_special):
+                tokens = self._encode_part(raw, part, whole)
+                offsets = [(start + first, start + last) for first, last in tokens.offsets]
+                piece.add(tokens.ids, tokens.tokens, offsets, tokens.word_ids, word)
 
-    def _kept(self, aligned: Aligned) -> Iterator[tuple[bool, Aligned]]:
-        """Cleaned text, the words that are never split set apart; they are sought in lowercased text."""
-        if self._never_split:
-            aligned = replace(self._normalizer, strip_accents=False).fold(aligned)
+    def _encode_part(self, raw: str, part: NormalizedString, whole: tuple[str, int] | None) -> Encoding:
+        """Return the tokens of ``part``, made from ``raw``: the one token ``whole``, or those of its words."""
+        from tokenizers import PreTokenizedString
+
+        words = PreTokenizedString(raw)
+        words.split(lambda *_: [part])
+        if whole is None:
+            self._pre_tokenizer.pre_tokenize(words)
+            words.tokenize(self._word)
+        else:
+            words.tokenize(lambda text: [_token(*whole, text)])
+        return words.to_encoding()
+
+    def _parts(self, text: NormalizedString, keep_special: bool) -> Iterator[Part]:
+        """Normalize ``text`` and split it at words that are never split and at added tokens.
+
+        These come with their token and id, the text between them with None.
+        """
         done = 0
-        for match in re.finditer(r"\S+", aligned.text) if self._never_split else ():
-            if match.group() in self._never_split:
-                yield False, aligned.cut(done, match.start())
-                yield True, aligned.cut(*match.span())
-                done = match.end()
-        yield False, aligned.cut(done, len(aligned.text))
+        if self._never_split:
+            self._clean.normalize(text)
+            for match in re.finditer(r"\S+", text.normalized):
+                if match.group() in self._never_split:
+                    yield from self._split(text[done : match.start()], keep_special)
+                    yield text[slice(*match.span())], (match.group(), self._known_id(match.group()))
+                    done = match.end()
+        yield from self._split(text[done:], keep_special)
 
-    def _split(self, aligned: Aligned, keep_special: bool) -> Iterator[tuple[tuple[str, int] | None, Aligned]]:
-        """The words of normalised text."""
-        for id_, start, stop in self._added.split_normalized(aligned.text, keep_special=keep_special):
-            part = aligned.cut(start, stop)
-            if id_ is not None:
-                yield self._added_token(id_), part
-                continue
-            for word in split_whitespace(part):
-                yield from ((None, piece) for piece in (split_punctuation(word) if self._basic else [word]))
+    def _split(self, text: NormalizedString, keep_special: bool) -> Iterator[Part]:
+        self._normalizer.normalize(text)
+        for id_, start, stop in self._added.split_normalized(text.normalized, keep_special=keep_special):
+            yield text[start:stop], None if id_ is None else (self._added.by_id[id_].content, id_)
 
-    def _added_token(self, id_: int) -> tuple[str, int]:
-        return self._added.by_id[id_].content, id_
+    def _word(self, word: str) -> list[Token]:
+        """Return the tokens of a normalized word."""
+        spans = self._wordpiece(word)
+        if spans is None:
+            return [_token(*self._required("unk_token"), word)]
+        names = [self._wordpiece.piece(word, start, stop) for start, stop in spans]
+        return [_token(name, self._vocab[name], word, *span) for name, span in zip(names, spans, strict=True)]
 
     def _known_id(self, token: str) -> int:
         id_ = self._token_to_id(token)
         return self._required("unk_token")[1] if id_ is None else id_
+
+
+def _token(name: str, id_: int, word: str, start: int = 0, stop: int | None = None) -> Token:
+    """Return the library's token for ``word[start:stop]``; its offsets are in bytes of UTF-8."""
+    from tokenizers import Token
+
+    before = len(word[:start].encode())
+    return Token(id_, name, (before, before + len(word[start:stop].encode())))
