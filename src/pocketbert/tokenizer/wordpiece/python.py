@@ -270,7 +270,9 @@ class PythonTokenizer(TokenizerBase):
                     done = match.end()
         yield from self._split(text[done:], keep_special)
 
-    def _split(self, text: NormalizedString, keep_special: bool) -> Iterator[Part]:
+    def _split(self, text: NormalizedString | None, keep_special: bool) -> Iterator[Part]:
+        if text is None:  # a slice without characters
+            return
         self._normalizer.normalize(text)
         for id_, start, stop in self._added.split_normalized(text.normalized, keep_special=keep_special):
             yield text[start:stop], None if id_ is None else (self._added.by_id[id_].content, id_)
