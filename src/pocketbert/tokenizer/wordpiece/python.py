@@ -47,25 +47,25 @@ class WordPiece:
         self._prefix = prefix
         self._longest = max(map(len, vocab), default=0)
 
-    def __call__(self, word: str) -> list[Offsets] | None:
-        """Return the pieces as (start, exclusive end) in ``word``; None if the vocabulary cannot spell it."""
+    def __call__(self, word: str) -> list[tuple[str, int, int]] | None:
+        """Return each piece, as the vocabulary writes it, with its start and exclusive end in ``word``.
+
+        None if the vocabulary cannot spell the word.
+        """
         if len(word) > _LONGEST_WORD:
             return None
-        pieces: list[Offsets] = []
-        start = 0
+        pieces: list[tuple[str, int, int]] = []
+        start, prefix = 0, ""
         while start < len(word):
-            stop = min(len(word), start + self._longest)
-            while stop > start and self.piece(word, start, stop) not in self._vocab:
-                stop -= 1
-            if stop == start:
+            for stop in range(min(len(word), start + self._longest), start, -1):
+                piece = prefix + word[start:stop]
+                if piece in self._vocab:
+                    break
+            else:
                 return None
-            pieces.append((start, stop))
-            start = stop
+            pieces.append((piece, start, stop))
+            start, prefix = stop, self._prefix
         return pieces
-
-    def piece(self, word: str, start: int, stop: int) -> str:
-        """Return the piece as the vocabulary writes it."""
-        return word[start:stop] if start == 0 else self._prefix + word[start:stop]
 
 
 @dataclass
@@ -137,6 +137,7 @@ class PythonTokenizer(TokenizerBase):
             CheckpointError: the file is missing or damaged.
             ConfigError: the vocabulary lacks ``unk_token``, ``cls_token`` or ``sep_token``.
         """
+        from tokenizers import Token
         from tokenizers.normalizers import BertNormalizer
         from tokenizers.pre_tokenizers import BertPreTokenizer, WhitespaceSplit
 
@@ -146,7 +147,7 @@ class PythonTokenizer(TokenizerBase):
         self._tokens = {id_: token for token, id_ in self._vocab.items()}
         self._wordpiece = WordPiece(self._vocab, wordpieces_prefix)
         self._prefix = wordpieces_prefix
-        self._basic = do_basic_tokenize
+        self._token = Token
         self._never_split = frozenset(never_split or ())
         steps = {
             "clean_text": clean_text,
@@ -252,7 +253,7 @@ class PythonTokenizer(TokenizerBase):
             self._pre_tokenizer.pre_tokenize(words)
             words.tokenize(self._word)
         else:
-            words.tokenize(lambda text: [_token(*whole, text)])
+            words.tokenize(lambda word: [self._whole(word, *whole)])
         return words.to_encoding()
 
     def _parts(self, text: NormalizedString, keep_special: bool) -> Iterator[Part]:
@@ -279,20 +280,19 @@ class PythonTokenizer(TokenizerBase):
 
     def _word(self, word: str) -> list[Token]:
         """Return the tokens of a normalized word."""
-        spans = self._wordpiece(word)
-        if spans is None:
-            return [_token(*self._required("unk_token"), word)]
-        names = [self._wordpiece.piece(word, start, stop) for start, stop in spans]
-        return [_token(name, self._vocab[name], word, *span) for name, span in zip(names, spans, strict=True)]
+        pieces = self._wordpiece(word)
+        if pieces is None:
+            return [self._whole(word, *self._required("unk_token"))]
+        tokens, end = [], 0
+        for piece, start, stop in pieces:
+            begin, end = end, end + len(word[start:stop].encode())  # the library counts bytes
+            tokens.append(self._token(self._vocab[piece], piece, (begin, end)))
+        return tokens
+
+    def _whole(self, word: str, token: str, id_: int) -> Token:
+        """Return ``token`` as the one token of ``word``."""
+        return self._token(id_, token, (0, len(word.encode())))
 
     def _known_id(self, token: str) -> int:
         id_ = self._token_to_id(token)
         return self._required("unk_token")[1] if id_ is None else id_
-
-
-def _token(name: str, id_: int, word: str, start: int = 0, stop: int | None = None) -> Token:
-    """Return the library's token for ``word[start:stop]``; its offsets are in bytes of UTF-8."""
-    from tokenizers import Token
-
-    before = len(word[:start].encode())
-    return Token(id_, name, (before, before + len(word[start:stop].encode())))
