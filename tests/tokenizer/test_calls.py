@@ -240,6 +240,7 @@ def test_batch_encoding_is_a_mapping_with_attributes(tokenizer: Any) -> None:
         batch.word_ids(1)
     copy = pickle.loads(pickle.dumps(batch))  # noqa: S301 - our own bytes
     assert everything(copy) == everything(batch)
+    assert everything(pickle.loads(pickle.dumps(tokenizer))(A)) == everything(batch)  # noqa: S301
 
 
 def test_details_are_those_of_the_call_even_if_tokens_are_added_later(tokenizer: Any) -> None:

@@ -1,5 +1,7 @@
 """Folders: what transformers saved loads here, what is saved here loads there, and damage is named."""
 
+import builtins
+import io
 import json
 import os
 from pathlib import Path
@@ -20,6 +22,7 @@ from pocketbert.tokenizer import (
     MobileBertTokenizer,
     MobileBertTokenizerFast,
 )
+from pocketbert.tokenizer.auto import load_tokenizer
 
 KINDS = [BertTokenizer, BertTokenizerFast]
 TEXT = "Hello [MASK]<ent> Café 中文 puppeteers newtoken"
@@ -284,3 +287,38 @@ def test_decode(kind: Any, vocab_file: str) -> None:
     assert tokenizer.convert_tokens_to_string(["un", "##aff", "."]) == oracle.convert_tokens_to_string(
         ["un", "##aff", "."]
     )
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("model_type", [None, "distilbert"])
+def test_each_file_is_opened_once(
+    fast: bool, model_type: str | None, vocab: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = DistilBertTokenizerFast(vocab)
+    saved.add_tokens(["newtoken"])
+    saved.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "distilbert"}', encoding="utf-8")
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text("utf-8"))
+    del config["added_tokens_decoder"], config["do_lower_case"]  # so that the other files are read too
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    opened: list[str] = []
+
+    def counted(file: Any, *args: Any, **options: Any) -> Any:
+        opened.append(os.path.basename(file))
+        return real(file, *args, **options)
+
+    real = open
+    monkeypatch.setattr(io, "open", counted)
+    monkeypatch.setattr(builtins, "open", counted)
+    if model_type is None:
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path, use_fast=fast)
+    else:
+        tokenizer = load_tokenizer(tmp_path, use_fast=fast, model_type=model_type)
+    monkeypatch.undo()
+    wanted = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+    wanted += [] if fast else ["vocab.txt"]
+    wanted += ["config.json"] if model_type is None else []
+    assert sorted(opened) == sorted(wanted)
+    assert type(tokenizer) is (DistilBertTokenizerFast if fast else DistilBertTokenizer)
+    assert tokenizer(TEXT)["input_ids"] == saved(TEXT)["input_ids"]
+    assert tokenizer.name_or_path == str(tmp_path)
