@@ -241,7 +241,7 @@ def test_vocabulary_with_repeated_and_odd_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_special_tokens(kind: Any, vocab_file: str) -> None:
+def test_special_tokens(kind: Any, vocab_file: str, tmp_path: Path) -> None:
     tokenizer, oracle = kind(vocab_file), transformers.BertTokenizerFast(vocab_file)
     for role in ("unk", "cls", "sep", "pad", "mask"):
         assert getattr(tokenizer, f"{role}_token") == getattr(oracle, f"{role}_token")
@@ -259,6 +259,9 @@ def test_special_tokens(kind: Any, vocab_file: str) -> None:
     assert tokenizer.add_tokens([AddedToken("new", single_word=True), "new2"]) == 2
     assert tokenizer.add_tokens("new2") == 0
     assert tokenizer.get_added_vocab()["new2"] == len(tokenizer) - 1 == tokenizer.vocab_size + 4
+    tokenizer.save_pretrained(tmp_path)
+    again = kind.from_pretrained(tmp_path)
+    assert (again.bos_token, again.bos_token_id) == ("<s>", tokenizer.bos_token_id)
     tokenizer.mask_token = "hello"
     assert (tokenizer.mask_token, tokenizer.mask_token_id) == ("hello", tokenizer.vocab["hello"])
     with pytest.raises(InputError, match="cls_token=3"):

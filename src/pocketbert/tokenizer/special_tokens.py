@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
-
-if TYPE_CHECKING:
-    from typing import overload
 
 __all__ = ["ROLES", "SpecialTokens"]
 
@@ -22,17 +19,8 @@ class _Token:
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name
 
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, obj: None, owner: type) -> _Token: ...
-        @overload
-        def __get__(self, obj: SpecialTokens, owner: type) -> str | None: ...
-
-    def __get__(self, obj: SpecialTokens | None, owner: type) -> str | _Token | None:
-        if obj is None:
-            return self
-        token = obj._roles.get(self._role)
+    def __get__(self, obj: SpecialTokens | None, owner: type) -> str | None:
+        token = None if obj is None else obj._roles.get(self._role)
         return None if token is None else token.content
 
     def __set__(self, obj: SpecialTokens, value: Any) -> None:
@@ -45,18 +33,9 @@ class _TokenId:
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name.removesuffix("_id")
 
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, obj: None, owner: type) -> _TokenId: ...
-        @overload
-        def __get__(self, obj: SpecialTokens, owner: type) -> int | None: ...
-
-    def __get__(self, obj: SpecialTokens | None, owner: type) -> int | _TokenId | None:
-        if obj is None:
-            return self
-        token = obj._roles.get(self._role)
-        return None if token is None else obj._id_of(token.content)
+    def __get__(self, obj: SpecialTokens | None, owner: type) -> int | None:
+        token = None if obj is None else obj._roles.get(self._role)
+        return None if obj is None or token is None else obj._id_of(token.content)
 
     def __set__(self, obj: SpecialTokens, value: int | None) -> None:
         obj._set_role(self._role, None if value is None else obj._token_of(value))
@@ -70,10 +49,11 @@ class SpecialTokens:
     bos_token_id, eos_token_id, unk_token_id, sep_token_id = _TokenId(), _TokenId(), _TokenId(), _TokenId()
     pad_token_id, cls_token_id, mask_token_id = _TokenId(), _TokenId(), _TokenId()
 
-    def _init_roles(self, roles: Mapping[str, Any], additional: Iterable[Any]) -> None:
+    def _init_roles(self, tokens: Iterable[Any], additional: Iterable[Any]) -> None:
+        """Set the tokens of all roles, in the order of ``ROLES``, and those without a role."""
         self._roles: dict[str, AddedToken] = {}
         self._additional = [as_added(token, special=True) for token in additional]
-        for role, token in roles.items():
+        for role, token in zip(ROLES, tokens, strict=True):
             self._set_role(role, token)
 
     def _set_role(self, role: str, token: Any) -> None:

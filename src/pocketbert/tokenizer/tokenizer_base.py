@@ -31,8 +31,14 @@ class TokenizerBase(CallMethods, Pretrained, ABC):
 
     def _init_shared(
         self,
-        roles: Mapping[str, Any],
+        unk_token: Any,
+        sep_token: Any,
+        pad_token: Any,
+        cls_token: Any,
+        mask_token: Any,
         *,
+        bos_token: Any = None,
+        eos_token: Any = None,
         model_max_length: int | None = None,
         padding_side: str = "right",
         truncation_side: str = "right",
@@ -57,6 +63,7 @@ class TokenizerBase(CallMethods, Pretrained, ABC):
         self.name_or_path = name_or_path
         if model_input_names is not None:
             self.model_input_names = tuple(model_input_names)
+        roles = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
         self._init_roles(roles, additional_special_tokens or ())
         saved = sorted((added_tokens_decoder or {}).items())
         self._add([token for id_, token in saved if self.added_tokens_decoder.get(id_) != token])
@@ -115,10 +122,6 @@ class TokenizerBase(CallMethods, Pretrained, ABC):
     def __len__(self) -> int:
         """The number of tokens, added tokens included."""
         return len(self.get_vocab())
-
-    def __bool__(self) -> bool:
-        """Return True, whatever the number of tokens."""
-        return True
 
     def __repr__(self) -> str:
         """The class, its size and its special tokens."""

@@ -16,7 +16,7 @@ from pocketbert.tokenizer.call.encoding import Encoding, Piece
 from pocketbert.tokenizer.call.padding import Padding, RowPadding, pad_row, padding_of
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Rows, Tokenized
-from pocketbert.tokenizer.call.tensors import TENSOR_KINDS, as_lists
+from pocketbert.tokenizer.call.tensors import as_lists
 from pocketbert.tokenizer.call.truncation import Truncation, truncation_of
 from pocketbert.tokenizer.special_tokens import SpecialTokens
 
@@ -135,10 +135,6 @@ class CallMethods(SpecialTokens):
         split_special = extras.pop("split_special_tokens", self.split_special_tokens)
         if extras:
             raise InputError(f"unknown argument {', '.join(map(repr, sorted(extras)))} in a tokenizer call")
-        if return_tensors is not None and return_tensors not in TENSOR_KINDS:
-            raise InputError(
-                f"return_tensors={return_tensors!r} is unknown; pass one of {', '.join(map(repr, TENSOR_KINDS))}"
-            )
         wanted = {
             "token_type_ids": self._takes("token_type_ids", return_token_type_ids),
             "attention_mask": self._takes("attention_mask", return_attention_mask),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -114,10 +114,6 @@ class Rows(Sequence[Encoding]):
         spans = self._spans[index] or tuple((0, len(self._tokens.ids[text])) for text in members)
         parts = [Part(self._tokens.piece, text, *span) for text, span in zip(members, spans, strict=True)]
         return Encoding(self.ids[index], self._layouts[len(parts) - 1], parts, self._padding)
-
-    def __iter__(self) -> Iterator[Encoding]:
-        """Every row."""
-        return map(self.__getitem__, range(len(self)))
 
     def _append(self, sample: int, spans: tuple[Span, ...] | None, ids: list[int]) -> None:
         self.samples.append(sample)

@@ -10,9 +10,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.extras import require
 
-__all__ = ["TENSOR_KINDS", "as_lists", "tensor"]
+__all__ = ["as_lists", "tensor"]
 
-TENSOR_KINDS = ("np", "pt", "tf")
+_KINDS = ("np", "pt", "tf")
 
 
 def tensor(value: Any, kind: str, *, name: str) -> Any:
@@ -28,8 +28,8 @@ def tensor(value: Any, kind: str, *, name: str) -> Any:
         InputError: rows differ in length, or ``kind`` is unknown.
         MissingExtra: the framework is not installed.
     """
-    if kind not in TENSOR_KINDS:
-        raise InputError(f"return_tensors={kind!r} is unknown; pass one of {', '.join(map(repr, TENSOR_KINDS))}")
+    if kind not in _KINDS:
+        raise InputError(f"return_tensors={kind!r} is unknown; pass one of {', '.join(map(repr, _KINDS))}")
     array = _array(value, name)
     if kind == "np":
         return array

@@ -55,11 +55,7 @@ class FastTokenizer(TokenizerBase):
             vocab_file: path of a ``vocab.txt``, or the vocabulary itself as a mapping of token to id.
             tokenizer_file: path of a ``tokenizer.json``; ``vocab_file`` is then ignored.
             do_lower_case: lowercase the text.
-            unk_token: stands for words that the vocabulary cannot spell.
-            sep_token: ends each text of a row.
-            pad_token: fills short rows.
-            cls_token: begins a row.
-            mask_token: stands for a token to be predicted.
+            unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
             tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
             strip_accents: remove accents; by default if ``do_lower_case``.
             clean_text: remove control characters and make all whitespace spaces.
@@ -92,18 +88,9 @@ class FastTokenizer(TokenizerBase):
             "clean_text": clean_text,
             "wordpieces_prefix": wordpieces_prefix,
         }
-        self._init_shared(
-            {
-                "unk_token": unk_token,
-                "sep_token": sep_token,
-                "pad_token": pad_token,
-                "cls_token": cls_token,
-                "mask_token": mask_token,
-            },
-            **shared,
-        )
+        self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
         if self._library.post_processor is None and tokenizer_file is None:
-            self._library.post_processor = _post_processor(self._layouts)
+            self._library.post_processor = _post_processor(self._layouts[1])
         else:
             self._layouts = _layouts_of(self._library, tokenizer_file)
 
@@ -240,23 +227,15 @@ def _load(path: str | os.PathLike[str], normalizer: Mapping[str, Any]) -> tokeni
     return library
 
 
-def _post_processor(layouts: tuple[Layout, Layout]) -> Any:
-    """Return layouts as the library's post-processor, which other readers of a saved tokenizer.json need."""
-    from tokenizers import processors
+def _post_processor(layout: Layout) -> Any:
+    """Return BERT's layout of a pair as the library's post-processor, for other readers of a saved tokenizer.json."""
+    from tokenizers.processors import TemplateProcessing
 
-    specials = {special.token: special.id for layout in layouts for group in layout.groups for special in group}
-    return processors.TemplateProcessing(
-        single=_template(layouts[0]), pair=_template(layouts[1]), special_tokens=list(specials.items())
-    )
-
-
-def _template(layout: Layout) -> list[str]:
-    names = iter("AB")
-    first, *others = layout.groups
-    pieces = [f"{special.token}:{special.type_id}" for special in first]
-    for type_id, group in zip(layout.text_type_ids, others, strict=True):
-        pieces += [f"${next(names)}:{type_id}", *(f"{special.token}:{special.type_id}" for special in group)]
-    return pieces
+    (cls,), (sep,), _ = layout.groups
+    row = [f"{cls.token}:0", "$A:0", f"{sep.token}:0"]
+    pair = [*row, "$B:1", f"{sep.token}:1"]
+    special = {cls.token: cls.id, sep.token: sep.id}
+    return TemplateProcessing(single=row, pair=pair, special_tokens=list(special.items()))
 
 
 def _layouts_of(library: tokenizers.Tokenizer, path: str | os.PathLike[str] | None) -> tuple[Layout, Layout]:

@@ -120,11 +120,7 @@ class PythonTokenizer(TokenizerBase):
                 alone.
             never_split: words between whitespace that stay whole and keep their accents; with ``do_lower_case``, give
                 them in lower case.
-            unk_token: stands for words that the vocabulary cannot spell.
-            sep_token: ends each text of a row.
-            pad_token: fills short rows.
-            cls_token: begins a row.
-            mask_token: stands for a token to be predicted.
+            unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
             tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
             strip_accents: remove accents; by default if ``do_lower_case``.
             clean_up_tokenization_spaces: remove spaces before punctuation when decoding.
@@ -173,17 +169,8 @@ class PythonTokenizer(TokenizerBase):
             "clean_text": clean_text,
             "wordpieces_prefix": wordpieces_prefix,
         }
-        self._init_shared(
-            {
-                "unk_token": unk_token,
-                "sep_token": sep_token,
-                "pad_token": pad_token,
-                "cls_token": cls_token,
-                "mask_token": mask_token,
-            },
-            clean_up_tokenization_spaces=clean_up_tokenization_spaces,
-            **shared,
-        )
+        shared["clean_up_tokenization_spaces"] = clean_up_tokenization_spaces
+        self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
 
     @property
     def vocab_size(self) -> int:
