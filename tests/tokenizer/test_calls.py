@@ -189,8 +189,8 @@ def test_other_calls(tokenizer: Any, oracle: Any) -> None:
     ids = oracle.encode(A)
     assert tokenizer.get_special_tokens_mask(ids, already_has_special_tokens=True) == [1, *[0] * (len(ids) - 2), 1]
     assert tokenizer.max_len_single_sentence == 510
-    labelled = tokenizer([A], text_target=[B])
-    assert labelled["labels"] == tokenizer([B])["input_ids"]
+    labeled = tokenizer([A], text_target=[B])
+    assert labeled["labels"] == tokenizer([B])["input_ids"]
 
 
 def test_pad(tokenizer: Any, oracle: Any) -> None:
