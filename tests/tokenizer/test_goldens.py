@@ -1,7 +1,7 @@
 """Ids that must never change: a change here is a regression.
 
-``goldens.json`` holds the ids, then the offsets, that the fast tokenizer of ``transformers`` 4.57 gives for the texts of
-``helpers/tokenizer_texts.py``.
+``goldens.json`` holds the ids, then the offsets, that the fast tokenizer of ``transformers`` 4.57 gives for the texts
+of ``helpers/tokenizer_texts.py``.
 """
 
 import json
