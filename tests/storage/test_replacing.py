@@ -19,8 +19,8 @@ from pocketbert.storage.replacing import read_json, replacing
     [
         (b'{"vocab_size": 30', "is not JSON"),
         (b"", "is not JSON"),
-        (b"\xff\xfe{}", "is not JSON"),
-        (b'{"a": "\xe9"}', "is not JSON"),
+        (b"\xff\xfe{}", "is not UTF-8"),
+        (b'{"a": "\xe9"}', "is not UTF-8"),
         (b"[" * 100_000, "is not JSON"),
         (b'{"a":' * 100_000, "is not JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
@@ -42,7 +42,7 @@ def test_absent_oversized_and_unreadable_files(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="cannot read"):
         read_json(tmp_path)
     (tmp_path / "big.json").write_text('{"a": 1}')
-    monkeypatch.setattr(files, "_JSON_LIMIT", 4)
+    monkeypatch.setattr(files, "_LIMIT", 4)
     with pytest.raises(CheckpointError, match="has 8 bytes, more than the 4"):
         read_json(tmp_path / "big.json")
 

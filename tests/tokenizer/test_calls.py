@@ -189,8 +189,8 @@ def test_other_calls(tokenizer: Any, oracle: Any) -> None:
     ids = oracle.encode(A)
     assert tokenizer.get_special_tokens_mask(ids, already_has_special_tokens=True) == [1, *[0] * (len(ids) - 2), 1]
     assert tokenizer.max_len_single_sentence == 510
-    labelled = tokenizer([A], text_target=[B])
-    assert labelled["labels"] == tokenizer([B])["input_ids"]
+    labeled = tokenizer([A], text_target=[B])
+    assert labeled["labels"] == tokenizer([B])["input_ids"]
 
 
 def test_pad(tokenizer: Any, oracle: Any) -> None:
@@ -240,6 +240,7 @@ def test_batch_encoding_is_a_mapping_with_attributes(tokenizer: Any) -> None:
         batch.word_ids(1)
     copy = pickle.loads(pickle.dumps(batch))  # noqa: S301 - our own bytes
     assert everything(copy) == everything(batch)
+    assert everything(pickle.loads(pickle.dumps(tokenizer))(A)) == everything(batch)  # noqa: S301
 
 
 def test_details_are_those_of_the_call_even_if_tokens_are_added_later(tokenizer: Any) -> None:

@@ -1,5 +1,7 @@
 """Folders: what transformers saved loads here, what is saved here loads there, and damage is named."""
 
+import builtins
+import io
 import json
 import os
 from pathlib import Path
@@ -20,6 +22,7 @@ from pocketbert.tokenizer import (
     MobileBertTokenizer,
     MobileBertTokenizerFast,
 )
+from pocketbert.tokenizer.auto import load_tokenizer
 
 KINDS = [BertTokenizer, BertTokenizerFast]
 TEXT = "Hello [MASK]<ent> Café 中文 puppeteers newtoken"
@@ -186,7 +189,7 @@ def test_missing(tmp_path: Path, vocab: dict[str, int]) -> None:
     for kind in KINDS:
         with pytest.raises(CheckpointError, match=r"neither vocab\.txt nor tokenizer\.json"):
             kind.from_pretrained(tmp_path)
-        with pytest.raises(CheckpointError, match="cannot read"):
+        with pytest.raises(CheckpointError, match=r"no none\.txt in"):
             kind(tmp_path / "none.txt")
         for role in ("unk_token", "cls_token", "sep_token"):
             with pytest.raises(ConfigError, match=f"{role}='<none>' is not among"):
@@ -218,7 +221,7 @@ def test_saving_elsewhere(vocab: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError):
         tokenizer.save_pretrained(tmp_path, filename_prefix="../up")
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(CheckpointError, match="cannot write"):
+    with pytest.raises(CheckpointError, match="is a file or lies in one; pass a folder"):
         tokenizer.save_pretrained(tmp_path / "file")
     assert tokenizer.save_vocabulary(tmp_path, filename_prefix="my") == (str(tmp_path / "my-vocab.txt"),)
     with pytest.raises(PocketBertError, match="legacy_format=False"):
@@ -238,7 +241,7 @@ def test_vocabulary_with_repeated_and_odd_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_special_tokens(kind: Any, vocab_file: str) -> None:
+def test_special_tokens(kind: Any, vocab_file: str, tmp_path: Path) -> None:
     tokenizer, oracle = kind(vocab_file), transformers.BertTokenizerFast(vocab_file)
     for role in ("unk", "cls", "sep", "pad", "mask"):
         assert getattr(tokenizer, f"{role}_token") == getattr(oracle, f"{role}_token")
@@ -256,6 +259,9 @@ def test_special_tokens(kind: Any, vocab_file: str) -> None:
     assert tokenizer.add_tokens([AddedToken("new", single_word=True), "new2"]) == 2
     assert tokenizer.add_tokens("new2") == 0
     assert tokenizer.get_added_vocab()["new2"] == len(tokenizer) - 1 == tokenizer.vocab_size + 4
+    tokenizer.save_pretrained(tmp_path)
+    again = kind.from_pretrained(tmp_path)
+    assert (again.bos_token, again.bos_token_id) == ("<s>", tokenizer.bos_token_id)
     tokenizer.mask_token = "hello"
     assert (tokenizer.mask_token, tokenizer.mask_token_id) == ("hello", tokenizer.vocab["hello"])
     with pytest.raises(InputError, match="cls_token=3"):
@@ -284,3 +290,38 @@ def test_decode(kind: Any, vocab_file: str) -> None:
     assert tokenizer.convert_tokens_to_string(["un", "##aff", "."]) == oracle.convert_tokens_to_string(
         ["un", "##aff", "."]
     )
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("model_type", [None, "distilbert"])
+def test_each_file_is_opened_once(
+    fast: bool, model_type: str | None, vocab: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = DistilBertTokenizerFast(vocab)
+    saved.add_tokens(["newtoken"])
+    saved.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "distilbert"}', encoding="utf-8")
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text("utf-8"))
+    del config["added_tokens_decoder"], config["do_lower_case"]  # so that the other files are read too
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    opened: list[str] = []
+
+    def counted(file: Any, *args: Any, **options: Any) -> Any:
+        opened.append(os.path.basename(file))
+        return real(file, *args, **options)
+
+    real = open
+    monkeypatch.setattr(io, "open", counted)
+    monkeypatch.setattr(builtins, "open", counted)
+    if model_type is None:
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path, use_fast=fast)
+    else:
+        tokenizer = load_tokenizer(tmp_path, use_fast=fast, model_type=model_type)
+    monkeypatch.undo()
+    wanted = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+    wanted += [] if fast else ["vocab.txt"]
+    wanted += ["config.json"] if model_type is None else []
+    assert sorted(opened) == sorted(wanted)
+    assert type(tokenizer) is (DistilBertTokenizerFast if fast else DistilBertTokenizer)
+    assert tokenizer(TEXT)["input_ids"] == saved(TEXT)["input_ids"]
+    assert tokenizer.name_or_path == str(tmp_path)

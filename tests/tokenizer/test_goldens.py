@@ -1,6 +1,7 @@
 """Ids that must never change: a change here is a regression.
 
-``goldens.json`` is what ``transformers`` 4.57's fast tokenizer makes of ``texts.py``: ids, then offsets.
+``goldens.json`` holds the ids, then the offsets, that the fast tokenizer of ``transformers`` 4.57 gives for the texts
+of ``helpers/tokenizer_texts.py``.
 """
 
 import json

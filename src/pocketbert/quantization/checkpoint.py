@@ -25,7 +25,7 @@ from pocketbert.runtime.batching import PackedBatch, Runner
 from pocketbert.runtime.native import NativeRunner
 from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.storage.replacing import replacing
-from pocketbert.tokenizer.base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["MAX_LOSS", "Progress", "quantize"]
 

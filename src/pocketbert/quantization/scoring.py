@@ -19,7 +19,7 @@ from pocketbert.tasks.next_sentence import NextSentencePrediction
 from pocketbert.tasks.question_answering import QuestionAnswering
 from pocketbert.tasks.text_classification import TextClassification
 from pocketbert.tasks.token_classification import TokenClassification
-from pocketbert.tokenizer.base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["scores"]
 

@@ -14,7 +14,7 @@ from pocketbert.quantization.sentences import SENTENCES
 from pocketbert.runtime.batching import PackedBatch, Row, pack
 from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.tokenizer.auto import AutoTokenizer
-from pocketbert.tokenizer.base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["batch_of_texts", "beginning", "tokenizer_of"]
 

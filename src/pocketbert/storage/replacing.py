@@ -1,4 +1,4 @@
-"""Reading JSON from strangers and replacing files as a whole or not at all."""
+"""Reading text and JSON files that may be damaged, and replacing files as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,44 @@ from typing import Any
 
 from pocketbert.errors import CheckpointError
 
-__all__ = ["read_json", "replacing"]
+__all__ = ["parse_json", "read_json", "read_text", "replacing"]
 
-_JSON_LIMIT = 64 * 2**20  # bytes; the largest real file, a shard index, is far below
+_LIMIT = 64 * 2**20  # bytes; the largest real files, a shard index and a multilingual tokenizer.json, are far below
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a UTF-8 file's text.
+
+    Raises:
+        CheckpointError: the file is absent, larger than 64 MiB or not UTF-8.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > _LIMIT:
+            raise CheckpointError(f"{path} has {size} bytes, more than the {_LIMIT} of any real file of its kind")
+        return path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no {path.name} in {path.parent}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+
+
+def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Parse a JSON object, the text of the file ``path``.
+
+    Raises:
+        CheckpointError: it is not JSON or not an object.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:  # not JSON, a number of too many digits, nested too deep
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, a JSON object was expected")
+    return content
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -24,23 +59,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is absent, larger than 64 MiB, not UTF-8, not JSON or not an object.
     """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > _JSON_LIMIT:
-            raise CheckpointError(f"{path} has {size} bytes, more than the {_JSON_LIMIT} of any real file of its kind")
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {path.name} in {path.parent}") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of too many digits, nested too deep
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, a JSON object was expected")
-    return content
+    return parse_json(read_text(path), path)
 
 
 @contextmanager

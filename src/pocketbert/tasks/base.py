@@ -14,8 +14,8 @@ from pocketbert.errors import ConfigError, InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
 from pocketbert.tasks.checks import check_choice, check_whole, kind, suggest
 from pocketbert.tasks.windows import Cut, Document, split
-from pocketbert.tokenizer.base import TokenizerBase
-from pocketbert.tokenizer.encoding import Encoding
+from pocketbert.tokenizer.call.encoding import Encoding
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["Options", "Task", "Text"]
 

@@ -13,7 +13,7 @@ from pocketbert.storage.hub import HubOptions
 from pocketbert.tasks.base import Task
 from pocketbert.tasks.select import TASKS, check_head, resolve, task_class, task_of
 from pocketbert.tokenizer.auto import AutoTokenizer
-from pocketbert.tokenizer.base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["pipeline"]
 

@@ -15,7 +15,7 @@ from pocketbert.tasks.base import Options, Task, Text
 from pocketbert.tasks.checks import check_flag, check_number, check_text, check_whole, fields_of, kind
 from pocketbert.tasks.spans import Candidate, WindowScores, best_spans, distinct, score_window
 from pocketbert.tasks.windows import Cut, Document
-from pocketbert.tokenizer.encoding import Encoding
+from pocketbert.tokenizer.call.encoding import Encoding
 
 __all__ = ["QuestionAnswering", "QuestionAnsweringOptions"]
 

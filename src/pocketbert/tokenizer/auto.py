@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
+from pocketbert.storage.replacing import read_json
 from pocketbert.tokenizer import models
-from pocketbert.tokenizer.base import TokenizerBase
-from pocketbert.tokenizer.files import read_json
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_files import TokenizerFolder
 
-__all__ = ["AutoTokenizer"]
+__all__ = ["AutoTokenizer", "load_tokenizer"]
 
-# model_type of config.json -> the tokenizer's name, without "Fast".
-_MODEL_TYPES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "mobilebert": "MobileBertTokenizer"}
-_HUB_ARGUMENTS = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
+# model_type of config.json -> the class of the Python tokenizer
+_CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "mobilebert": "MobileBertTokenizer"}
 
 
 class AutoTokenizer:
-    """Chooses by ``model_type`` in ``config.json``, else by ``tokenizer_class`` in ``tokenizer_config.json``."""
+    """Chooses by ``model_type`` in ``config.json``, else by ``tokenizer_class`` in ``tokenizer_config.json``.
+
+    >>> import tempfile
+    >>> from pocketbert import AutoTokenizer, DistilBertTokenizer
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] [MASK] a dog ##s".split())}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = DistilBertTokenizer(vocab).save_pretrained(folder)
+    ...     tokenizer = AutoTokenizer.from_pretrained(folder)
+    >>> type(tokenizer).__name__, tokenizer.tokenize("A dog's dogs")
+    ('DistilBertTokenizerFast', ['a', 'dog', '[UNK]', '[UNK]', 'dog', '##s'])
+    """
 
     def __init__(self) -> None:
         """There are no instances: use :meth:`from_pretrained`."""
@@ -34,30 +46,44 @@ class AutoTokenizer:
         Args:
             pretrained_model_name_or_path: a folder, or a name such as ``"distilbert-base-uncased"``.
             use_fast: whether to choose the Fast tokenizer or the Python one.
-            settings: arguments of the tokenizer's own ``from_pretrained``.
+            settings: hub options and settings, as in the tokenizer's own ``from_pretrained``.
 
         Raises:
-            CheckpointError: the files name no tokenizer of this library.
+            CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
+            HubError: the name cannot be turned into a folder.
         """
-        hub = {name: settings[name] for name in _HUB_ARGUMENTS if name in settings}
+        hub = {field.name: settings.pop(field.name) for field in fields(HubOptions) if field.name in settings}
         files = (*CONFIG_FILES, *TOKENIZER_FILES)
         folder = local_folder(pretrained_model_name_or_path, optional=files, options=HubOptions(**hub))
-        name = _class_name(folder) + ("Fast" if use_fast else "")
-        tokenizer: TokenizerBase = getattr(models, name).from_pretrained(pretrained_model_name_or_path, **settings)
-        return tokenizer
+        settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
+        return load_tokenizer(folder, use_fast=use_fast, **settings)
 
 
-def _class_name(folder: os.PathLike[str]) -> str:
-    found = []
-    for file, field in (("config.json", "model_type"), ("tokenizer_config.json", "tokenizer_class")):
-        path = os.path.join(folder, file)
-        value = str(read_json(path).get(field)) if os.path.isfile(path) else "None"
-        if value != "None":
-            found.append(f"{field}={value!r}")
-        name = _MODEL_TYPES.get(value, value.removesuffix("Fast"))
-        if name in _MODEL_TYPES.values():
-            return name
-    raise CheckpointError(
-        f"{folder} names no tokenizer of {', '.join(_MODEL_TYPES.values())} ({', '.join(found) or 'it names none'}); "
-        "call from_pretrained of the one that you want"
-    )
+def load_tokenizer(
+    folder: str | os.PathLike[str], *, model_type: str | None = None, use_fast: bool = True, **settings: Any
+) -> TokenizerBase:
+    """Load the tokenizer of a local folder; each file is read once.
+
+    Args:
+        folder: where the tokenizer's files lie.
+        model_type: of the checkpoint's config, if the caller has read it; by default ``config.json`` is read.
+        use_fast: whether to choose the Fast tokenizer or the Python one.
+        settings: arguments of the tokenizer's constructor, which take precedence over the files.
+
+    Raises:
+        CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
+    """
+    files = TokenizerFolder(Path(folder))
+    if model_type is None and (path := files.path / "config.json").is_file():
+        model_type = read_json(path).get("model_type")
+    name = _CLASSES.get(str(model_type))
+    if name is None:
+        tokenizer_class = files.config.get("tokenizer_class")
+        name = str(tokenizer_class).removesuffix("Fast")
+        if name not in _CLASSES.values():
+            raise CheckpointError(
+                f"{folder} names no tokenizer of {', '.join(_CLASSES.values())} (model_type={model_type!r}, "
+                f"tokenizer_class={tokenizer_class!r}); call from_pretrained of the one that you want"
+            )
+    kind: type[TokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
+    return kind.from_files(files, **{"name_or_path": str(folder), **settings})

@@ -1,9 +1,9 @@
-"""The public tokenizers, a Python and a Fast one for each model."""
+"""The public tokenizers: for each model one in Python, and one on the ``tokenizers`` library (Fast)."""
 
 from __future__ import annotations
 
-from pocketbert.tokenizer.fast import FastTokenizer
-from pocketbert.tokenizer.python import PythonTokenizer
+from pocketbert.tokenizer.wordpiece.fast import FastTokenizer
+from pocketbert.tokenizer.wordpiece.python import PythonTokenizer
 
 __all__ = [
     "BertTokenizer",
@@ -16,28 +16,67 @@ __all__ = [
 
 
 class BertTokenizer(PythonTokenizer):
-    """BERT's tokenizer, in Python."""
+    """BERT's tokenizer, in Python.
+
+    >>> from pocketbert import BertTokenizer
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> dict(BertTokenizer(vocab)("A dogs!"))
+    {'input_ids': [1, 4, 5, 6, 0, 2], 'token_type_ids': [0, 0, 0, 0, 0, 0], 'attention_mask': [1, 1, 1, 1, 1, 1]}
+    """
 
 
 class BertTokenizerFast(FastTokenizer):
-    """BERT's tokenizer, on the ``tokenizers`` library."""
+    """BERT's tokenizer, on the ``tokenizers`` library.
+
+    >>> from pocketbert import BertTokenizerFast
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> tokenizer = BertTokenizerFast(vocab)
+    >>> tokenizer(["dogs", "a dog dogs"], padding=True)["input_ids"]
+    [[1, 5, 6, 2, 3, 3], [1, 4, 5, 5, 6, 2]]
+    >>> tokenizer.decode([1, 4, 5, 2], skip_special_tokens=True)
+    'a dog'
+    """
 
 
 class MobileBertTokenizer(PythonTokenizer):
-    """MobileBERT's tokenizer, in Python; BERT's by another name."""
+    """MobileBERT's tokenizer, in Python; the same as BERT's.
+
+    >>> from pocketbert import MobileBertTokenizer
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> MobileBertTokenizer(vocab).tokenize("a dogs")
+    ['a', 'dog', '##s']
+    """
 
 
 class MobileBertTokenizerFast(FastTokenizer):
-    """MobileBERT's tokenizer, on the ``tokenizers`` library; BERT's by another name."""
+    """MobileBERT's tokenizer, on the ``tokenizers`` library; the same as BERT's.
+
+    >>> from pocketbert import MobileBertTokenizerFast
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> MobileBertTokenizerFast(vocab)("a", "dogs").token_type_ids
+    [0, 0, 0, 1, 1, 1]
+    """
 
 
 class DistilBertTokenizer(PythonTokenizer):
-    """DistilBERT's tokenizer, in Python: BERT's, without ``token_type_ids`` unless a call asks for them."""
+    """DistilBERT's tokenizer, in Python: BERT's, without ``token_type_ids`` unless a call asks for them.
+
+    >>> from pocketbert import DistilBertTokenizer
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> dict(DistilBertTokenizer(vocab)("dogs"))
+    {'input_ids': [1, 5, 6, 2], 'attention_mask': [1, 1, 1, 1]}
+    """
 
     model_input_names = ("input_ids", "attention_mask")
 
 
 class DistilBertTokenizerFast(FastTokenizer):
-    """DistilBERT's tokenizer, on the ``tokenizers`` library: BERT's, without ``token_type_ids`` unless a call asks."""
+    """DistilBERT's tokenizer, on the ``tokenizers`` library: BERT's, without ``token_type_ids`` unless a call asks.
+
+    >>> from pocketbert import DistilBertTokenizerFast
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> DistilBertTokenizerFast(vocab)("a dogs", return_offsets_mapping=True).offset_mapping
+    [(0, 0), (0, 1), (2, 5), (5, 6), (0, 0)]
+    """
 
     model_input_names = ("input_ids", "attention_mask")

@@ -1,9 +1,8 @@
-"""``from_pretrained`` and ``save_pretrained``: folders that ``transformers`` reads and writes too."""
+"""``from_pretrained`` and ``save_pretrained``, for folders that ``transformers`` reads and writes too."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 from abc import abstractmethod
 from pathlib import Path
@@ -11,20 +10,19 @@ from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import TOKENIZER_FILES, HubOptions, local_folder, safe_name
-from pocketbert.tokenizer.added import AddedToken
-from pocketbert.tokenizer.arguments import NO_LIMIT
-from pocketbert.tokenizer.files import read_settings, read_tokenizer_json, vocab_text, write_text
-from pocketbert.tokenizer.layout import Side
-from pocketbert.tokenizer.special import SpecialTokens
+from pocketbert.storage.replacing import replacing
+from pocketbert.tokenizer.added_tokens import AddedToken
+from pocketbert.tokenizer.call.arguments import NO_LIMIT, Side
+from pocketbert.tokenizer.special_tokens import SpecialTokens
+from pocketbert.tokenizer.tokenizer_files import TokenizerFolder, vocab_text
 
 __all__ = ["Pretrained"]
 
-logger = logging.getLogger(__name__)
 P = TypeVar("P", bound="Pretrained")
 
 
 class Pretrained(SpecialTokens):
-    """A tokenizer's files."""
+    """The methods that load a tokenizer and save it."""
 
     is_fast: ClassVar[bool]
     model_max_length: int
@@ -32,23 +30,23 @@ class Pretrained(SpecialTokens):
     truncation_side: Side
     clean_up_tokenization_spaces: bool
     name_or_path: str
-    _settings: dict[str, Any]  # what the constructor was given and tokenizer_config.json keeps
+    _settings: dict[str, Any]  # arguments of the constructor that tokenizer_config.json holds
 
     def __init__(self, **arguments: Any) -> None:
-        """Subclasses take a vocabulary and settings."""
+        """Take a vocabulary and settings."""
         raise NotImplementedError
 
     @property
     @abstractmethod
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token (special tokens among them)."""
+        """Id -> added token; special tokens are added tokens."""
 
     @abstractmethod
     def _base_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens left out."""
+        """Return token -> id, without the added tokens."""
 
     def _tokenizer_json(self) -> str | None:
-        """The ``tokenizer.json`` of a Fast tokenizer."""
+        """Return the content of ``tokenizer.json``; None for a Python tokenizer."""
         return None
 
     @classmethod
@@ -67,7 +65,7 @@ class Pretrained(SpecialTokens):
         """Load a tokenizer from a folder, or from the Hugging Face Hub by name.
 
         The folder needs ``vocab.txt`` or ``tokenizer.json``. Settings come from ``tokenizer.json``, then
-        ``special_tokens_map.json`` and ``tokenizer_config.json``, then the arguments; the last to speak wins.
+        ``special_tokens_map.json`` and ``tokenizer_config.json``, then the arguments; later ones take precedence.
 
         Args:
             pretrained_model_name_or_path: a folder, or a name such as ``"distilbert-base-uncased"``.
@@ -86,19 +84,21 @@ class Pretrained(SpecialTokens):
         """
         options = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)
         folder = local_folder(pretrained_model_name_or_path, optional=TOKENIZER_FILES, options=options)
-        arguments = {
-            "name_or_path": str(pretrained_model_name_or_path),
-            **_arguments(folder, fast=cls.is_fast),
-            **settings,
-        }
+        settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
+        return cls.from_files(TokenizerFolder(folder), **settings)
+
+    @classmethod
+    def from_files(cls: type[P], files: TokenizerFolder, **settings: Any) -> P:
+        """Build the tokenizer of a local folder; ``settings`` and errors are those of :meth:`from_pretrained`."""
+        arguments = files.arguments(fast=cls.is_fast) | settings
         saved = arguments.get("added_tokens_decoder", {})
         tokenizer = cls(**arguments)
         for id_, added in tokenizer.added_tokens_decoder.items():
             wanted = next((i for i, token in saved.items() if token.content == added.content), id_)
             if wanted != id_:
                 raise CheckpointError(
-                    f"{folder}: added token {added.content!r} was saved with id {wanted}, and the vocabulary before it "
-                    f"ends so that it gets {id_}; vocab.txt and the added tokens are not of one tokenizer"
+                    f"{files.path}: added token {added.content!r} was saved with id {wanted}, but after this "
+                    f"vocabulary its id is {id_}; vocab.txt and the added tokens are not of one tokenizer"
                 )
         return tokenizer
 
@@ -108,11 +108,11 @@ class Pretrained(SpecialTokens):
         legacy_format: bool | None = None,
         filename_prefix: str | None = None,
     ) -> tuple[str, ...]:
-        """Write every file that :meth:`from_pretrained`, here and in ``transformers``, reads; returns their paths.
+        """Write the files that :meth:`from_pretrained`, here and in ``transformers``, reads; return their paths.
 
         Args:
-            save_directory: a folder, made if there is none. Each file is replaced whole.
-            legacy_format: True leaves out ``tokenizer.json``, False writes no ``vocab.txt``; by default both.
+            save_directory: a folder, made if there is none. Files in it are replaced all together or not at all.
+            legacy_format: True leaves out ``tokenizer.json``, False leaves out ``vocab.txt``; by default both.
             filename_prefix: put before each file's name, with a dash.
 
         Raises:
@@ -138,7 +138,7 @@ class Pretrained(SpecialTokens):
         return _write(save_directory, texts, filename_prefix)
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
-        """Write ``vocab.txt`` alone; returns its path."""
+        """Write ``vocab.txt`` alone; return its path."""
         (path,) = _write(save_directory, {"vocab.txt": vocab_text(self._base_vocab())}, filename_prefix)
         return (path,)
 
@@ -155,38 +155,16 @@ class Pretrained(SpecialTokens):
         return config | {name: side for name, side in sides.items() if side != "right"}
 
 
-def _arguments(folder: Path, *, fast: bool) -> dict[str, Any]:
-    """The constructor's arguments, from the files of a folder."""
-    vocab, library = folder / "vocab.txt", folder / "tokenizer.json"
-    settings = read_settings(folder)
-    if fast:
-        kept, basic = settings.pop("never_split", None), settings.pop("do_basic_tokenize", True)
-        if kept or not basic:
-            logger.warning("%s: never_split and do_basic_tokenize=False are for the Python tokenizers only", folder)
-    if not fast and vocab.is_file() and settings.keys() >= {"do_lower_case", "added_tokens_decoder"}:
-        return {"vocab_file": vocab, **settings}
-    if not library.is_file():
-        if not vocab.is_file():
-            raise CheckpointError(f"{folder} holds neither vocab.txt nor tokenizer.json")
-        return {"vocab_file": vocab, **settings}
-    tokens, defaults = read_tokenizer_json(library, only_bert=not fast)
-    if "added_tokens_decoder" in settings:  # same tokens as in tokenizer.json, or later news of them
-        defaults.pop("added_tokens_decoder")
-    source: dict[str, Any] = {"tokenizer_file": library}
-    if not fast:
-        source = {"vocab_file": vocab if vocab.is_file() else tokens}
-    return {**source, **defaults, **settings}
-
-
 def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | None) -> tuple[str, ...]:
-    directory = Path(folder)
-    names = {
-        safe_name(f"{prefix}-{name}" if prefix else name, where="filename_prefix"): text for name, text in texts.items()
-    }
+    """Write files, all or none of them."""
+    names = [safe_name(f"{prefix}-{name}" if prefix else name, where="filename_prefix") for name in texts]
+    directory = Path(folder).expanduser()
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in names.items():
-            write_text(directory / name, text)
+        with replacing(directory) as stage:
+            for name, text in zip(names, texts.values(), strict=True):
+                (stage / name).write_text(text, "utf-8", newline="\n")
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"cannot write to {directory}: {error.strerror}") from error
     return tuple(str(directory / name) for name in names)
@@ -197,7 +175,7 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Added tokens within ``value`` as the dicts that files hold."""
+    """Return ``value`` with added tokens in it turned into the dicts that files hold."""
     if isinstance(value, AddedToken):
         return value.to_dict()
     if isinstance(value, dict):

@@ -1,15 +1,12 @@
-"""The special tokens of a tokenizer, by role: ``cls_token`` and ``cls_token_id`` and the like."""
+"""The special tokens of a tokenizer, by role: ``cls_token``, ``cls_token_id`` and so on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.added import AddedToken, as_added
-
-if TYPE_CHECKING:
-    from typing import overload
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 
 __all__ = ["ROLES", "SpecialTokens"]
 
@@ -17,22 +14,13 @@ ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 
 
 class _Token:
-    """The token of a role, None where the tokenizer has none."""
+    """Attribute ``cls_token`` and the like: the token of a role, None if the tokenizer has none."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name
 
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, obj: None, owner: type) -> _Token: ...
-        @overload
-        def __get__(self, obj: SpecialTokens, owner: type) -> str | None: ...
-
-    def __get__(self, obj: SpecialTokens | None, owner: type) -> str | _Token | None:
-        if obj is None:
-            return self
-        token = obj._roles.get(self._role)
+    def __get__(self, obj: SpecialTokens | None, owner: type) -> str | None:
+        token = None if obj is None else obj._roles.get(self._role)
         return None if token is None else token.content
 
     def __set__(self, obj: SpecialTokens, value: Any) -> None:
@@ -40,40 +28,32 @@ class _Token:
 
 
 class _TokenId:
-    """The id of a role's token, None where the tokenizer has none."""
+    """Attribute ``cls_token_id`` and the like: the id of a role's token, None if the tokenizer has none."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name.removesuffix("_id")
 
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, obj: None, owner: type) -> _TokenId: ...
-        @overload
-        def __get__(self, obj: SpecialTokens, owner: type) -> int | None: ...
-
-    def __get__(self, obj: SpecialTokens | None, owner: type) -> int | _TokenId | None:
-        if obj is None:
-            return self
-        token = obj._roles.get(self._role)
-        return None if token is None else obj._id_of(token.content)
+    def __get__(self, obj: SpecialTokens | None, owner: type) -> int | None:
+        token = None if obj is None else obj._roles.get(self._role)
+        return None if obj is None or token is None else obj._id_of(token.content)
 
     def __set__(self, obj: SpecialTokens, value: int | None) -> None:
         obj._set_role(self._role, None if value is None else obj._token_of(value))
 
 
 class SpecialTokens:
-    """The roles, as attributes that can be read and set."""
+    """Special tokens as attributes that can be read and set."""
 
     bos_token, eos_token, unk_token, sep_token = _Token(), _Token(), _Token(), _Token()
     pad_token, cls_token, mask_token = _Token(), _Token(), _Token()
     bos_token_id, eos_token_id, unk_token_id, sep_token_id = _TokenId(), _TokenId(), _TokenId(), _TokenId()
     pad_token_id, cls_token_id, mask_token_id = _TokenId(), _TokenId(), _TokenId()
 
-    def _init_roles(self, roles: Mapping[str, Any], additional: Iterable[Any]) -> None:
+    def _init_roles(self, tokens: Iterable[Any], additional: Iterable[Any]) -> None:
+        """Set the tokens of all roles, in the order of ``ROLES``, and those without a role."""
         self._roles: dict[str, AddedToken] = {}
         self._additional = [as_added(token, special=True) for token in additional]
-        for role, token in roles.items():
+        for role, token in zip(ROLES, tokens, strict=True):
             self._set_role(role, token)
 
     def _set_role(self, role: str, token: Any) -> None:
@@ -112,7 +92,7 @@ class SpecialTokens:
 
     @property
     def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
-        """As :attr:`special_tokens_map`, with the rules that each token is matched by."""
+        """As :attr:`special_tokens_map`, with the rules by which each token is matched."""
         named: dict[str, AddedToken | list[AddedToken]] = {
             role: self._roles[role] for role in ROLES if role in self._roles
         }
@@ -125,7 +105,7 @@ class SpecialTokens:
 
     @property
     def all_special_tokens_extended(self) -> list[AddedToken]:
-        """Every special token, once, with the rules that it is matched by."""
+        """Every special token, once, with the rules by which it is matched."""
         ordered = [self._roles[role] for role in ROLES if role in self._roles] + self._additional
         return list({token.content: token for token in ordered}.values())
 

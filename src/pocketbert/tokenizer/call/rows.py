@@ -1,31 +1,32 @@
-"""The rows of a call: which tokens of which texts each shows."""
+"""The rows of a call: which tokens of which texts stand in each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.arguments import Truncation
-from pocketbert.tokenizer.encoding import Encoding, Part, Piece
-from pocketbert.tokenizer.layout import Layout, Side, Span, row_spans
+from pocketbert.tokenizer.call.encoding import Encoding, Part, Piece
+from pocketbert.tokenizer.call.padding import RowPadding, pad_row
+from pocketbert.tokenizer.call.row_layout import Layout
+from pocketbert.tokenizer.call.truncation import Span, Truncation, row_spans
 
 __all__ = ["Rows", "Tokenized"]
 
 
 @dataclass(frozen=True)
 class Tokenized:
-    """The tokens of several texts: the ids of each, and for the asking all that is known of one."""
+    """The tokens of several texts: the ids of each, and a function that gives tokens, words and offsets of one."""
 
     ids: list[list[int]]
     piece: Callable[[int], Piece]
 
 
 class Rows(Sequence[Encoding]):
-    """One :class:`Encoding` a row, made when it is asked for; ``ids`` and ``samples`` are there at once.
+    """A sequence with one :class:`Encoding` per row, made when the row is read.
 
-    ``samples`` holds the number of the text, or pair, that each row is from.
+    ``ids`` holds the ids of every row, ``samples`` the number of the text, or pair, that each row is from.
     """
 
     def __init__(
@@ -37,14 +38,14 @@ class Rows(Sequence[Encoding]):
         *,
         overflow: bool,
     ) -> None:
-        """Lay texts out in rows.
+        """Cut texts and put special tokens around them.
 
         Args:
             tokens: the tokens of every text, first texts first.
-            seconds: for each first text, where in ``tokens`` the second text of its pair is.
-            layouts: for one text and for two.
-            cut: how to truncate.
-            overflow: whether every window of a truncated text becomes a row, or just the first.
+            seconds: for each first text, the index in ``tokens`` of its second text, or None.
+            layouts: of a row of one text, and of a row of two.
+            cut: how to truncate; None to leave texts whole.
+            overflow: whether every window of a truncated text becomes a row, or only the first.
 
         Raises:
             InputError: a text cannot be truncated as asked.
@@ -56,13 +57,13 @@ class Rows(Sequence[Encoding]):
         self._layouts = layouts
         self._spans: list[tuple[Span, ...] | None] = []  # None: whole texts
         self._lengths: list[int] = []  # of the rows before padding
-        self._padding: tuple[int, Side, str, int] | None = None
+        self._padding: RowPadding | None = None
         segments = {*layouts[0].text_type_ids, *(id_ for group in layouts[0].type_ids for id_ in group)}
         self._one_segment = segments == {0} and not any(second is not None for second in seconds)
         single = layouts[0]
         (head, tail), room = single.ids, _room(single, cut, overflow=overflow)
         for sample, (second, ids) in enumerate(zip(seconds, tokens.ids, strict=False)):
-            if second is None and (room is None or len(ids) <= room):  # nearly always
+            if second is None and (room is None or len(ids) <= room):  # the usual case
                 self._append(sample, None, [*head, *ids, *tail])
                 continue
             members = [ids] if second is None else [ids, tokens.ids[second]]
@@ -71,20 +72,17 @@ class Rows(Sequence[Encoding]):
                 inner = [ids[start:stop] for ids, (start, stop) in zip(members, spans, strict=True)]
                 self._append(sample, spans, layout.fill(inner, layout.ids))
 
-    def pad(self, length: int, side: Side, *, token: str, token_id: int, type_id: int) -> None:
+    def pad(self, length: int, padding: RowPadding) -> None:
         """Pad every row to ``length`` tokens; longer rows stay as they are."""
-        self._padding = (length, side, token, type_id)
-        for index, ids in enumerate(self.ids):
-            if len(ids) < length:
-                fill = [token_id] * (length - len(ids))
-                self.ids[index] = fill + ids if side == "left" else ids + fill
+        self._padding = padding
+        self.ids = [pad_row(ids, length, padding.id, padding.side) for ids in self.ids]
 
     def column(self, attribute: str) -> list[Any]:
-        """An attribute of every row; masks and segments, which every call gives, without making an Encoding."""
+        """Return an attribute of every row; for speed, usual columns are made without Encodings."""
         if attribute == "attention_mask":
             return [self._filled(index, 1, 0) for index in range(len(self))]
         if attribute == "type_ids" and self._one_segment:
-            fill = self._padding[3] if self._padding else 0
+            fill = self._padding.type_id if self._padding else 0
             return [self._filled(index, 0, fill) for index in range(len(self))]
         if attribute == "offsets" and self._padding is None and not any(self._spans):
             head, tail = self._layouts[0].filled((0, 0))
@@ -92,14 +90,9 @@ class Rows(Sequence[Encoding]):
         return [getattr(row, attribute) for row in self]
 
     def _filled(self, index: int, value: int, fill: int) -> list[int]:
-        """``value`` for each token of a row and ``fill`` for its padding."""
-        tokens = self._lengths[index]
-        missing = len(self.ids[index]) - tokens
-        if not missing or self._padding is None:
-            return [value] * tokens
-        return (
-            [fill] * missing + [value] * tokens if self._padding[1] == "left" else [value] * tokens + [fill] * missing
-        )
+        """Return ``value`` for each token of a row and ``fill`` for its padding."""
+        row = [value] * self._lengths[index]
+        return pad_row(row, len(self.ids[index]), fill, self._padding.side) if self._padding else row
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -122,10 +115,6 @@ class Rows(Sequence[Encoding]):
         parts = [Part(self._tokens.piece, text, *span) for text, span in zip(members, spans, strict=True)]
         return Encoding(self.ids[index], self._layouts[len(parts) - 1], parts, self._padding)
 
-    def __iter__(self) -> Iterator[Encoding]:
-        """Every row."""
-        return map(self.__getitem__, range(len(self)))
-
     def _append(self, sample: int, spans: tuple[Span, ...] | None, ids: list[int]) -> None:
         self.samples.append(sample)
         self._spans.append(spans)
@@ -146,7 +135,7 @@ def _spans(
 
 
 def _room(layout: Layout, cut: Truncation | None, *, overflow: bool) -> int | None:
-    """The tokens of text that fit in a row; None for any number."""
+    """Return how many tokens of texts fit in a row; None for any number."""
     if cut is None:
         return None
     room = cut.length - layout.special_count

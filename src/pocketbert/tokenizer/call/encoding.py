@@ -1,11 +1,12 @@
-"""What a tokenizer returns: one :class:`Encoding` a row."""
+"""One row that a call returns, token by token: :class:`Encoding`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from pocketbert.tokenizer.layout import Layout, Side
+from pocketbert.tokenizer.call.padding import RowPadding, pad_row
+from pocketbert.tokenizer.call.row_layout import Layout
 
 __all__ = ["CharSpan", "Encoding", "Offsets", "Part", "Piece", "TokenSpan"]
 
@@ -28,7 +29,7 @@ class TokenSpan(NamedTuple):
 
 
 class Piece(Protocol):
-    """The tokens of one text, without special tokens around it."""
+    """The tokens of one text, without the special tokens around it; lists have one entry per token."""
 
     @property
     def ids(self) -> list[int]:
@@ -44,11 +45,11 @@ class Piece(Protocol):
 
     @property
     def word_ids(self) -> list[int | None]:
-        """The word that each token belongs to."""
+        """The number of the word that each token belongs to."""
 
 
 class Part(NamedTuple):
-    """What a row shows of a text: tokens ``start`` to ``stop`` (exclusive) of piece number ``text``."""
+    """The part of a text that stands in a row: tokens ``start`` to ``stop`` (exclusive) of ``pieces(text)``."""
 
     pieces: Callable[[int], Piece]
     text: int
@@ -57,32 +58,36 @@ class Part(NamedTuple):
 
     @property
     def piece(self) -> Piece:
-        """The text's tokens, all of them."""
+        """All tokens of the text."""
         return self.pieces(self.text)
 
     def filled(self, value: T) -> list[T]:
-        """``value`` in the place of each token."""
+        """Return ``value`` once per token."""
         return [value] * (self.stop - self.start)
 
 
 class Encoding:
     """One row: the tokens of one or two texts, with special tokens and padding around them.
 
-    Lists have one entry a token of the row; all but ``ids`` are computed when they are read.
+    Lists have one entry per token of the row; all but ``ids`` are computed when they are read.
+
+    >>> from pocketbert import BertTokenizerFast
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> row = BertTokenizerFast(vocab)(["a dogs"])[0]
+    >>> row.tokens, row.offsets
+    (['[CLS]', 'a', 'dog', '##s', '[SEP]'], [(0, 0), (0, 1), (2, 5), (5, 6), (0, 0)])
     """
 
     __slots__ = ("_layout", "_padding", "_parts", "ids")
 
-    def __init__(
-        self, ids: list[int], layout: Layout, parts: Sequence[Part], padding: tuple[int, Side, str, int] | None
-    ) -> None:
+    def __init__(self, ids: list[int], layout: Layout, parts: Sequence[Part], padding: RowPadding | None) -> None:
         """Describe the row of ``ids``.
 
         Args:
             ids: the row's ids, padding included.
-            layout: where its special tokens are.
+            layout: where its special tokens stand.
             parts: the one or two texts in it.
-            padding: the length to which it is padded and on which side, the pad token and its segment.
+            padding: how it is padded; None if it is not.
         """
         self.ids = ids
         self._layout = layout
@@ -93,13 +98,14 @@ class Encoding:
     def tokens(self) -> list[str]:
         """Each token as the vocabulary writes it."""
         inner = [part.piece.tokens[part.start : part.stop] for part in self._parts]
-        return self._padded(self._layout.fill(inner, self._layout.tokens), self._padding[2] if self._padding else "")
+        return self._padded(self._layout.fill(inner, self._layout.tokens), self._padding.token if self._padding else "")
 
     @property
     def type_ids(self) -> list[int]:
         """The segment of each token: 0 for the first text, 1 for the second."""
         inner = map(Part.filled, self._parts, self._layout.text_type_ids)
-        return self._padded(self._layout.fill(inner, self._layout.type_ids), self._padding[3] if self._padding else 0)
+        row = self._layout.fill(inner, self._layout.type_ids)
+        return self._padded(row, self._padding.type_id if self._padding else 0)
 
     @property
     def attention_mask(self) -> list[int]:
@@ -111,7 +117,7 @@ class Encoding:
 
     @property
     def special_tokens_mask(self) -> list[int]:
-        """1 for padding and the special tokens that the layout added, 0 for tokens of the texts."""
+        """1 for padding and special tokens of the layout, 0 for tokens of the texts."""
         return self._constant([0, 0], 1)
 
     @property
@@ -122,7 +128,7 @@ class Encoding:
 
     @property
     def word_ids(self) -> list[int | None]:
-        """The word of its text that each token belongs to; None for special tokens."""
+        """The number, in its text, of the word that each token belongs to; None for special tokens and padding."""
         inner = [part.piece.word_ids[part.start : part.stop] for part in self._parts]
         return self._padded(self._layout.fill(inner, self._layout.filled(None)), None)
 
@@ -130,7 +136,7 @@ class Encoding:
 
     @property
     def sequence_ids(self) -> list[int | None]:
-        """The text, 0 or 1, that each token comes from; None for special tokens."""
+        """The text, 0 or 1, that each token comes from; None for special tokens and padding."""
         return self._constant([0, 1], None)
 
     @property
@@ -183,16 +189,13 @@ class Encoding:
         return tokens and (self.offsets[tokens[0]][0], self.offsets[tokens[1] - 1][1])
 
     def _constant(self, texts: Sequence[T], special: T) -> list[T]:
-        """``texts[0]`` for tokens of the first text, ``texts[1]`` for those of the second, ``special`` elsewhere."""
+        """Return ``texts[0]`` for tokens of the first text, ``texts[1]`` for the second, ``special`` elsewhere."""
         return self._padded(
             self._layout.fill(map(Part.filled, self._parts, texts), self._layout.filled(special)), special
         )
 
     def _padded(self, row: list[T], fill: T) -> list[T]:
-        missing = len(self.ids) - len(row)
-        if not missing or self._padding is None:
-            return row
-        return [fill] * missing + row if self._padding[1] == "left" else row + [fill] * missing
+        return pad_row(row, len(self.ids), fill, self._padding.side) if self._padding else row
 
 
 def _at(values: list[int | None], token: int) -> int | None:

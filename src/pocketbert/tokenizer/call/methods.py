@@ -1,4 +1,4 @@
-"""From texts to model inputs: truncation, windows, special tokens, padding and tensors, for both kinds of tokenizer."""
+"""The methods that turn texts into model inputs: calling a tokenizer, ``encode``, ``tokenize``, ``pad`` and so on."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.arguments import Padding, Texts, Truncation, padding_of, side_of, texts_of, truncation_of
-from pocketbert.tokenizer.batch import BatchEncoding
-from pocketbert.tokenizer.encoding import Encoding, Piece
-from pocketbert.tokenizer.layout import Layout, Side
-from pocketbert.tokenizer.rows import Rows, Tokenized
-from pocketbert.tokenizer.special import SpecialTokens
-from pocketbert.tokenizer.tensors import TENSOR_KINDS, as_lists
+from pocketbert.tokenizer.call.arguments import Side, Texts, side_of, texts_of
+from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
+from pocketbert.tokenizer.call.encoding import Encoding, Piece
+from pocketbert.tokenizer.call.padding import Padding, RowPadding, pad_row, padding_of
+from pocketbert.tokenizer.call.row_layout import Layout
+from pocketbert.tokenizer.call.rows import Rows, Tokenized
+from pocketbert.tokenizer.call.tensors import as_lists
+from pocketbert.tokenizer.call.truncation import Truncation, truncation_of
+from pocketbert.tokenizer.special_tokens import SpecialTokens
 
-__all__ = ["Encoder"]
+__all__ = ["CallMethods"]
 
 logger = logging.getLogger(__name__)
 
-# Columns beside the ids, in the order in which they are returned, and where a row keeps each.
+# Columns beside the ids, in the order in which they are returned -> the attribute of an Encoding.
 _COLUMNS = {
     "token_type_ids": "type_ids",
     "attention_mask": "attention_mask",
@@ -33,7 +35,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class _Options:
-    """What one call asks for, checked."""
+    """The checked arguments of a call."""
 
     add_special_tokens: bool
     padding: Padding | None
@@ -47,8 +49,8 @@ class _Options:
     warn_length: bool
 
 
-class Encoder(SpecialTokens):
-    """The calls that make model inputs. Nothing here changes with a call, so threads may share a tokenizer."""
+class CallMethods(SpecialTokens):
+    """The methods that make model inputs. They change no state, so threads may share a tokenizer."""
 
     model_input_names: Sequence[str]
     model_max_length: int
@@ -58,13 +60,16 @@ class Encoder(SpecialTokens):
     split_special_tokens: bool
     _warned_length = False
 
-    _layouts: tuple[Layout, Layout]  # where the special tokens of a row of one text and of two go
+    _layouts: tuple[Layout, Layout]  # of a row of one text, and of a row of two
 
     @abstractmethod
     def _tokenized(
         self, texts: Sequence[Any], *, split_into_words: bool, split_special_tokens: bool, details: bool
     ) -> Tokenized:
-        """Tokenize ``texts`` (strings, or lists of words); ``details`` foretells that more than ids will be read."""
+        """Tokenize ``texts`` (strings, or lists of words).
+
+        ``details``: also compute offsets and words, which the Fast tokenizers otherwise do when they are first read.
+        """
 
     def __call__(
         self,
@@ -92,7 +97,7 @@ class Encoder(SpecialTokens):
     ) -> BatchEncoding:
         """Turn one text, one pair, or a batch of either, into model inputs.
 
-        Lone surrogates, which no UTF-8 can hold, count as U+FFFD, the replacement character.
+        Lone surrogates, which UTF-8 cannot encode, count as U+FFFD, the replacement character.
 
         Args:
             text: a string; a batch is a list of them, or of (text, pair) tuples. With ``is_split_into_words``, a list
@@ -105,23 +110,23 @@ class Encoder(SpecialTokens):
             truncation: True or "longest_first", "only_first", "only_second", or False.
             max_length: tokens of a row, special tokens included; by default ``model_max_length``. Given with neither
                 ``padding`` nor ``truncation``, it truncates.
-            stride: tokens that neighbouring windows share, for ``return_overflowing_tokens``.
+            stride: tokens that neighboring windows share, with ``return_overflowing_tokens``.
             is_split_into_words: texts come as lists of words; offsets are then within each word.
             pad_to_multiple_of: round the padded length up to a multiple.
             padding_side: "left" or "right"; by default the tokenizer's.
             return_tensors: "np", "pt" or "tf"; by default lists. Tensors always have a batch axis.
             return_token_type_ids: whether to return them; by default if the model takes them.
-            return_attention_mask: likewise.
-            return_overflowing_tokens: return every window of a truncated text as a row of its own, and the text that
-                each row is from as ``overflow_to_sample_mapping``.
-            return_special_tokens_mask: 1 for padding and special tokens that were added.
-            return_offsets_mapping: the characters (start, exclusive end) of each token.
-            return_length: the number of tokens of each row.
-            verbose: log, once, that a row is longer than the model takes.
+            return_attention_mask: whether to return it; by default if the model takes it.
+            return_overflowing_tokens: return every window of a truncated text as a row, and the number of the text
+                that each row is from as ``overflow_to_sample_mapping``.
+            return_special_tokens_mask: return 1 for padding and special tokens that were added, 0 for others.
+            return_offsets_mapping: return the characters (start, exclusive end) of each token.
+            return_length: return the number of tokens of each row.
+            verbose: log a warning, once per tokenizer, where a row is longer than the model takes.
             extras: ``split_special_tokens=True`` reads special tokens in the text as ordinary characters.
 
         Raises:
-            InputError: an argument that cannot be met; the message says which, and what to pass.
+            InputError: an argument is wrong; the message says which, and what to pass instead.
         """
         if "pad_to_max_length" in extras:
             warnings.warn("pad_to_max_length is now padding='max_length'", FutureWarning, stacklevel=2)
@@ -130,10 +135,6 @@ class Encoder(SpecialTokens):
         split_special = extras.pop("split_special_tokens", self.split_special_tokens)
         if extras:
             raise InputError(f"unknown argument {', '.join(map(repr, sorted(extras)))} in a tokenizer call")
-        if return_tensors is not None and return_tensors not in TENSOR_KINDS:
-            raise InputError(
-                f"return_tensors={return_tensors!r} is unknown; pass one of {', '.join(map(repr, TENSOR_KINDS))}"
-            )
         wanted = {
             "token_type_ids": self._takes("token_type_ids", return_token_type_ids),
             "attention_mask": self._takes("attention_mask", return_attention_mask),
@@ -212,29 +213,29 @@ class Encoder(SpecialTokens):
         return_tensors: str | None = None,
         **options: Any,
     ) -> Any:
-        """The ids of one text or pair; options are those of a call."""
+        """Return the ids of one text or pair; options are those of a call."""
         options |= {"padding": padding, "truncation": truncation, "max_length": max_length, "stride": stride}
         options |= {"padding_side": padding_side, "return_tensors": return_tensors}
         return self.encode_plus(text, text_pair, add_special_tokens, **options)["input_ids"]
 
     def tokenize(self, text: Any, pair: Any = None, add_special_tokens: bool = False, **options: Any) -> list[str]:
-        """The tokens of one text or pair, as the vocabulary writes them."""
+        """Return the tokens of one text or pair, as the vocabulary writes them."""
         return self.encode_plus(text, pair, add_special_tokens, **options).tokens()
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """The special tokens of a row: 2 for a text, 3 for a pair."""
+        """Return the number of special tokens of a row: 2 for a text, 3 for a pair."""
         return self._layouts[1 if pair else 0].special_count
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
     ) -> list[int]:
-        """``[CLS] A [SEP]``, or ``[CLS] A [SEP] B [SEP]``."""
+        """Return the ids of ``[CLS] A [SEP]``, or of ``[CLS] A [SEP] B [SEP]``."""
         return self._row_of_ids(token_ids_0, token_ids_1).ids
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
     ) -> list[int]:
-        """0 for ``[CLS] A [SEP]``, 1 for ``B [SEP]``."""
+        """Return the segments: 0 for ``[CLS] A [SEP]``, 1 for ``B [SEP]``."""
         return self._row_of_ids(token_ids_0, token_ids_1).type_ids
 
     def get_special_tokens_mask(
@@ -243,7 +244,7 @@ class Encoder(SpecialTokens):
         token_ids_1: Sequence[int] | None = None,
         already_has_special_tokens: bool = False,
     ) -> list[int]:
-        """1 for special tokens, 0 for others, of the row that these ids make or, with the flag, already are."""
+        """Return 1 for special tokens, 0 for others, of the row that these ids make or, with the flag, already are."""
         if not already_has_special_tokens:
             return self._row_of_ids(token_ids_0, token_ids_1).special_tokens_mask
         if token_ids_1 is not None:
@@ -253,12 +254,12 @@ class Encoder(SpecialTokens):
 
     @property
     def max_len_single_sentence(self) -> int:
-        """The tokens of one text that fit beside the special tokens."""
+        """The number of tokens of one text that the model takes beside the special tokens."""
         return self.model_max_length - self.num_special_tokens_to_add(pair=False)
 
     @property
     def max_len_sentences_pair(self) -> int:
-        """The tokens of a pair that fit beside the special tokens."""
+        """The number of tokens of a pair that the model takes beside the special tokens."""
         return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def pad(
@@ -272,10 +273,10 @@ class Encoder(SpecialTokens):
         return_tensors: str | None = None,
         verbose: bool = True,
     ) -> BatchEncoding:
-        """Pad rows that were encoded before: a dict of lists, a list of dicts, or one row as a dict.
+        """Pad rows of ids: a dict of lists, a list of dicts, or one row as a dict.
 
         ``input_ids``, ``attention_mask``, ``token_type_ids`` and ``special_tokens_mask`` are padded; other columns stay
-        as they are. Tensors are accepted; lists come back unless ``return_tensors`` says otherwise.
+        as they are. Arrays are accepted; lists are returned unless ``return_tensors`` names a kind of array.
         """
         columns = self._columns_of(encoded_inputs)
         options = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
@@ -289,12 +290,12 @@ class Encoder(SpecialTokens):
         if self._takes("attention_mask", return_attention_mask):
             columns.setdefault("attention_mask", [[1] * len(row) for row in ids])
         if options:
-            length = _target(max(map(len, ids)), options)
+            length = options.target(max(map(len, ids)))
             fills = {"input_ids": self.pad_token_id, "attention_mask": 0}
             fills |= {"token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1}
             for name, fill in fills.items():
                 if name in columns:
-                    columns[name] = [_fill(row, length, fill, options.side) for row in columns[name]]
+                    columns[name] = [pad_row(row, length, fill, options.side) for row in columns[name]]
         if single and return_tensors is None:
             columns = {name: rows[0] for name, rows in columns.items()}
         return BatchEncoding(columns, tensor_type=return_tensors)
@@ -338,14 +339,8 @@ class Encoder(SpecialTokens):
         if options.padding:
             assert self.pad_token is not None
             assert self.pad_token_id is not None
-            target = _target(longest, options.padding)
-            rows.pad(
-                target,
-                options.padding.side,
-                token=self.pad_token,
-                token_id=self.pad_token_id,
-                type_id=self.pad_token_type_id,
-            )
+            padding = RowPadding(options.padding.side, self.pad_token, self.pad_token_id, self.pad_token_type_id)
+            rows.pad(options.padding.target(longest), padding)
         data: dict[str, Any] = {"input_ids": rows.ids}
         data |= {name: rows.column(_COLUMNS[name]) for name in options.columns}
         if options.tensors is None and not texts.batched and not options.overflow:
@@ -374,14 +369,4 @@ class Encoder(SpecialTokens):
 
 
 def _no_piece(_: int) -> Piece:
-    raise AssertionError("rows made of ids know nothing but ids")
-
-
-def _target(longest: int, padding: Padding) -> int:
-    length = longest if padding.length is None else padding.length
-    return -(-length // padding.multiple) * padding.multiple if padding.multiple else length
-
-
-def _fill(row: list[Any], length: int, value: Any, side: Side) -> list[Any]:
-    fill = [value] * (length - len(row))
-    return fill + row if side == "left" else row + fill
+    raise AssertionError("rows made of ids have no texts")

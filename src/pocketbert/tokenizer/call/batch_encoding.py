@@ -1,4 +1,4 @@
-"""The result of a tokenizer call: lists or tensors by name, and the rows behind them."""
+"""The result of a tokenizer call: model inputs by name, and the rows that they were made from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.encoding import CharSpan, Encoding, TokenSpan
-from pocketbert.tokenizer.tensors import tensor
+from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
+from pocketbert.tokenizer.call.tensors import tensor
 
 if TYPE_CHECKING:
     Data = UserDict[str, Any]
@@ -25,6 +25,12 @@ class BatchEncoding(Data):
 
     ``model(**batch)``, ``batch["input_ids"]``, ``batch.input_ids`` and ``batch[0].tokens`` all work. Methods that map
     between tokens, words and characters take ``(row, index)``, or ``(index)`` alone for the first row.
+
+    >>> from pocketbert import BertTokenizerFast
+    >>> vocab = {token: id_ for id_, token in enumerate("[UNK] [CLS] [SEP] [PAD] a dog ##s".split())}
+    >>> batch = BertTokenizerFast(vocab)(["a dogs"], return_tensors="np")
+    >>> batch.input_ids.shape, batch.word_ids(0), batch.char_to_token(0, 5)
+    ((1, 5), [None, 0, 1, 1, None], 3)
     """
 
     def __init__(
@@ -35,7 +41,7 @@ class BatchEncoding(Data):
         *,
         prepend_batch_axis: bool = False,
     ) -> None:
-        """Hold ``data``, converted to tensors where ``tensor_type`` ("np", "pt", "tf") says so."""
+        """Hold ``data``, converted to tensors if ``tensor_type`` is "np", "pt" or "tf"."""
         super().__init__(data)
         self._encodings = encodings
         self.convert_to_tensors(tensor_type, prepend_batch_axis=prepend_batch_axis)
@@ -54,7 +60,7 @@ class BatchEncoding(Data):
             raise AttributeError(f"{type(self).__name__} has no {name!r}") from None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: the rows too, with all that is known of them."""
+        """Return what is pickled: the data and the rows, which hold all that the methods need."""
         return {"data": self.data, "_encodings": self.encodings}
 
     @property
@@ -64,7 +70,7 @@ class BatchEncoding(Data):
 
     @property
     def is_fast(self) -> bool:
-        """Whether rows know their words and characters."""
+        """Whether the methods that map between tokens, words and characters work: for the result of a call."""
         return self._encodings is not None
 
     @property
@@ -73,7 +79,7 @@ class BatchEncoding(Data):
         return self._encodings[0].n_sequences if self._encodings else None
 
     def convert_to_tensors(self, tensor_type: str | None = None, *, prepend_batch_axis: bool = False) -> BatchEncoding:
-        """Turn every value into a tensor, in place; see :func:`pocketbert.tokenizer.tensors.tensor`."""
+        """Turn every value into a tensor, in place; see :func:`pocketbert.tokenizer.call.tensors.tensor`."""
         if tensor_type is not None:
             for name, value in self.data.items():
                 self.data[name] = tensor([value] if prepend_batch_axis else value, tensor_type, name=name)
@@ -91,13 +97,13 @@ class BatchEncoding(Data):
         return self._row(batch_index).tokens
 
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
-        """The word of each token of a row; None for special tokens."""
+        """The number of the word of each token of a row; None for special tokens and padding."""
         return self._row(batch_index).word_ids
 
     words = word_ids
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """The text, 0 or 1, of each token of a row; None for special tokens."""
+        """The text, 0 or 1, of each token of a row; None for special tokens and padding."""
         return self._row(batch_index).sequence_ids
 
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
@@ -106,12 +112,12 @@ class BatchEncoding(Data):
         return row.token_to_sequence(token)
 
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
-        """The word of a token; None for special tokens."""
+        """The number of a token's word; None for special tokens."""
         row, token = self._token(batch_or_token_index, token_index)
         return row.token_to_word(token)
 
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
-        """The characters of a token; None for special tokens."""
+        """The characters that a token covers; None for special tokens."""
         row, token = self._token(batch_or_token_index, token_index)
         return _span(CharSpan, row.token_to_chars(token))
 
@@ -125,7 +131,7 @@ class BatchEncoding(Data):
     def char_to_word(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
-        """The word that covers a character."""
+        """The number of the word that covers a character; None for a character in no word."""
         row, char = self._split(batch_or_char_index, char_index)
         return row.char_to_word(char, sequence_index)
 

@@ -1,4 +1,4 @@
-"""Tokens that are matched in the text before it is split: special tokens, and those that a user adds."""
+"""Added tokens, which are matched in the text before it is split: special tokens, and those that a user adds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["AddedToken", "AddedVocabulary", "as_added"]
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token that is matched whole.
+    """A token that is matched as a whole, and the rules by which it is matched.
 
-    ``single_word`` keeps it from matching inside a word; ``lstrip`` and ``rstrip`` let it take the blanks beside it;
-    ``normalized`` matches it in the normalised text rather than in the text as given; ``special`` marks tokens that
-    ``skip_special_tokens`` leaves out.
+    ``single_word``: not inside a word. ``lstrip`` and ``rstrip``: with the whitespace before and after it.
+    ``normalized``: in the normalized text, rather than in the text as given. ``special``: ``skip_special_tokens``
+    leaves the token out when ids are decoded.
     """
 
     content: str
@@ -41,7 +41,7 @@ class AddedToken:
 def as_added(token: Any, *, special: bool = False) -> AddedToken:
     """Return a string, an added token of the ``tokenizers`` library or a dict from a file as an :class:`AddedToken`.
 
-    A string that is ``special`` is matched in the text as given, any other in the normalised text.
+    A string is matched in the text as given if it is ``special``, otherwise in the normalized text.
 
     Raises:
         InputError: ``token`` is none of these.
@@ -70,14 +70,14 @@ def as_added(token: Any, *, special: bool = False) -> AddedToken:
 
 
 class AddedVocabulary:
-    """The added tokens of a pure Python tokenizer and how they are found, as in the ``tokenizers`` library.
+    """The added tokens of a Python tokenizer, matched as the ``tokenizers`` library matches them.
 
-    Matching is leftmost, then longest: first the tokens that are not ``normalized``, in the text as given, then the
-    others in what normalising makes of the rest.
+    The leftmost match counts, and of several there the longest. Tokens that are not ``normalized`` are matched first,
+    in the text as given; the others in the rest of it, once normalized.
     """
 
     def __init__(self, vocab: Mapping[str, int], normalize: Callable[[str], str]) -> None:
-        """Extend ``vocab``; ``normalize`` is what the text goes through before ``normalized`` tokens are sought."""
+        """Add tokens to those of ``vocab``; ``normalize`` is applied to ``normalized`` ones, as it is to the text."""
         self._vocab = vocab
         self._normalize = normalize
         self.by_id: dict[int, AddedToken] = {}
@@ -85,32 +85,26 @@ class AddedVocabulary:
         self._refresh()
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
-        """Add ``tokens``; one that the vocabulary has keeps its id. Returns how many were not added tokens yet."""
+        """Add ``tokens``; one that the vocabulary has keeps its id. Return how many were not added tokens before."""
         count = 0
         for token in tokens:
             if not token.content or token in self.by_id.values():
                 continue
             count += 1
-            self.assign(token, self._id_for(token.content))
+            self.ids[token.content] = id_ = self._id_for(token.content)
+            self.by_id[id_] = token
         self._refresh()
         return count
 
-    def assign(self, token: AddedToken, id_: int) -> None:
-        """Give ``token`` the id ``id_``."""
-        self.ids[token.content] = id_
-        self.by_id[id_] = token
-
-    @property
-    def special(self) -> set[str]:
-        """The tokens that are special."""
-        return {token.content for token in self.by_id.values() if token.special}
-
     def split_raw(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
-        """Split the text as given; see :meth:`split_normalized`. Without ``keep_special``, special tokens stay text."""
+        """Split text as given; see :meth:`split_normalized`."""
         return self._split(text, *self._raw, keep_special=keep_special)
 
     def split_normalized(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
-        """Split normalised text into ``(id, start, stop)``, the id None where no added token is."""
+        """Split normalized text into ``(id, start, stop)``, with id None for the text between added tokens.
+
+        Without ``keep_special``, special tokens are not matched.
+        """
         return self._split(text, *self._normalized, keep_special=keep_special)
 
     def _id_for(self, content: str) -> int:
@@ -155,7 +149,7 @@ def _pattern(contents: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def _is_word(char: str) -> bool:
-    """Whether ``char`` is a word character as UTS #18 has it: a letter, mark, digit, connector or joiner."""
+    """Return whether ``char`` is a word character by UTS #18: a letter, mark, digit, connector or joiner."""
     return bool(char) and (
         char.isalnum()
         or unicodedata.category(char)[0] == "M"

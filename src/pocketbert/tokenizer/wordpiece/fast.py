@@ -1,4 +1,4 @@
-"""The Fast tokenizers: the ``tokenizers`` library finds the tokens, the rest is shared with the Python ones."""
+"""The Fast tokenizers: the ``tokenizers`` library splits texts into tokens, the rest is shared with the Python ones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.tokenizer.added import AddedToken, as_added
-from pocketbert.tokenizer.base import TokenizerBase
-from pocketbert.tokenizer.encoding import Piece
-from pocketbert.tokenizer.files import read_text, read_tokenizer_json, read_vocab
-from pocketbert.tokenizer.layout import Layout, Special
-from pocketbert.tokenizer.normalize import replace_surrogates
-from pocketbert.tokenizer.rows import Tokenized
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added
+from pocketbert.tokenizer.call.encoding import Piece
+from pocketbert.tokenizer.call.row_layout import Layout, Special
+from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_files import TokenizerJson, read_vocab
+from pocketbert.tokenizer.wordpiece.surrogates import replace_surrogates
 
 if TYPE_CHECKING:
     import tokenizers
@@ -25,8 +25,8 @@ __all__ = ["FastTokenizer"]
 class FastTokenizer(TokenizerBase):
     """WordPiece on the ``tokenizers`` library.
 
-    The library's object is used for nothing but finding tokens: it is never given padding or truncation, and adding
-    tokens replaces it by a changed copy. So calls share no state, and threads may share a tokenizer.
+    The library's object is never changed: padding and truncation are done here, and adding tokens replaces the object
+    by a changed copy. So calls share no state, and threads may share a tokenizer.
     """
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
@@ -53,17 +53,13 @@ class FastTokenizer(TokenizerBase):
 
         Args:
             vocab_file: path of a ``vocab.txt``, or the vocabulary itself as a mapping of token to id.
-            tokenizer_file: path of a ``tokenizer.json``; it goes before ``vocab_file``.
+            tokenizer_file: path of a ``tokenizer.json``; ``vocab_file`` is then ignored.
             do_lower_case: lowercase the text.
-            unk_token: stands for words that the vocabulary cannot spell.
-            sep_token: ends each text of a row.
-            pad_token: fills short rows.
-            cls_token: begins a row.
-            mask_token: stands for a token to be predicted.
-            tokenize_chinese_chars: make every CJK ideograph a word; switch it off for Japanese.
-            strip_accents: remove accents; None means if ``do_lower_case``.
-            clean_text: remove control characters and make every blank a space.
-            wordpieces_prefix: what marks a piece inside a word.
+            unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
+            tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
+            strip_accents: remove accents; by default if ``do_lower_case``.
+            clean_text: remove control characters and make all whitespace spaces.
+            wordpieces_prefix: marks pieces that do not begin a word.
             shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
                 ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``pad_token_type_id``,
                 ``model_input_names``.
@@ -92,24 +88,15 @@ class FastTokenizer(TokenizerBase):
             "clean_text": clean_text,
             "wordpieces_prefix": wordpieces_prefix,
         }
-        self._init_shared(
-            {
-                "unk_token": unk_token,
-                "sep_token": sep_token,
-                "pad_token": pad_token,
-                "cls_token": cls_token,
-                "mask_token": mask_token,
-            },
-            **shared,
-        )
+        self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
         if self._library.post_processor is None and tokenizer_file is None:
-            self._library.post_processor = _post_processor(self._layouts)
+            self._library.post_processor = _post_processor(self._layouts[1])
         else:
-            self._layouts = _probe(self._library, tokenizer_file)
+            self._layouts = _layouts_of(self._library, tokenizer_file)
 
     @property
     def backend_tokenizer(self) -> tokenizers.Tokenizer:
-        """The library's tokenizer, for reading; changing it changes this tokenizer under the feet of other threads."""
+        """The library's tokenizer, to be read; a change to it shows in calls that other threads are making."""
         return self._library
 
     @property
@@ -118,7 +105,7 @@ class FastTokenizer(TokenizerBase):
         return int(self._library.get_vocab_size(with_added_tokens=False))
 
     def get_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens included."""
+        """Return token -> id, added tokens included."""
         return dict(self._library.get_vocab(with_added_tokens=True))
 
     def __len__(self) -> int:
@@ -127,11 +114,11 @@ class FastTokenizer(TokenizerBase):
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token (special tokens among them)."""
+        """Id -> added token; special tokens are added tokens."""
         return {id_: as_added(token) for id_, token in sorted(self._library.get_added_tokens_decoder().items())}
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Join word pieces to text: ``["un", "##known", "."]`` is ``"unknown."``."""
+        """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
         decoder = self._library.decoder
         return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
@@ -168,13 +155,13 @@ class FastTokenizer(TokenizerBase):
             library = type(library).from_str(library.to_str())
             library.encode_special_tokens = True
         source = _Source(library, texts, split_into_words)
-        # The words of a text that came split are nearly always asked for.
+        # whoever passes words will ask which word each token is of
         encodings = source.detailed if details or split_into_words else source.quick()
         return Tokenized([encoding.ids for encoding in encodings], source.piece)
 
 
 class _Source:
-    """The texts of a call and the library's tokenizer as it was then."""
+    """The texts of a call, and the library's tokenizer at the time of the call."""
 
     def __init__(self, library: tokenizers.Tokenizer, texts: Sequence[Any], split_into_words: bool) -> None:
         self._library = library
@@ -182,23 +169,23 @@ class _Source:
         self._split = split_into_words
 
     def quick(self) -> list[tokenizers.Encoding]:
-        """The encodings with their ids only."""
+        """Return encodings with ids only."""
         return self._encode(self._library.encode_batch_fast)
 
     @cached_property
     def detailed(self) -> list[tokenizers.Encoding]:
-        """The encodings with tokens, words and offsets, found when first asked for: about a fifth slower."""
+        """Encodings with tokens, words and offsets too, which take longer to compute."""
         return self._encode(self._library.encode_batch)
 
     def piece(self, text: int) -> Piece:
-        """All that is known of a text."""
+        """Return the tokens, words and offsets of a text."""
         piece: Piece = self.detailed[text]
         return piece
 
     def _encode(self, call: Any) -> list[tokenizers.Encoding]:
         try:
             encodings = call(self._texts, is_pretokenized=self._split, add_special_tokens=False)
-        except TypeError:  # the library takes UTF-8 only, and the texts were checked to be strings
+        except TypeError:  # a lone surrogate: the texts were checked to be strings
             clean = _without_surrogates(self._texts)
             if clean == list(self._texts):
                 raise
@@ -214,7 +201,7 @@ def _without_surrogates(texts: Sequence[Any]) -> list[Any]:
 
 
 def _build(vocab: dict[str, int], unk_token: str, prefix: str, normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """BERT's pipeline over ``vocab``."""
+    """Return the library's tokenizer with BERT's steps."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     library = Tokenizer(models.WordPiece(vocab, unk_token=unk_token, continuing_subword_prefix=prefix))
@@ -225,14 +212,14 @@ def _build(vocab: dict[str, int], unk_token: str, prefix: str, normalizer: Mappi
 
 
 def _load(path: str | os.PathLike[str], normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """The library's tokenizer from its file, normalising as ``normalizer`` says if it is BERT's."""
+    """Return the library's tokenizer of a file; a BERT normalizer in it gets the arguments ``normalizer``."""
     from tokenizers import Tokenizer, normalizers
 
-    read_tokenizer_json(path)  # damage and foreign models are reported from here, in our words
+    file = TokenizerJson.read(path)
     try:
-        library = Tokenizer.from_str(read_text(path))
+        library = Tokenizer.from_str(file.text)
     except Exception as error:
-        raise CheckpointError(f"{path} is not a tokenizer.json that the tokenizers library reads: {error}") from error
+        raise CheckpointError(f"{path}: the tokenizers library cannot read it: {error}") from error
     library.no_padding()
     library.no_truncation()
     if isinstance(library.normalizer, normalizers.BertNormalizer):
@@ -240,32 +227,24 @@ def _load(path: str | os.PathLike[str], normalizer: Mapping[str, Any]) -> tokeni
     return library
 
 
-def _post_processor(layouts: tuple[Layout, Layout]) -> Any:
-    """The library's form of our layouts, for whoever reads our tokenizer.json."""
-    from tokenizers import processors
+def _post_processor(layout: Layout) -> Any:
+    """Return BERT's layout of a pair as the library's post-processor, for other readers of a saved tokenizer.json."""
+    from tokenizers.processors import TemplateProcessing
 
-    specials = {special.token: special.id for layout in layouts for group in layout.groups for special in group}
-    return processors.TemplateProcessing(
-        single=_template(layouts[0]), pair=_template(layouts[1]), special_tokens=list(specials.items())
-    )
-
-
-def _template(layout: Layout) -> list[str]:
-    names = iter("AB")
-    first, *others = layout.groups
-    pieces = [f"{special.token}:{special.type_id}" for special in first]
-    for type_id, group in zip(layout.text_type_ids, others, strict=True):
-        pieces += [f"${next(names)}:{type_id}", *(f"{special.token}:{special.type_id}" for special in group)]
-    return pieces
+    (cls,), (sep,), _ = layout.groups
+    row = [f"{cls.token}:0", "$A:0", f"{sep.token}:0"]
+    pair = [*row, "$B:1", f"{sep.token}:1"]
+    special = {cls.token: cls.id, sep.token: sep.id}
+    return TemplateProcessing(single=row, pair=pair, special_tokens=list(special.items()))
 
 
-def _probe(library: tokenizers.Tokenizer, path: object) -> tuple[Layout, Layout]:
-    """Our form of the library's post-processor, whichever it is, learnt from what it makes of one and two texts."""
+def _layouts_of(library: tokenizers.Tokenizer, path: str | os.PathLike[str] | None) -> tuple[Layout, Layout]:
+    """Return the layouts of the library's post-processor, of any kind, by applying it to one and to two texts."""
     layouts = []
     for texts in (["a"], ["a", "a"]):
         try:
             row = library.encode(*texts)
-        except BaseException as error:  # the library's panics are no Exceptions
+        except BaseException as error:  # a panic of the library is no Exception
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             raise CheckpointError(f"{path}: the tokenizers library cannot use it: {error}") from error
@@ -279,6 +258,6 @@ def _probe(library: tokenizers.Tokenizer, path: object) -> tuple[Layout, Layout]
                 groups.append([])
                 type_ids.append(type_id)
         if len(groups) != len(texts) + 1 or len({len(column) for column in columns}) > 1:
-            raise CheckpointError(f"{path}: its post_processor does not lay texts out one after the other")
+            raise CheckpointError(f"{path}: its post_processor does not put texts one after the other")
         layouts.append(Layout(tuple(map(tuple, groups)), tuple(type_ids)))
     return layouts[0], layouts[1]

@@ -1,4 +1,4 @@
-"""What the Python and the Fast tokenizers share: everything but turning a text into tokens."""
+"""What the Python and the Fast tokenizers share: all but the vocabulary and the splitting of a text into tokens."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.tokenizer.added import AddedToken, as_added
-from pocketbert.tokenizer.arguments import NO_LIMIT, side_of
-from pocketbert.tokenizer.encode import Encoder
-from pocketbert.tokenizer.layout import Layout
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added
+from pocketbert.tokenizer.call.arguments import NO_LIMIT, side_of
+from pocketbert.tokenizer.call.methods import CallMethods
+from pocketbert.tokenizer.call.row_layout import Layout
+from pocketbert.tokenizer.call.tensors import as_lists
 from pocketbert.tokenizer.pretrained import Pretrained
-from pocketbert.tokenizer.special import ROLES
-from pocketbert.tokenizer.tensors import as_lists
+from pocketbert.tokenizer.special_tokens import ROLES
 
 __all__ = ["TokenizerBase"]
 
 
-class TokenizerBase(Encoder, Pretrained, ABC):
-    """The surface of every tokenizer.
+class TokenizerBase(CallMethods, Pretrained, ABC):
+    """The methods of every tokenizer.
 
-    Subclasses turn texts into pieces and keep the vocabulary; calls are in :class:`Encoder`, files in :mod:`.saving`.
+    Those that make model inputs are in :mod:`.call.methods`, loading and saving in :mod:`.pretrained`, special tokens
+    in :mod:`.special_tokens`; subclasses, in :mod:`.wordpiece`, hold the vocabulary and split texts into tokens.
     """
 
     model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask")
@@ -30,8 +31,14 @@ class TokenizerBase(Encoder, Pretrained, ABC):
 
     def _init_shared(
         self,
-        roles: Mapping[str, Any],
+        unk_token: Any,
+        sep_token: Any,
+        pad_token: Any,
+        cls_token: Any,
+        mask_token: Any,
         *,
+        bos_token: Any = None,
+        eos_token: Any = None,
         model_max_length: int | None = None,
         padding_side: str = "right",
         truncation_side: str = "right",
@@ -44,7 +51,7 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         name_or_path: str = "",
         **unknown: Any,
     ) -> None:
-        """Set what the constructors share; the vocabulary must be in place."""
+        """Set the attributes that all tokenizers have; called last by a constructor, since it looks tokens up."""
         if unknown:
             raise InputError(f"{type(self).__name__} takes no argument {', '.join(map(repr, sorted(unknown)))}")
         self.model_max_length = NO_LIMIT if model_max_length is None else model_max_length
@@ -56,6 +63,7 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         self.name_or_path = name_or_path
         if model_input_names is not None:
             self.model_input_names = tuple(model_input_names)
+        roles = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
         self._init_roles(roles, additional_special_tokens or ())
         saved = sorted((added_tokens_decoder or {}).items())
         self._add([token for id_, token in saved if self.added_tokens_decoder.get(id_) != token])
@@ -67,7 +75,7 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         self._layouts = (Layout.bert(1, first, last), Layout.bert(2, first, last))
 
     def _required(self, role: str) -> tuple[str, int]:
-        """The token of a role that no BERT tokenizer can do without, and its id."""
+        """Return the token of a role and its id; raise ConfigError if there is none."""
         token = self._roles.get(role)
         id_ = None if token is None else self._token_to_id(token.content)
         if token is None or id_ is None:
@@ -81,19 +89,19 @@ class TokenizerBase(Encoder, Pretrained, ABC):
 
     @abstractmethod
     def _add(self, tokens: Sequence[AddedToken]) -> int:
-        """Add tokens; returns how many were not added tokens yet."""
+        """Add tokens; return how many were not added tokens before."""
 
     @abstractmethod
     def _token_to_id(self, token: str) -> int | None:
-        """The id of ``token``, None if it is not in the vocabulary."""
+        """Return the id of ``token``; None if it is not in the vocabulary."""
 
     @abstractmethod
     def _id_to_token(self, id_: int) -> str | None:
-        """The token of ``id_``, None if the vocabulary has no such id."""
+        """Return the token of ``id_``; None if the vocabulary has no such id."""
 
     @abstractmethod
     def get_vocab(self) -> dict[str, int]:
-        """Token -> id, added tokens included."""
+        """Return token -> id, added tokens included."""
 
     @property
     @abstractmethod
@@ -103,21 +111,17 @@ class TokenizerBase(Encoder, Pretrained, ABC):
     @property
     @abstractmethod
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token (special tokens among them)."""
+        """Id -> added token; special tokens are added tokens."""
 
     @abstractmethod
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Join word pieces to text: ``["un", "##known", "."]`` is ``"unknown."``."""
+        """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
 
     # ---- tokens and ids -----------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         """The number of tokens, added tokens included."""
         return len(self.get_vocab())
-
-    def __bool__(self) -> bool:
-        """Always true: an empty vocabulary is still a tokenizer."""
-        return True
 
     def __repr__(self) -> str:
         """The class, its size and its special tokens."""
@@ -141,9 +145,9 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         return self.added_tokens_encoder
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
-        """Add one token or a list of them (strings or :class:`AddedToken`), matched whole from now on.
+        """Add one token or a list of them (strings or :class:`AddedToken`); return how many were added.
 
-        New tokens get the next ids: resize the model's embeddings to ``len(tokenizer)``. Returns how many were added.
+        New tokens get the next ids: resize the model's embeddings to ``len(tokenizer)``.
         """
         if not new_tokens:
             return 0
@@ -153,7 +157,7 @@ class TokenizerBase(Encoder, Pretrained, ABC):
     def add_special_tokens(
         self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
     ) -> int:
-        """Give roles their tokens, adding those that the vocabulary lacks.
+        """Set the tokens of roles, adding those that the vocabulary lacks.
 
         Args:
             special_tokens_dict: role -> token, and ``"additional_special_tokens"`` -> list of tokens.
@@ -180,7 +184,7 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         return self._add(added)
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of a token, or the ids of a list; of the unknown token for those that the vocabulary lacks."""
+        """Return the id of a token, or of each token of a list; the unknown token's for those not in the vocabulary."""
         if isinstance(tokens, str):
             return self._id_of(tokens)
         if not isinstance(tokens, Iterable) or not all(isinstance(token, str) for token in tokens):
@@ -188,7 +192,7 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         return [self._id_of(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or the tokens of a list; the unknown token for ids that the vocabulary lacks."""
+        """Return the token of an id, or of each id of a list; the unknown token for those not in the vocabulary."""
         if not isinstance(ids := as_lists(ids), list):
             return self._token_of(_id(ids))
         skip = set(self.all_special_ids) if skip_special_tokens else ()
@@ -211,11 +215,11 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> str:
-        """The text of ids: an int, a list, or a tensor of one row. Ids that the vocabulary lacks are left out.
+        """Return the text of ids; those that are not in the vocabulary are left out.
 
         Args:
-            token_ids: the ids.
-            skip_special_tokens: leave ``[CLS]``, ``[SEP]``, ``[PAD]`` and the like out.
+            token_ids: an int, a list, or an array of one row.
+            skip_special_tokens: leave out ``[CLS]``, ``[SEP]``, ``[PAD]`` and other special tokens.
             clean_up_tokenization_spaces: write ``do n't`` as ``don't``, and so on; by default the tokenizer's setting.
         """
         ids = as_lists(token_ids)
@@ -233,20 +237,20 @@ class TokenizerBase(Encoder, Pretrained, ABC):
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> list[str]:
-        """The text of each row; see :meth:`decode`."""
+        """Return the text of each row; see :meth:`decode`."""
         return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in as_lists(sequences)]
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
-        """Undo the blanks that splitting put around English punctuation and contractions."""
-        for blank in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
-            if blank == " n't":
+        """Remove the spaces before English punctuation and contractions."""
+        for spaced in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
+            if spaced == " n't":
                 out_string = out_string.replace(" ' ", "'")
-            out_string = out_string.replace(blank, blank[1:])
+            out_string = out_string.replace(spaced, spaced[1:])
         return out_string
 
     def _special_contents(self) -> set[str]:
-        """The tokens that ``skip_special_tokens`` leaves out."""
+        """Return the tokens that ``skip_special_tokens`` leaves out."""
         return {token.content for token in self.added_tokens_decoder.values() if token.special}
 
 

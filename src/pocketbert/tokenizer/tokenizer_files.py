@@ -1,0 +1,234 @@
+"""The files of a tokenizer's folder, each read once and checked.
+
+A folder holds ``vocab.txt`` (a token per line; the line's number is its id) or ``tokenizer.json`` (the format of the
+``tokenizers`` library) or both, and optionally ``tokenizer_config.json``, ``special_tokens_map.json`` and
+``added_tokens.json``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pocketbert.errors import CheckpointError
+from pocketbert.storage.replacing import parse_json, read_json, read_text
+from pocketbert.tokenizer.added_tokens import as_added
+from pocketbert.tokenizer.special_tokens import ROLES
+
+__all__ = ["TokenizerFolder", "TokenizerJson", "read_vocab", "vocab_text"]
+
+logger = logging.getLogger(__name__)
+
+_MAX_ID = 2**24 - 1  # the tokenizers library allocates memory for every id up to the largest
+_FLAGS = ("do_lower_case", "do_basic_tokenize", "tokenize_chinese_chars", "clean_text")
+# Settings that the constructors take; everything else in tokenizer_config.json is ignored.
+_SETTINGS = (
+    *_FLAGS,
+    *ROLES,
+    "never_split",
+    "strip_accents",
+    "wordpieces_prefix",
+    "model_max_length",
+    "padding_side",
+    "truncation_side",
+    "clean_up_tokenization_spaces",
+    "additional_special_tokens",
+    "split_special_tokens",
+    "added_tokens_decoder",
+)
+
+
+def read_vocab(source: str | os.PathLike[str] | Mapping[str, int]) -> dict[str, int]:
+    """Return token -> id from a ``vocab.txt``, or a copy of a vocabulary given as a mapping.
+
+    Raises:
+        CheckpointError: the file cannot be read or is empty.
+    """
+    if isinstance(source, Mapping):
+        return dict(source)
+    lines = read_text(source).split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if not lines:
+        raise CheckpointError(f"{source} is empty; a vocabulary has one token per line")
+    return {token: id_ for id_, token in enumerate(lines)}
+
+
+def vocab_text(vocab: Mapping[str, int]) -> str:
+    """Return ``vocab`` as ``vocab.txt`` holds it; an id without a token is an empty line, so that lines stay ids."""
+    tokens = {id_: token for token, id_ in vocab.items()}
+    return "".join(tokens.get(id_, "") + "\n" for id_ in range(max(tokens, default=-1) + 1))
+
+
+@dataclass(frozen=True)
+class TokenizerJson(os.PathLike[str]):
+    """A ``tokenizer.json`` that was read: its text, its vocabulary, and its settings by the constructors' names."""
+
+    path: str
+    text: str
+    vocab: dict[str, int]
+    settings: dict[str, Any]
+    steps: tuple[str | None, str | None]  # the types of its normalizer and pre-tokenizer
+
+    def __fspath__(self) -> str:
+        """Return the path of the file."""
+        return self.path
+
+    __str__ = __fspath__
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> TokenizerJson:
+        """Read ``path``; one that was read already is returned as it is.
+
+        Raises:
+            CheckpointError: it is damaged, or its model is not WordPiece.
+        """
+        if isinstance(path, cls):
+            return path
+        text = read_text(path)
+        data = parse_json(text, path)
+        try:
+            model, normalizer = data["model"], data.get("normalizer") or {}
+            kind = model.get("type", "WordPiece")
+            if kind != "WordPiece":
+                raise CheckpointError(f"{path} holds a {kind} model; DistilBERT, MobileBERT and BERT have WordPiece")
+            vocab = dict(model["vocab"])
+            settings: dict[str, Any] = {
+                "unk_token": model.get("unk_token", "[UNK]"),
+                "wordpieces_prefix": model.get("continuing_subword_prefix", "##"),
+                "added_tokens_decoder": {int(token["id"]): as_added(token) for token in data.get("added_tokens") or ()},
+            }
+            steps = normalizer.get("type"), (data.get("pre_tokenizer") or {}).get("type")
+            if steps[0] == "BertNormalizer":
+                settings |= {
+                    "do_lower_case": normalizer.get("lowercase", True),
+                    "strip_accents": normalizer.get("strip_accents"),
+                    "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
+                    "clean_text": normalizer.get("clean_text", True),
+                }
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise CheckpointError(f"{path} is not a tokenizer.json: {type(error).__name__} {error}") from error
+        ids = vocab.values()
+        if set(map(type, ids)) != {int} or min(ids) < 0 or max(ids) > _MAX_ID:
+            raise CheckpointError(f"{path} holds no vocabulary of tokens and ids in 0 .. {_MAX_ID}")
+        return cls(os.fspath(path), text, vocab, settings, steps)
+
+
+@dataclass(frozen=True)
+class TokenizerFolder:
+    """A folder with tokenizer files."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The content of ``tokenizer_config.json``; empty if there is none.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        path = self.path / "tokenizer_config.json"
+        return read_json(path) if path.is_file() else {}
+
+    def arguments(self, *, fast: bool) -> dict[str, Any]:
+        """Return the arguments of a constructor, of a Fast or a Python tokenizer, that make the saved tokenizer.
+
+        ``tokenizer_config.json`` takes precedence over ``special_tokens_map.json`` and ``added_tokens.json``, and
+        these over ``tokenizer.json``, as in ``transformers``.
+
+        Raises:
+            CheckpointError: there is no vocabulary, a file is damaged, a setting has the wrong type, or a Python
+                tokenizer cannot do what ``tokenizer.json`` asks for.
+        """
+        vocab, library = self.path / "vocab.txt", self.path / "tokenizer.json"
+        settings = self._settings()
+        if fast:
+            never_split, basic = settings.pop("never_split", None), settings.pop("do_basic_tokenize", True)
+            if never_split or not basic:
+                logger.warning(
+                    "%s: never_split and do_basic_tokenize=False are for the Python tokenizers only", self.path
+                )
+        complete = not fast and vocab.is_file() and settings.keys() >= {"do_lower_case", "added_tokens_decoder"}
+        if complete or not library.is_file():
+            if not vocab.is_file():
+                raise CheckpointError(f"{self.path} holds neither vocab.txt nor tokenizer.json")
+            return {"vocab_file": vocab, **settings}
+        file = TokenizerJson.read(library)
+        if fast:
+            source: dict[str, Any] = {"tokenizer_file": file}
+        elif file.steps == ("BertNormalizer", "BertPreTokenizer"):
+            source = {"vocab_file": vocab if vocab.is_file() else file.vocab}
+        else:
+            raise CheckpointError(
+                f"{library} has the steps {list(file.steps)}, not BERT's; load it with a Fast tokenizer"
+            )
+        defaults = file.settings
+        if "added_tokens_decoder" in settings:  # tokenizer.json holds the same tokens, or an older list of them
+            defaults = {name: value for name, value in defaults.items() if name != "added_tokens_decoder"}
+        return {**source, **defaults, **settings}
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what the files beside the vocabulary say, by the constructors' names, checked."""
+        settings = {name: self.config[name] for name in _SETTINGS if name in self.config}
+        try:
+            if "added_tokens_decoder" not in settings:
+                settings |= self._legacy_tokens()
+            return _checked(settings)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise CheckpointError(
+                f"{self.path}: a setting in tokenizer_config.json or beside it is damaged: {error}"
+            ) from error
+
+    def _legacy_tokens(self) -> dict[str, Any]:
+        """Return special and added tokens as folders without ``added_tokens_decoder`` hold them."""
+        settings: dict[str, Any] = {}
+        path = self.path / "special_tokens_map.json"
+        if path.is_file():
+            settings |= {name: value for name, value in read_json(path).items() if name in _SETTINGS}
+        path = self.path / "added_tokens.json"
+        if path.is_file():
+            names = {_content(token) for role in ROLES if (token := settings.get(role))}
+            names |= {_content(token) for token in settings.get("additional_special_tokens") or ()}
+            settings["added_tokens_decoder"] = {
+                id_: {"content": token, "special": token in names, "normalized": token not in names}
+                for token, id_ in read_json(path).items()
+            }
+        return settings
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings whose types are right, with tokens as :class:`AddedToken`; raise TypeError for others."""
+    limit = settings.get("model_max_length", 1)
+    sides = {settings.get(name, "right") for name in ("padding_side", "truncation_side")}
+    if not all(isinstance(settings.get(name, True), bool) for name in _FLAGS):
+        raise TypeError(f"{', '.join(_FLAGS)} must be true or false")
+    if not isinstance(settings.get("strip_accents"), (bool, type(None))):
+        raise TypeError(f"strip_accents must be true, false or null, not {settings['strip_accents']!r}")
+    never_split = settings.get("never_split") or []
+    if not isinstance(never_split, list) or not all(isinstance(word, str) for word in never_split):
+        raise TypeError(f"never_split must be a list of words, not {never_split!r}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 1):
+        raise TypeError(f"model_max_length must be a number of tokens, not {limit!r}")
+    if not isinstance(settings.get("wordpieces_prefix", ""), str):
+        raise TypeError(f"wordpieces_prefix must be a string, not {settings['wordpieces_prefix']!r}")
+    if not sides <= {"left", "right"}:
+        raise TypeError("padding_side and truncation_side must be 'left' or 'right'")
+    changed: dict[str, Any] = {role: as_added(settings[role], special=True) for role in ROLES if settings.get(role)}
+    if "additional_special_tokens" in settings:
+        tokens = settings["additional_special_tokens"] or ()
+        changed["additional_special_tokens"] = [as_added(token, special=True) for token in tokens]
+    if "added_tokens_decoder" in settings:
+        tokens = settings["added_tokens_decoder"].items()
+        changed["added_tokens_decoder"] = {int(id_): as_added(token) for id_, token in tokens}
+    if limit is not None and "model_max_length" in settings:
+        changed["model_max_length"] = int(limit)
+    return settings | changed
+
+
+def _content(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token

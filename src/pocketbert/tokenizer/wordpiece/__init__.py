@@ -1,0 +1,1 @@
+"""WordPiece (Wu et al. 2016), in Python and on the ``tokenizers`` library."""

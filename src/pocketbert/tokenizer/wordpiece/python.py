@@ -1,0 +1,285 @@
+"""The Python tokenizers: WordPiece, added tokens and ``never_split`` in code that can be read.
+
+The ``tokenizers`` library normalizes the text and splits it into words, as for the Fast tokenizers, so that both agree
+on every character. Where the library and BERT's original code (the slow tokenizers of ``transformers``) disagree, the
+library's ids are those that users of released checkpoints see:
+
+- unassigned code points stay (the original drops them as controls);
+- marks and punctuation newer than Unicode 7 are letters;
+- U+2B820 to U+2B91F are no Chinese characters;
+- a final capital sigma becomes a small sigma, not a final small sigma;
+- text that keeps its accents is not composed (NFC) first;
+- lone surrogates, which the library does not take, count as U+FFFD and are dropped by cleaning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pocketbert.errors import InputError
+from pocketbert.tokenizer.added_tokens import AddedToken, AddedVocabulary
+from pocketbert.tokenizer.call.encoding import Offsets
+from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_files import read_vocab
+from pocketbert.tokenizer.wordpiece.surrogates import replace_surrogates
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, NormalizedString, Token
+
+__all__ = ["PythonTokenizer", "WordPiece"]
+
+_LONGEST_WORD = 100  # characters; a longer word is unknown, as in BERT's original code
+
+Part = tuple["NormalizedString", tuple[str, int] | None]
+
+
+class WordPiece:
+    """Splits a word into the longest pieces that the vocabulary has, greedily (Wu et al. 2016, section 4.1)."""
+
+    def __init__(self, vocab: Mapping[str, int], prefix: str = "##") -> None:
+        """Use the pieces of ``vocab``; ``prefix`` marks those that do not begin a word."""
+        self._vocab = vocab
+        self._prefix = prefix
+        self._longest = max(map(len, vocab), default=0)
+
+    def __call__(self, word: str) -> list[tuple[str, int, int]] | None:
+        """Return each piece, as the vocabulary writes it, with its start and exclusive end in ``word``.
+
+        None if the vocabulary cannot spell the word.
+        """
+        if len(word) > _LONGEST_WORD:
+            return None
+        pieces: list[tuple[str, int, int]] = []
+        start, prefix = 0, ""
+        while start < len(word):
+            for stop in range(min(len(word), start + self._longest), start, -1):
+                piece = prefix + word[start:stop]
+                if piece in self._vocab:
+                    break
+            else:
+                return None
+            pieces.append((piece, start, stop))
+            start, prefix = stop, self._prefix
+        return pieces
+
+
+@dataclass
+class _Piece:
+    """The tokens of one text."""
+
+    ids: list[int] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    offsets: list[Offsets] = field(default_factory=list)
+    word_ids: list[int | None] = field(default_factory=list)
+    words: int = 0
+
+    def add(
+        self, ids: list[int], tokens: list[str], offsets: list[Offsets], words: list[int], word: int | None
+    ) -> None:
+        """Append tokens, of the next words by the numbers ``words``, or of word ``word`` if it is not None."""
+        self.ids += ids
+        self.tokens += tokens
+        self.offsets += offsets
+        self.word_ids += [self.words + number if word is None else word for number in words]
+        self.words += words[-1] + 1 if words else 0
+
+
+class PythonTokenizer(TokenizerBase):
+    """WordPiece in Python."""
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str] | Mapping[str, int],
+        do_lower_case: bool = True,
+        do_basic_tokenize: bool = True,
+        never_split: Iterable[str] | None = None,
+        unk_token: Any = "[UNK]",
+        sep_token: Any = "[SEP]",
+        pad_token: Any = "[PAD]",
+        cls_token: Any = "[CLS]",
+        mask_token: Any = "[MASK]",
+        tokenize_chinese_chars: bool = True,
+        strip_accents: bool | None = None,
+        clean_up_tokenization_spaces: bool = True,
+        *,
+        clean_text: bool = True,
+        wordpieces_prefix: str = "##",
+        **shared: Any,
+    ) -> None:
+        """Build a tokenizer from a vocabulary.
+
+        Args:
+            vocab_file: path of a ``vocab.txt``, or the vocabulary itself as a mapping of token to id.
+            do_lower_case: lowercase the text.
+            do_basic_tokenize: normalize the text and split at whitespace and punctuation; without it, at whitespace
+                alone.
+            never_split: words between whitespace that stay whole and keep their accents; with ``do_lower_case``, give
+                them in lower case.
+            unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
+            tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
+            strip_accents: remove accents; by default if ``do_lower_case``.
+            clean_up_tokenization_spaces: remove spaces before punctuation when decoding.
+            clean_text: remove control characters and make all whitespace spaces.
+            wordpieces_prefix: marks pieces that do not begin a word.
+            shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
+                ``split_special_tokens``, ``pad_token_type_id``, ``model_input_names``.
+
+        Raises:
+            CheckpointError: the file is missing or damaged.
+            ConfigError: the vocabulary lacks ``unk_token``, ``cls_token`` or ``sep_token``.
+        """
+        from tokenizers import Token
+        from tokenizers.normalizers import BertNormalizer
+        from tokenizers.pre_tokenizers import BertPreTokenizer, WhitespaceSplit
+
+        if isinstance(never_split, str):
+            raise InputError(f"never_split={never_split!r} must be a list of words; pass [{never_split!r}]")
+        self._vocab = read_vocab(vocab_file)
+        self._tokens = {id_: token for token, id_ in self._vocab.items()}
+        self._wordpiece = WordPiece(self._vocab, wordpieces_prefix)
+        self._prefix = wordpieces_prefix
+        self._token = Token
+        self._never_split = frozenset(never_split or ())
+        steps = {
+            "clean_text": clean_text,
+            "handle_chinese_chars": tokenize_chinese_chars,
+            "strip_accents": do_lower_case if strip_accents is None else strip_accents,
+            "lowercase": do_lower_case,
+        }
+        if not do_basic_tokenize:
+            steps = dict.fromkeys(steps, False)
+        self._normalizer = BertNormalizer(**steps)
+        self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
+        self._added = AddedVocabulary(self._vocab, self._normalizer.normalize_str)
+        if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
+            self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
+            self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
+        self.do_lower_case = do_lower_case
+        self._settings = {
+            "do_lower_case": do_lower_case,
+            "do_basic_tokenize": do_basic_tokenize,
+            "never_split": sorted(self._never_split) or None,
+            "tokenize_chinese_chars": tokenize_chinese_chars,
+            "strip_accents": strip_accents,
+            "clean_text": clean_text,
+            "wordpieces_prefix": wordpieces_prefix,
+        }
+        shared["clean_up_tokenization_spaces"] = clean_up_tokenization_spaces
+        self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens, added tokens not counted."""
+        return len(self._vocab)
+
+    def get_vocab(self) -> dict[str, int]:
+        """Return token -> id, added tokens included."""
+        return {**self._vocab, **self._added.ids}
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id -> added token; special tokens are added tokens."""
+        return dict(sorted(self._added.by_id.items()))
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
+        joined = [
+            token.removeprefix(self._prefix) if token.startswith(self._prefix) else f" {token}" for token in tokens[1:]
+        ]
+        return "".join(map(self.clean_up_tokenization, [*tokens[:1], *joined]))
+
+    def _base_vocab(self) -> dict[str, int]:
+        return dict(self._vocab)
+
+    def _token_to_id(self, token: str) -> int | None:
+        return self._added.ids.get(token, self._vocab.get(token))
+
+    def _id_to_token(self, id_: int) -> str | None:
+        added = self._added.by_id.get(id_)
+        return self._tokens.get(id_) if added is None else added.content
+
+    def _add(self, tokens: Sequence[AddedToken]) -> int:
+        return self._added.add(tokens)
+
+    def _tokenized(
+        self, texts: Sequence[Any], *, split_into_words: bool, split_special_tokens: bool, details: bool
+    ) -> Tokenized:
+        del details  # always there
+        pieces = [_Piece() for _ in texts]
+        for piece, text in zip(pieces, texts, strict=True):
+            for word, part in enumerate(text) if split_into_words else [(None, text)]:
+                self._tokenize(replace_surrogates(part), piece, not split_special_tokens, word)
+        return Tokenized([piece.ids for piece in pieces], pieces.__getitem__)
+
+    def _tokenize(self, text: str, piece: _Piece, keep_special: bool, word: int | None) -> None:
+        """Add the tokens of ``text`` to ``piece``: tokens of word ``word``, or of further words if it is None."""
+        from tokenizers import NormalizedString
+
+        for id_, start, stop in self._added.split_raw(text, keep_special=keep_special):
+            if id_ is not None:
+                piece.add([id_], [self._added.by_id[id_].content], [(start, stop)], [0], word)
+                continue
+            raw = text[start:stop]
+            for part, whole in self._parts(NormalizedString(raw), keep_special):
+                tokens = self._encode_part(raw, part, whole)
+                offsets = [(start + first, start + last) for first, last in tokens.offsets]
+                piece.add(tokens.ids, tokens.tokens, offsets, tokens.word_ids, word)
+
+    def _encode_part(self, raw: str, part: NormalizedString, whole: tuple[str, int] | None) -> Encoding:
+        """Return the tokens of ``part``, made from ``raw``: the one token ``whole``, or those of its words."""
+        from tokenizers import PreTokenizedString
+
+        words = PreTokenizedString(raw)
+        words.split(lambda *_: [part])
+        if whole is None:
+            self._pre_tokenizer.pre_tokenize(words)
+            words.tokenize(self._word)
+        else:
+            words.tokenize(lambda word: [self._whole(word, *whole)])
+        return words.to_encoding()
+
+    def _parts(self, text: NormalizedString, keep_special: bool) -> Iterator[Part]:
+        """Normalize ``text`` and split it at words that are never split and at added tokens.
+
+        These come with their token and id, the text between them with None.
+        """
+        done = 0
+        if self._never_split:
+            self._clean.normalize(text)
+            for match in re.finditer(r"\S+", text.normalized):
+                if match.group() in self._never_split:
+                    yield from self._split(text[done : match.start()], keep_special)
+                    yield text[slice(*match.span())], (match.group(), self._known_id(match.group()))
+                    done = match.end()
+        yield from self._split(text[done:], keep_special)
+
+    def _split(self, text: NormalizedString | None, keep_special: bool) -> Iterator[Part]:
+        if text is None:  # a slice without characters
+            return
+        self._normalizer.normalize(text)
+        for id_, start, stop in self._added.split_normalized(text.normalized, keep_special=keep_special):
+            yield text[start:stop], None if id_ is None else (self._added.by_id[id_].content, id_)
+
+    def _word(self, word: str) -> list[Token]:
+        """Return the tokens of a normalized word."""
+        pieces = self._wordpiece(word)
+        if pieces is None:
+            return [self._whole(word, *self._required("unk_token"))]
+        tokens, end = [], 0
+        for piece, start, stop in pieces:
+            begin, end = end, end + len(word[start:stop].encode())  # the library counts bytes
+            tokens.append(self._token(self._vocab[piece], piece, (begin, end)))
+        return tokens
+
+    def _whole(self, word: str, token: str, id_: int) -> Token:
+        """Return ``token`` as the one token of ``word``."""
+        return self._token(id_, token, (0, len(word.encode())))
+
+    def _known_id(self, token: str) -> int:
+        id_ = self._token_to_id(token)
+        return self._required("unk_token")[1] if id_ is None else id_
