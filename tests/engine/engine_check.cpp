@@ -15,8 +15,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "cpu.h"
-#include "engine.h"
+#include "isa/cpu.h"
+#include "engine/engine.h"
 
 namespace {
 
