@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
+from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Op, Program, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import program_of_folder, program_of_model
 from pocketbert.runtime.threads import check_threads
@@ -64,7 +64,8 @@ class NativeRunner:
         self.config: PretrainedConfig = program.config
         self.head: Head = program.head if head is None else head
         self.threads = check_threads(threads)
-        self._branch, self._first_only = -1, False
+        self._branch: int | None = None
+        self._first_only = False
         if self.head != "none":
             names = [branch.name for branch in program.branches]
             if self.head not in names:
@@ -203,21 +204,17 @@ class _Writer:
         for branch in self.program.branches:
             self.builder.branch()
             for op in branch.ops:
-                self._dense(op, branch=True)
+                self._dense(op)
         return self.builder.finish()
 
     def _embeddings(self, e: Embeddings) -> None:
-        gathered = -1 if e.projection is None else self._columns(e.projection.source)[0]
-        scale, bias, eps = (None, None, 0.0) if e.norm is None else (e.norm.scale, e.norm.bias, e.norm.eps)
         self.builder.embeddings(
-            self._weight(e.words) if isinstance(e.words, Int8) else _floats(e.words),
+            self._weight(e.words),
             _floats(e.positions),
             _maybe(e.types),
             e.trigram,
-            gathered,
-            _maybe(scale),
-            _maybe(bias),
-            eps,
+            None if e.projection is None else self._columns(e.projection.source)[0],
+            _norm(e.norm),
         )
         if e.projection is not None:
             self._dense(e.projection)
@@ -229,10 +226,8 @@ class _Writer:
         else:
             self._dense(op)
 
-    def _dense(self, op: Dense, *, branch: bool = False) -> None:
-        scale, bias, eps = (None, None, 0.0) if op.norm is None else (op.norm.scale, op.norm.bias, op.norm.eps)
+    def _dense(self, op: Dense) -> None:
         self.builder.dense(
-            branch,
             self._columns(op.source),
             self._columns(op.target),
             self._weight(op.weight),
@@ -240,9 +235,7 @@ class _Writer:
             op.activation,
             None if op.residual is None else self._columns(op.residual),
             _maybe(op.carry),
-            _maybe(scale),
-            _maybe(bias),
-            eps,
+            _norm(op.norm),
         )
 
     def _weight(self, weight: Array | Int8) -> Any:
@@ -256,7 +249,9 @@ class _Writer:
         )
 
     def _columns(self, span: Span) -> _Columns:
-        return self.buffers.get(span.buffer, -1), span.start, span.stop  # which the engine refuses
+        if span.buffer not in self.buffers:
+            raise ValueError(f"there is no buffer {span.buffer!r}")
+        return self.buffers[span.buffer], span.start, span.stop
 
 
 def _typed(array: Any, dtype: DTypeLike) -> NDArray[Any]:
@@ -274,6 +269,10 @@ def _floats(array: Any) -> Floats:
 
 def _maybe(array: Any) -> Floats | None:
     return None if array is None else _floats(array)
+
+
+def _norm(norm: Norm | None) -> tuple[Floats, Floats, float] | None:
+    return None if norm is None else (_floats(norm.scale), _floats(norm.bias), float(norm.eps))
 
 
 def _ints(name: str, array: Any) -> Ints:

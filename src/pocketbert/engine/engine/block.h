@@ -5,13 +5,13 @@
 
 namespace pb {
 
-// The rows of a block: tokens begin .. end, or, where `chosen` is set, chosen[begin] .. chosen[end].
+// The rows of a block: tokens begin .. end, or where some are chosen, chosen[begin] .. chosen[end].
 struct Rows {
-  int begin, end;
-  const int64_t* chosen;
+  Index begin, end;
+  std::optional<Integers> chosen;
 
-  int count() const { return end - begin; }
-  int token(int row) const { return chosen ? static_cast<int>(chosen[begin + row]) : begin + row; }
+  Index count() const { return end - begin; }
+  Index token(Index row) const { return chosen ? (*chosen)[begin + row] : begin + row; }
 };
 
 struct Task {
@@ -22,7 +22,7 @@ struct Task {
   float* out;
 };
 
-// Run segment `number` for these rows. Only the last segment takes chosen rows; it also runs the branch and writes out.
-void run_block(const Task& task, int number, const Rows& rows, Scratch& scratch);
+// Run a segment for these rows. Only the last segment takes chosen rows; it also runs the branch and writes to `out`.
+void run_block(const Task& task, Index segment, const Rows& rows, Scratch& scratch);
 
 }  // namespace pb

@@ -2,28 +2,27 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
-#include <memory>
-#include <vector>
 
 #include "engine/model.h"
 
 namespace pb {
 
+using Integers = std::span<const int64_t>;
+
 // Texts laid end to end: text i has tokens ends[i] .. ends[i + 1].
 struct Batch {
-  const int64_t* ids;
-  const int64_t* types;  // or null
-  const int64_t* ends;   // texts + 1, the first 0
-  int64_t tokens;
-  int texts;
+  Integers ids;
+  std::optional<Integers> types;  // one per token
+  Integers ends;                  // texts + 1, the first 0
+
+  Index tokens() const { return std::ssize(ids); }
+  Index texts() const { return std::ssize(ends) - 1; }
 };
 
-// What is wanted: the rows of a branch's result, or of the last hidden state for branch -1.
+// Which rows of which result.
 struct Wanted {
-  int branch;
-  const int64_t* rows;  // tokens, in any order; null for every token
-  int64_t count;
+  std::optional<Index> branch;   // none: the last hidden state
+  std::optional<Integers> rows;  // tokens, in any order; none: every token
 };
 
 struct Workspace;
@@ -33,8 +32,8 @@ class Engine {
   explicit Engine(std::unique_ptr<Model> model);
   ~Engine();
 
-  // Write (count, result width) to `out`. Safe to call from many threads. Throws std::invalid_argument for a batch that
-  // the model cannot take, before anything runs.
+  // Writes (wanted rows, result width) to `out`. Safe to call from many threads. Throws std::invalid_argument for a
+  // batch that the model cannot take, before anything runs.
   void run(const Batch& batch, const Wanted& wanted, int threads, float* out) const;
 
   const Model& model() const { return *model_; }
@@ -45,7 +44,5 @@ class Engine {
   std::unique_ptr<Model> model_;
   mutable std::atomic<Workspace*> kept_{nullptr};  // of the last call; concurrent calls make their own
 };
-
-constexpr int kMostThreads = 256;
 
 }  // namespace pb

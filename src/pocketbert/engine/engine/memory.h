@@ -1,12 +1,13 @@
 // Aligned memory, and an arena for weights in their order of use.
 #pragma once
 
-#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <vector>
+
+#include "isa/inline.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -14,21 +15,19 @@
 
 namespace pb {
 
-constexpr size_t kLine = 64;            // of the cache, and of the widest vectors
-constexpr size_t kHugePage = 2u << 20;  // where the system has them, weights cost few address translations
+constexpr Index kLine = 64;           // bytes of a cache line, and of the widest vectors
+constexpr Index kHugePage = 2 << 20;  // 2 MiB pages: fewer TLB misses on the weights
 
 struct Free {
   void operator()(void* p) const { std::free(p); }
 };
 using Block = std::unique_ptr<char, Free>;
 
-inline size_t align_up(size_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
-
 // Zeroed memory. Throws std::bad_alloc.
-inline Block allocate(size_t bytes) {
-  const size_t step = bytes >= kHugePage ? kHugePage : kLine;
-  if (bytes > SIZE_MAX - step) throw std::bad_alloc();
-  bytes = align_up(bytes ? bytes : 1, step);
+inline Block allocate(Index bytes) {
+  const Index step = bytes >= kHugePage ? kHugePage : kLine;
+  if (bytes > PTRDIFF_MAX - step) throw std::bad_alloc();
+  bytes = round_up(max(bytes, 1), step);
   Block block(static_cast<char*>(std::aligned_alloc(step, bytes)));
   if (!block) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
@@ -38,18 +37,17 @@ inline Block allocate(size_t bytes) {
   return block;
 }
 
-// Hands out pieces that stay until the arena goes.
+// Hands out aligned pieces that live as long as the arena.
 class Arena {
  public:
   template <class T>
-  T* take(size_t count) {
-    if (count > SIZE_MAX / sizeof(T) - kLine) throw std::bad_alloc();
-    const size_t bytes = align_up(count * sizeof(T), kLine);
+  T* take(Index count) {
+    if (count > PTRDIFF_MAX / kSize<T> - kLine) throw std::bad_alloc();
+    const Index bytes = round_up(count * kSize<T>, kLine);
     if (bytes > left_) {
-      const size_t size = bytes > kChunk ? bytes : kChunk;
-      chunks_.push_back(allocate(size));
+      left_ = max(bytes, kChunk);
+      chunks_.push_back(allocate(left_));
       next_ = chunks_.back().get();
-      left_ = size;
     }
     char* piece = next_;
     next_ += bytes;
@@ -58,14 +56,14 @@ class Arena {
   }
 
  private:
-#if defined(PB_APART)
-  static constexpr size_t kChunk = 0;
+#if defined(PB_SEPARATE_PIECES)
+  static constexpr Index kChunk = 0;
 #else
-  static constexpr size_t kChunk = 4u << 20;
+  static constexpr Index kChunk = 4 << 20;
 #endif
   std::vector<Block> chunks_;
   char* next_ = nullptr;
-  size_t left_ = 0;
+  Index left_ = 0;
 };
 
 }  // namespace pb

@@ -5,24 +5,25 @@
 
 namespace pb {
 
-constexpr int kMostBlock = 192;  // rows that go through a segment together; more would leave the second cache, fewer read the weights more often
+// Rows that go through a segment together; more would not fit L2, fewer read the weights more often.
+constexpr Index kMaxBlock = 192;
 
 struct Scratch {
-  std::vector<float*> buffers;  // kMostBlock rows each; null for direct ones
-  std::vector<float*> at;       // of the block that runs: where its first row is in each buffer
-  std::vector<int> strides;
-  char* act;                    // quantised rows
+  std::vector<float*> buffers;  // kMaxBlock rows each; null for direct ones
+  std::vector<float*> at;       // of the block that runs: its first row in each buffer
+  std::vector<Index> strides;
+  char* act;  // quantized rows
   char* attention;
-  float *act_scale, *seed, *masked, *outliers, *product;
+  float *act_scale, *outlier_product, *masked, *outliers, *product;
 };
 
-// Where each text's keys and values stand: its tokens begin at a multiple of the key block.
+// Where each text's keys and values are stored: its tokens begin at a multiple of kTextPlaces.
 struct Layout {
-  std::vector<int> text;   // of each token
-  std::vector<int> place;  // of each token among keys and values
-  std::vector<int> begin;  // first token of each text, and the end
-  int padded = 0;          // tokens with the gaps
-  int longest = 0;
+  std::vector<Index> text;   // of each token
+  std::vector<Index> place;  // of each token among keys and values
+  std::vector<Index> begin;  // first token of each text, and the end
+  Index places = 0;          // tokens and the gaps between texts
+  Index longest = 0;
 };
 
 struct Workspace {
@@ -30,12 +31,12 @@ struct Workspace {
   void prepare(const Model& model, const Batch& batch, int threads);
 
   Layout layout;
-  std::vector<float*> buffers;  // a row a token; null where not shared
+  std::vector<float*> buffers;  // a row per token; null where not shared
   char *keys[2]{}, *values[2]{};
   std::vector<Scratch> scratch;
 
  private:
-  int tokens_ = 0, padded_ = 0, longest_ = 0, threads_ = 0;
+  Index tokens_ = 0, places_ = 0, longest_ = 0, threads_ = 0;  // that there is room for
   std::vector<Block> blocks_;
   std::vector<Block> scratch_blocks_;
 };

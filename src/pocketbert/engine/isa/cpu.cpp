@@ -19,7 +19,7 @@ bool has_avxvnni() {
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0;
 }
 
-// AMX for int8 and bfloat16, and the kernel's leave to use the tiles' registers, which holds for the whole process.
+// AMX for int8 and bfloat16, and the kernel's permission to use tile registers, which holds for the whole process.
 bool amx_allowed() {
 #if defined(__linux__)
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -37,22 +37,22 @@ bool amx_allowed() {
 }  // namespace
 
 std::vector<const Kernels*> available_paths() {
-  std::vector<const Kernels*> found;
+  std::vector<const Kernels*> paths;
 #if defined(PB_X86)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
     static const bool amx = amx_allowed();
-    if (amx) found.push_back(&kAmx);
-    found.push_back(&kAvx512);
+    if (amx) paths.push_back(&kAmx);
+    paths.push_back(&kAvx512);
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    if (has_avxvnni()) found.push_back(&kAvxVnni);
-    found.push_back(&kAvx2);
+    if (has_avxvnni()) paths.push_back(&kAvxVnni);
+    paths.push_back(&kAvx2);
   }
 #endif
-  found.push_back(&kPortable);
-  return found;
+  paths.push_back(&kPortable);
+  return paths;
 }
 
 const Kernels& choose_path(const std::string& name) {

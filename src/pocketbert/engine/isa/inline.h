@@ -12,10 +12,16 @@
 
 namespace pb {
 
-PB_INLINE int least(int a, int b) { return a < b ? a : b; }
-PB_INLINE int most(int a, int b) { return a > b ? a : b; }
-PB_INLINE float most(float a, float b) { return a > b ? a : b; }
-PB_INLINE constexpr int round_up(int value, int step) { return (value + step - 1) / step * step; }
+// Every count, position, stride and size in bytes. `int` remains for what never indexes memory: threads and blocks, and
+// registers, which are counted at compile time.
+using Index = std::ptrdiff_t;
+
+template <class T>
+constexpr Index kSize = sizeof(T);
+
+PB_INLINE constexpr Index min(Index a, Index b) { return a < b ? a : b; }
+PB_INLINE constexpr Index max(Index a, Index b) { return a > b ? a : b; }
+PB_INLINE constexpr Index round_up(Index value, Index step) { return (value + step - 1) / step * step; }
 
 }  // namespace pb
 
@@ -26,7 +32,7 @@ PB_INLINE constexpr int round_up(int value, int step) { return (value + step - 1
 #define PB_UNROLL _Pragma("GCC unroll 32")
 #endif
 
-// In one function with its neighbours, GCC 12 runs out of registers and keeps the loops' operands in memory.
-#define PB_APART_FUNCTION __attribute__((noinline))
+// Inlined into its callers, GCC 12 runs out of registers and keeps the loops' operands in memory.
+#define PB_NOINLINE __attribute__((noinline))
 
 #define PB_LAMBDA __attribute__((always_inline))

@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kAvxVnni = PB_TABLE(Avx2, "avxvnni", vnni256, uint8_t, FloatAttention<Avx2>);
+const Kernels kAvxVnni = PB_TABLE(avx2::Vector, "avxvnni", avxvnni, uint8_t, FloatAttention<avx2::Vector>);
 
 }  // namespace pb

@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kPortable = PB_TABLE(Portable, "portable", plain, int16_t, FloatAttention<Portable>);
+const Kernels kPortable = PB_TABLE(portable::Vector, "portable", portable, int16_t, FloatAttention<portable::Vector>);
 
 }  // namespace pb

@@ -9,9 +9,9 @@ namespace pb::amx {
 
 constexpr int kTileRows = 16;
 
-// The tiles' use, as long as this lives. Released tiles cost the system nothing when it changes threads.
+// Configures the tiles, and releases them at the end of the scope: context switches need not save released tiles.
 //
-// Products use tiles 0 .. 3 for sums, 4 and 5 for rows, 6 and 7 for what is multiplied with each row.
+// Products use tiles 0 .. 3 for sums, 4 and 5 for rows, 6 and 7 for weights, keys or values.
 class Tiles {
  public:
   PB_INLINE Tiles() {

@@ -5,9 +5,9 @@
 
 #include "isa/inline.h"
 
-namespace pb {
+namespace pb::avx2 {
 
-struct Avx2 {
+struct Vector {
   struct F {
     __m256 lo, hi;
   };
@@ -22,19 +22,15 @@ struct Avx2 {
     _mm256_storeu_ps(p, x.lo);
     _mm256_storeu_ps(p + 8, x.hi);
   }
-  static PB_INLINE __m256i first(int n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  static PB_INLINE __m256i first(Index n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
-  static PB_INLINE F load_n(const float* p, int n) {
+  static PB_INLINE F load_n(const float* p, Index n) {
     return {_mm256_maskload_ps(p, first(n)), n > 8 ? _mm256_maskload_ps(p + 8, first(n - 8)) : _mm256_setzero_ps()};
   }
-  static PB_INLINE void store_n(float* p, F x, int n) {
+  static PB_INLINE void store_n(float* p, F x, Index n) {
     _mm256_maskstore_ps(p, first(n), x.lo);
     if (n > 8) _mm256_maskstore_ps(p + 8, first(n - 8), x.hi);
-  }
-  static PB_INLINE F from_ints(const int32_t* p) {
-    return {_mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))),
-            _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8)))};
   }
 
   static PB_INLINE F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
@@ -87,4 +83,4 @@ struct Avx2 {
   }
 };
 
-}  // namespace pb
+}  // namespace pb::avx2

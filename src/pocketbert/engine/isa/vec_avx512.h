@@ -5,22 +5,21 @@
 
 #include "isa/inline.h"
 
-namespace pb {
+namespace pb::avx512 {
 
-struct Avx512 {
+struct Vector {
   using F = __m512;
   static constexpr int kVectors = 2;    // vectors of a weight panel: 32 columns
-  static constexpr int kFloatRows = 12;   // rows of a float32 tile: 24 of the 32 registers accumulate
+  static constexpr int kFloatRows = 12;  // rows of a float32 tile: 24 of the 32 registers accumulate
   static constexpr int kAttentionRows = 8;
 
   static PB_INLINE F zero() { return _mm512_setzero_ps(); }
   static PB_INLINE F set(float x) { return _mm512_set1_ps(x); }
   static PB_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   static PB_INLINE void store(float* p, F x) { _mm512_storeu_ps(p, x); }
-  static PB_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
-  static PB_INLINE F load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
-  static PB_INLINE void store_n(float* p, F x, int n) { _mm512_mask_storeu_ps(p, first(n), x); }
-  static PB_INLINE F from_ints(const int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
+  static PB_INLINE __mmask16 first(Index n) { return static_cast<__mmask16>((1u << n) - 1); }
+  static PB_INLINE F load_n(const float* p, Index n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static PB_INLINE void store_n(float* p, F x, Index n) { _mm512_mask_storeu_ps(p, first(n), x); }
 
   static PB_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }
   static PB_INLINE F sub(F a, F b) { return _mm512_sub_ps(a, b); }
@@ -56,4 +55,4 @@ struct Avx512 {
   static PB_INLINE float largest(F a) { return _mm512_reduce_max_ps(a); }
 };
 
-}  // namespace pb
+}  // namespace pb::avx512

@@ -8,9 +8,9 @@
 
 #include "isa/inline.h"
 
-namespace pb {
+namespace pb::portable {
 
-struct Portable {
+struct Vector {
   typedef float F __attribute__((vector_size(64)));
   typedef int32_t I __attribute__((vector_size(64)));
   typedef double D __attribute__((vector_size(128)));
@@ -28,13 +28,13 @@ struct Portable {
   }
   static PB_INLINE void store(float* p, F x) { std::memcpy(p, &x, sizeof x); }
   // The first n lanes; the others are 0, and their memory is not touched.
-  static PB_INLINE F load_n(const float* p, int n) {
+  static PB_INLINE F load_n(const float* p, Index n) {
     F x{};
-    for (int i = 0; i < n; i++) x[i] = p[i];
+    for (Index i = 0; i < n; i++) x[i] = p[i];
     return x;
   }
-  static PB_INLINE void store_n(float* p, F x, int n) {
-    for (int i = 0; i < n; i++) p[i] = x[i];
+  static PB_INLINE void store_n(float* p, F x, Index n) {
+    for (Index i = 0; i < n; i++) p[i] = x[i];
   }
   static PB_INLINE F from_ints(const int32_t* p) {
     I x;
@@ -114,4 +114,4 @@ struct Portable {
   }
 };
 
-}  // namespace pb
+}  // namespace pb::portable

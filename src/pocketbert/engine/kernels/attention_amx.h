@@ -1,24 +1,32 @@
 // Attention of int8 models with AMX: products of bfloat16 with float32 sums, softmax in float32.
 //
-// Such roundings are smaller than those of the int8 products around them. Keys are laid out as
-// [block of 16 places][column / 32][pair of columns][16 places][2], values as
-// [block of 32 places][column / 16][pair of places][16 columns][2]: each innermost group is one tile. A result depends
-// neither on how many rows run together nor on what stands beyond the text's end.
+// bfloat16 rounds less than the int8 products around it. A result depends neither on how many rows run together nor on
+// what lies beyond the text's end. Keys and values are stored as tiles, each 16 rows of 64 bytes: 16 pairs of bfloat16.
+//
+//   keys: a tile per 16 places and 32 columns            values: a tile per 32 places and 16 columns
+//   +-----------------------------------------------+    +--------------------------------------------------+
+//   | place 0: c0 c1  | place 1: c0 c1  | ..     15 |    | column 0: p0 p1   | column 1: p0 p1   | ..    15 |
+//   | place 0: c2 c3  | place 1: c2 c3  | ..        |    | column 0: p2 p3   | column 1: p2 p3   | ..       |
+//   |  ..                                           |    |  ..                                              |
+//   | place 0: c30 c31| place 1: c30 c31| ..        |    | column 0: p30 p31 | column 1: p30 p31 | ..       |
+//   +-----------------------------------------------+    +--------------------------------------------------+
+//   then the block's next 32 columns, then 16 places     then the block's next 16 columns, then 32 places
 #pragma once
 
-#include "kernels/kernels.h"
 #include "isa/tiles.h"
 #include "isa/vec_avx512.h"
+#include "kernels/kernels.h"
 
 namespace pb::amx {
 
+using avx512::Vector;
 using Half = uint16_t;  // the bits of a bfloat16
-constexpr int kPairs = 32;  // bfloat16 in a tile's row: the depth of one product
-constexpr int kTile = kTileRows * kPairs;
+constexpr Index kDepth = 32;  // bfloat16 in a tile's row: the depth of one product
+constexpr Index kTile = kTileRows * kDepth;
 
 PB_INLINE __m256i narrow(__m512 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
 
-// 2^x by a cubic on its fraction, relative error 8e-5: less than a rounding to bfloat16, which follows.
+// 2^x by a cubic on its fraction, relative error 8e-5: less than the rounding to bfloat16 that follows.
 PB_INLINE __m512 exp2_short(__m512 x) {
   const __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
   __m512 p = _mm512_set1_ps(0.07802443f);
@@ -29,59 +37,61 @@ PB_INLINE __m512 exp2_short(__m512 x) {
 }
 
 struct Attention {
-  static size_t key_bytes(int size) { return static_cast<size_t>(round_up(size, kPairs)) * sizeof(Half); }
-  static size_t value_bytes(int size) { return static_cast<size_t>(round_up(size, 16)) * sizeof(Half); }
+  static Index key_bytes(Index size) { return round_up(size, kDepth) * kSize<Half>; }
+  static Index value_bytes(Index size) { return round_up(size, 16) * kSize<Half>; }
 
   // Scratch of one head: queries, scores of 16 rows, weights of 32, contexts, and 1 / the weights' sum.
   struct Scratch {
-    int depth, columns, places;
+    Index depth, columns, places;
     Half* query;
     float* scores;
     Half* weights;
     float* context;
     float* factor;
-    size_t bytes;
+    Index bytes;
 
-    PB_INLINE Scratch(char* base, int size, int tokens)
-        : depth(round_up(size, kPairs)), columns(round_up(size, 16)), places(round_up(tokens, kTextPlaces)) {
-      size_t used = 0;
-      const auto take = [&](size_t count) PB_LAMBDA {
+    PB_INLINE Scratch(char* base, Index size, Index tokens)
+        : depth(round_up(size, kDepth)), columns(round_up(size, 16)), places(round_up(tokens, kTextPlaces)) {
+      Index used = 0;
+      const auto take = [&](Index count) PB_LAMBDA {
         char* piece = base + used;
         used += (count + 63) / 64 * 64;
         return piece;
       };
-      query = reinterpret_cast<Half*>(take(sizeof(Half) * static_cast<size_t>(2 * kTileRows * depth)));
-      scores = reinterpret_cast<float*>(take(sizeof(float) * static_cast<size_t>(kTileRows * places)));
-      weights = reinterpret_cast<Half*>(take(sizeof(Half) * static_cast<size_t>(2 * kTileRows * places)));
-      context = reinterpret_cast<float*>(take(sizeof(float) * static_cast<size_t>(2 * kTileRows * 32)));
-      factor = reinterpret_cast<float*>(take(sizeof(float) * static_cast<size_t>(2 * kTileRows)));
+      query = reinterpret_cast<Half*>(take(kSize<Half> * 2 * kTileRows * depth));
+      scores = reinterpret_cast<float*>(take(kSize<float> * kTileRows * places));
+      weights = reinterpret_cast<Half*>(take(kSize<Half> * 2 * kTileRows * places));
+      context = reinterpret_cast<float*>(take(kSize<float> * 2 * kTileRows * 32));
+      factor = reinterpret_cast<float*>(take(kSize<float> * 2 * kTileRows));
       bytes = used;
     }
   };
 
-  static size_t scratch_bytes(int size, int tokens) { return Scratch(nullptr, size, tokens).bytes; }
+  static Index scratch_bytes(Index size, Index tokens) { return Scratch(nullptr, size, tokens).bytes; }
 
   static void store(const KeyRow& r) {
-    const int depth = round_up(r.size, kPairs), columns = round_up(r.size, 16);
-    auto* keys = reinterpret_cast<Half*>(r.keys) + static_cast<size_t>(r.place / 16) * 16 * depth + r.place % 16 * 2;
-    for (int column = 0; column < depth; column += 16) {
+    const Index depth = round_up(r.size, kDepth), columns = round_up(r.size, 16);
+    auto* keys = reinterpret_cast<Half*>(r.keys) + r.place / 16 * 16 * depth + r.place % 16 * 2;
+    for (Index column = 0; column < depth; column += 16) {
       alignas(32) uint32_t pairs[8];
-      const int lanes = most(0, least(16, r.size - column));
-      _mm256_store_si256(reinterpret_cast<__m256i*>(pairs), narrow(Avx512::load_n(r.key + (lanes ? column : 0), lanes)));
+      const Index lanes = max(0, min(16, r.size - column));
+      const __m512 key = Vector::load_n(r.key + (lanes ? column : 0), lanes);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(pairs), narrow(key));
       for (int i = 0; i < 8; i++) __builtin_memcpy(keys + (column / 2 + i) * 32, pairs + i, 4);
     }
-    auto* values = reinterpret_cast<Half*>(r.values) + static_cast<size_t>(r.place / 32) * 32 * columns;
-    for (int column = 0; column < columns; column += 16) {
+    auto* values = reinterpret_cast<Half*>(r.values) + r.place / 32 * 32 * columns;
+    for (Index column = 0; column < columns; column += 16) {
       Half* tile = values + column * 32;
       const __m512i bits =
-          _mm512_cvtepu16_epi32(narrow(Avx512::load_n(r.value + column, least(16, r.size - column))));
+          _mm512_cvtepu16_epi32(narrow(Vector::load_n(r.value + column, min(16, r.size - column))));
       put(tile, r.place % 32, bits);
-      for (int i = 1; i <= r.gap; i++) put(tile, r.place % 32 + i, _mm512_setzero_si512());  // 0 times NaN would be NaN
+      for (Index i = 1; i <= r.gap; i++)  // their weight is 0, but 0 times NaN would be NaN
+        put(tile, r.place % 32 + i, _mm512_setzero_si512());
     }
   }
 
   // One place's sixteen columns within a tile of values.
-  static PB_INLINE void put(Half* tile, int place, __m512i bits) {
+  static PB_INLINE void put(Half* tile, Index place, __m512i bits) {
     const bool odd = place % 2;
     _mm512_mask_storeu_epi16(tile + place / 2 * 32, odd ? 0xAAAAAAAAu : 0x55555555u,
                              odd ? _mm512_slli_epi32(bits, 16) : bits);
@@ -91,95 +101,95 @@ struct Attention {
     const HeadRows h = head;  // a copy, which no store can alter
     const Scratch s(h.scratch, h.size, h.tokens);
     const Tiles tiles;
-    for (int row = 0; row < h.rows; row += 2 * kTileRows) {
-      const int rows = least(2 * kTileRows, h.rows - row);
+    for (Index row = 0; row < h.rows; row += 2 * kTileRows) {
+      const Index rows = min(2 * kTileRows, h.rows - row);
       take_queries(h, s, row, rows);
-      for (int first = 0; first < rows; first += kTileRows) {
+      for (Index first = 0; first < rows; first += kTileRows) {
         score(h, s, first);
-        for (int r = first; r < least(rows, first + kTileRows); r++) weigh(h, s, r);
+        for (Index r = first; r < min(rows, first + kTileRows); r++) weigh(h, s, r);
       }
-      for (int column = 0; column < s.columns; column += 32) {
-        const int wide = least(32, s.columns - column);
+      for (Index column = 0; column < s.columns; column += 32) {
+        const Index wide = min(32, s.columns - column);
         if (rows > kTileRows)
           sum_values<2>(h, s, column, wide);
         else
           sum_values<1>(h, s, column, wide);
-        for (int r = 0; r < rows; r++)
-          for (int i = 0; i < wide; i += 16)
-            Avx512::store_n(h.out + static_cast<size_t>(row + r) * h.out_stride + column + i,
-                            Avx512::mul(Avx512::load(s.context + r * 32 + i), Avx512::set(s.factor[r])),
-                            least(16, h.size - column - i));
+        for (Index r = 0; r < rows; r++)
+          for (Index i = 0; i < wide; i += 16)
+            Vector::store_n(h.out + (row + r) * h.out_stride + column + i,
+                            Vector::mul(Vector::load(s.context + r * 32 + i), Vector::set(s.factor[r])),
+                            min(16, h.size - column - i));
       }
     }
   }
 
-  static PB_INLINE void take_queries(const HeadRows& h, const Scratch& s, int row, int rows) {
-    for (int r = 0; r < rows; r++) {
-      const float* query = h.query + static_cast<size_t>(row + r) * h.query_stride;
-      for (int column = 0; column < s.depth; column += 16) {
-        const int lanes = most(0, least(16, h.size - column));
+  static PB_INLINE void take_queries(const HeadRows& h, const Scratch& s, Index row, Index rows) {
+    for (Index r = 0; r < rows; r++) {
+      const float* query = h.query + (row + r) * h.query_stride;
+      for (Index column = 0; column < s.depth; column += 16) {
+        const Index lanes = max(0, min(16, h.size - column));
         _mm256_store_si256(reinterpret_cast<__m256i*>(s.query + r * s.depth + column),
-                           narrow(Avx512::load_n(query + (lanes ? column : 0), lanes)));
+                           narrow(Vector::load_n(query + (lanes ? column : 0), lanes)));
       }
     }
   }
 
   // Scores of sixteen rows with every place, 32 places at a time.
-  static PB_APART_FUNCTION void score(const HeadRows& h, const Scratch& s, int first) {
+  static PB_NOINLINE void score(const HeadRows& h, const Scratch& s, Index first) {
     const auto* keys = reinterpret_cast<const Half*>(h.keys);
     const Half* query = s.query + first * s.depth;
-    for (int place = 0; place < s.places; place += 32) {
+    for (Index place = 0; place < s.places; place += 32) {
       _tile_zero(0);
       _tile_zero(1);
-      for (int k = 0; k < s.depth; k += kPairs) {
-        const Half* key = keys + static_cast<size_t>(place) * s.depth + k * 16;
-        _tile_loadd(4, query + k, static_cast<int>(sizeof(Half)) * s.depth);
+      for (Index k = 0; k < s.depth; k += kDepth) {
+        const Half* key = keys + place * s.depth + k * 16;
+        _tile_loadd(4, query + k, kSize<Half> * s.depth);
         _tile_loadd(6, key, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(7, key + 16 * s.depth, 64);
         _tile_dpbf16ps(1, 4, 7);
       }
-      _tile_stored(0, s.scores + place, static_cast<int>(sizeof(float)) * s.places);
-      _tile_stored(1, s.scores + place + 16, static_cast<int>(sizeof(float)) * s.places);
+      _tile_stored(0, s.scores + place, kSize<float> * s.places);
+      _tile_stored(1, s.scores + place + 16, kSize<float> * s.places);
     }
   }
 
-  // exp(scores - the largest), in bfloat16, of one row; 0 beyond the text's end.
-  static PB_INLINE void weigh(const HeadRows& h, const Scratch& s, int row) {
+  // exp(score - maximum), in bfloat16, of one row; 0 beyond the text's end.
+  static PB_INLINE void weigh(const HeadRows& h, const Scratch& s, Index row) {
     float* scores = s.scores + row % kTileRows * s.places;
     Half* weights = s.weights + row * s.places;
-    for (int i = h.tokens / 16 * 16; i < s.places; i += 16) {
-      const __mmask16 inside = Avx512::first(most(0, least(16, h.tokens - i)));
-      Avx512::store(scores + i, _mm512_mask_loadu_ps(_mm512_set1_ps(-__builtin_inff()), inside, scores + i));
+    for (Index i = h.tokens / 16 * 16; i < s.places; i += 16) {
+      const __mmask16 inside = Vector::first(max(0, min(16, h.tokens - i)));
+      Vector::store(scores + i, _mm512_mask_loadu_ps(_mm512_set1_ps(-__builtin_inff()), inside, scores + i));
     }
-    __m512 largest[2] = {Avx512::load(scores), Avx512::load(scores + 16)};
-    for (int i = 32; i < s.places; i += 32) {
-      largest[0] = Avx512::max(largest[0], Avx512::load(scores + i));
-      largest[1] = Avx512::max(largest[1], Avx512::load(scores + i + 16));
+    __m512 largest[2] = {Vector::load(scores), Vector::load(scores + 16)};
+    for (Index i = 32; i < s.places; i += 32) {
+      largest[0] = Vector::max(largest[0], Vector::load(scores + i));
+      largest[1] = Vector::max(largest[1], Vector::load(scores + i + 16));
     }
-    const __m512 scale = Avx512::set(1.44269504f);
-    const __m512 shift = Avx512::set(-1.44269504f * Avx512::largest(Avx512::max(largest[0], largest[1])));
-    __m512 total[2] = {Avx512::zero(), Avx512::zero()};
-    for (int i = 0; i < s.places; i += 32) {
-      const __m512 low = exp2_short(Avx512::fma(Avx512::load(scores + i), scale, shift));
-      const __m512 high = exp2_short(Avx512::fma(Avx512::load(scores + i + 16), scale, shift));
-      total[0] = Avx512::add(total[0], low);
-      total[1] = Avx512::add(total[1], high);
+    const __m512 scale = Vector::set(1.44269504f);
+    const __m512 shift = Vector::set(-1.44269504f * Vector::largest(Vector::max(largest[0], largest[1])));
+    __m512 total[2] = {Vector::zero(), Vector::zero()};
+    for (Index i = 0; i < s.places; i += 32) {
+      const __m512 low = exp2_short(Vector::fma(Vector::load(scores + i), scale, shift));
+      const __m512 high = exp2_short(Vector::fma(Vector::load(scores + i + 16), scale, shift));
+      total[0] = Vector::add(total[0], low);
+      total[1] = Vector::add(total[1], high);
       _mm512_store_si512(weights + i, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
     }
-    s.factor[row] = 1.0f / Avx512::sum(Avx512::add(total[0], total[1]));
+    s.factor[row] = 1.0f / Vector::sum(Vector::add(total[0], total[1]));
   }
 
   // Weighted sums of values, for 16 or 32 columns.
   template <int kTiles>
-  static PB_APART_FUNCTION void sum_values(const HeadRows& h, const Scratch& s, int column, int wide) {
+  static PB_NOINLINE void sum_values(const HeadRows& h, const Scratch& s, Index column, Index wide) {
     const auto* values = reinterpret_cast<const Half*>(h.values) + column * 32;
-    const int stride = static_cast<int>(sizeof(Half)) * s.places;
+    const Index stride = kSize<Half> * s.places;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (int place = 0; place < s.places; place += kPairs, values += static_cast<size_t>(kPairs) * s.columns) {
+    for (Index place = 0; place < s.places; place += kDepth, values += kDepth * s.columns) {
       _tile_loadd(4, s.weights + place, stride);
       _tile_loadd(6, values, 64);
       _tile_dpbf16ps(0, 4, 6);
