@@ -141,7 +141,8 @@ struct Builder {
 // Runs native code without the GIL.
 //
 // While the interpreter finalizes, a daemon thread that asks for the GIL is ended by unwinding its stack, which makes
-// C++ call abort(). So an exit hook waits for threads that are about to ask, and later ones sleep until the process ends.
+// C++ call abort(). So an exit hook waits for threads that are about to ask, and later ones sleep until the process
+// ends.
 class Unlocked {
  public:
   template <class Work>
@@ -215,7 +216,7 @@ NB_MODULE(_native, m) {
           "values"_a.noconvert(), "scale"_a.noconvert(), "outliers"_a.noconvert(), "outlier_weight"_a.noconvert());
 
   nb::class_<Builder>(m, "Builder",
-                      "Takes a program piece by piece; what follows branch() is the branch's; finish() gives the engine.")
+                      "Takes a program piece by piece; what follows branch() is that branch's; finish() ends it.")
       .def(nb::init<const std::string&>(), "path"_a)
       .def("buffer", [](Builder& b, Index width) { return b.open().add_buffer(width); }, "width"_a)
       .def("embeddings", &Builder::embeddings, "words"_a, "positions"_a.noconvert(), "types"_a.noconvert().none(),

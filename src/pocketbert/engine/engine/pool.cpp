@@ -13,7 +13,7 @@ namespace pb {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kSpin = std::chrono::microseconds(60);  // longer than waking a thread takes, short for everyone else
+constexpr auto kSpin = std::chrono::microseconds(60);  // longer than it takes to wake a thread
 constexpr int kYields = 20;
 
 void pause() {
@@ -72,21 +72,21 @@ class Pool {
     for (;;) {
       spin([this] { return open_.load(std::memory_order_acquire) > 0; });
       std::shared_ptr<Job> job;
-      int place = 0;
+      int number = 0;
       {
         std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return take(job, place); });
+        wake_.wait(lock, [&] { return take(job, number); });
       }
-      job->work(place);
+      job->work(number);
     }
   }
 
-  // With the lock held: a place in the oldest job that has one.
-  bool take(std::shared_ptr<Job>& job, int& place) {
+  // With the lock held: joins the oldest job that takes participants.
+  bool take(std::shared_ptr<Job>& job, int& number) {
     if (jobs_.empty()) return false;
     job = jobs_.front();
-    place = job->joined.fetch_add(1, std::memory_order_relaxed);
-    if (place + 1 >= job->limit) remove(job);
+    number = job->joined.fetch_add(1, std::memory_order_relaxed);
+    if (number + 1 >= job->limit) remove(job);
     return true;
   }
 
@@ -111,8 +111,8 @@ class Pool {
   int workers_ = 0;
 };
 
-// Never destroyed: at exit, workers may still be asleep in it. After a fork the child leaves its copy alone, since the
-// threads that it speaks of do not exist there.
+// Never destroyed: at exit, workers may still sleep in it. After a fork the child leaks its copy, whose threads do not
+// exist there, and starts with a new one.
 std::atomic<Pool*> pool{nullptr};
 
 void before_fork() {

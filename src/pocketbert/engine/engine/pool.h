@@ -1,7 +1,7 @@
-// Threads that help callers: one pool a process, shared by all models.
+// Threads that help callers: one pool per process, shared by all models.
 //
-// A caller always works on its own job, and any idle worker joins; so a call can never wait for a thread that is not
-// there, whatever the number of Python threads, and a busy machine only makes it slower. Workers sleep between jobs,
+// A caller always works on its own job, and any idle worker joins; so a call never waits for a thread that does not
+// exist, whatever the number of Python threads, and a busy machine only makes it slower. Workers sleep between jobs,
 // after a short spin. A child of fork() starts with a fresh pool.
 #pragma once
 
@@ -17,11 +17,11 @@ struct Job {
   std::atomic<int> joined{1};
 };
 
-// Call job->work(0), while up to limit - 1 workers call work(1), work(2), ... Returns as soon as work(0) does: what a
+// Calls job->work(0), while up to limit - 1 workers call work(1), work(2), ... Returns as soon as work(0) does: what a
 // late worker touches must be kept alive by the job itself.
 void run(const std::shared_ptr<Job>& job);
 
-// Wait until `value` reaches `goal`: spin for a moment, then let others run, then sleep. Who changes it notifies.
+// Waits until `value` reaches `goal`: spins, then yields, then sleeps. Whoever changes the value to `goal` notifies.
 void wait_for(const std::atomic<int>& value, int goal);
 
 }  // namespace pb
