@@ -15,12 +15,13 @@
 #include <stdexcept>
 #include <thread>
 
-#include "cpu.h"
-#include "engine.h"
+#include "isa/cpu.h"
+#include "engine/engine.h"
 
 namespace {
 
 using Floats = std::vector<float>;
+using pb::Index;
 std::mt19937 generator(7);
 int failures = 0;
 
@@ -32,8 +33,8 @@ void expect(bool true_, const char* what) {
 
 int draw(int low, int high) { return std::uniform_int_distribution<int>(low, high)(generator); }
 
-Floats floats(int count, float spread) {
-  Floats values(static_cast<size_t>(count));
+Floats floats(Index count, float spread) {
+  Floats values(count);
   std::normal_distribution<float> normal(0, spread);
   for (float& value : values) value = normal(generator);
   return values;
@@ -52,7 +53,7 @@ struct Product {
 
 Product product(pb::Span source, pb::Span target, bool int8, bool residual, const char* activation, bool norm) {
   Product p{source, target, {}, activation, int8, norm, false, {}, {}, {}, {}, {}, {}, {}, {}, {}};
-  const int in = source.width, out = target.width;
+  const Index in = source.width, out = target.width;
   if (residual) p.residual = target;
   p.carry = residual && draw(0, 3) == 0;
   p.factors = floats(out, 1);
@@ -60,13 +61,13 @@ Product product(pb::Span source, pb::Span target, bool int8, bool residual, cons
   p.bias = floats(out, 0.3f);
   p.norm_scale = floats(out, 1);
   p.norm_bias = floats(out, 1);
-  p.scale = Floats(static_cast<size_t>(out), 0.01f / std::sqrt(static_cast<float>(in)));
-  for (int i = 0; i < in * out; i++) p.bytes.push_back(static_cast<int8_t>(draw(-127, 127)));
-  for (int i = 0; i < in; i += 7)
+  p.scale = Floats(out, 0.01f / std::sqrt(static_cast<float>(in)));
+  for (Index i = 0; i < in * out; i++) p.bytes.push_back(static_cast<int8_t>(draw(-127, 127)));
+  for (Index i = 0; i < in; i += 7)
     if (int8 && draw(0, 3) == 0) p.outliers.push_back(i);
   for (int64_t column : p.outliers)
-    for (int o = 0; o < out; o++) p.bytes[static_cast<size_t>(o * in + column)] = 0;
-  p.outlier_weight = floats(out * static_cast<int>(p.outliers.size()), 0.1f);
+    for (Index o = 0; o < out; o++) p.bytes[o * in + column] = 0;
+  p.outlier_weight = floats(out * std::ssize(p.outliers), 0.1f);
   return p;
 }
 
@@ -77,23 +78,13 @@ pb::DenseView view(const Product& p) {
   v.residual = p.residual;
   v.carry = p.carry ? p.factors.data() : nullptr;
   v.activation = p.activation;
-  v.weight.in = p.source.width;
-  v.weight.out = p.target.width;
-  if (p.int8) {
-    v.weight.bytes = p.bytes.data();
-    v.weight.scale = p.scale.data();
-    v.weight.outliers = p.outliers.data();
-    v.weight.outlier_weight = p.outlier_weight.data();
-    v.weight.outlier_count = static_cast<int>(p.outliers.size());
-  } else {
-    v.weight.values = p.weight.data();
-  }
+  const pb::Index in = p.source.width, out = p.target.width;
+  if (p.int8)
+    v.weight = pb::Int8View{{p.bytes.data(), out, in}, p.scale.data(), p.outliers, p.outlier_weight.data()};
+  else
+    v.weight = pb::Matrix<float>{p.weight.data(), out, in};
   v.bias = p.bias.data();
-  if (p.norm) {
-    v.norm_scale = p.norm_scale.data();
-    v.norm_bias = p.norm_bias.data();
-    v.eps = 1e-12f;
-  }
+  if (p.norm) v.norm = {p.norm_scale.data(), p.norm_bias.data(), 1e-12f};
   return v;
 }
 
@@ -140,31 +131,20 @@ struct Plan {
     auto m = std::make_unique<pb::Model>(kernels);
     const int all = heads * size;
     for (int columns : {width, 3 * all, all, middle, 3 * word_width, int{kLabels}}) m->add_buffer(columns);
-    pb::Embeddings e;
-    if (word_bytes.empty()) {
-      e.words = words.data();
-    } else {
-      e.word_bytes = word_bytes.data();
-      e.word_scale = word_scale.data();
-    }
-    e.vocabulary = kWords;
-    e.word_width = word_width;
-    e.positions = positions.data();
-    e.most_tokens = kTokens;
-    e.types = types.data();
-    e.kinds = 2;
-    e.trigram = trigram;
-    e.gathered = trigram ? 4 : -1;
-    m->set_embeddings(e, nullptr, nullptr, 0);
+    pb::WeightView table = pb::Matrix<float>{words.data(), kWords, word_width};
+    if (!word_bytes.empty()) table = pb::Int8View{{word_bytes.data(), kWords, word_width}, word_scale.data(), {}, {}};
+    pb::Embeddings e{table, {positions.data(), kTokens, width}, {{types.data(), 2, width}}, trigram, {}, {}, {}};
+    if (trigram) e.gathered = 4;
+    m->set_embeddings(e);
     if (projection) m->add_dense(view(*projection));
     for (const auto& layer : ops) {
       m->add_dense(view(layer[0]));
-      m->add_attention({{1, 0, all}, {1, all, all}, {1, 2 * all, all}, {2, 0, all}, heads, 0});
-      for (size_t i = 1; i < layer.size(); i++) m->add_dense(view(layer[i]));
+      m->add_attention({{1, 0, all}, {1, all, all}, {1, 2 * all, all}, {2, 0, all}, heads});
+      for (Index i = 1; i < std::ssize(layer); i++) m->add_dense(view(layer[i]));
     }
-    m->set_state(state_scale.data(), state_shift.data());
+    m->set_state({state_scale.data(), state_shift.data()});
     m->add_branch();
-    for (const Product& p : branch) m->add_branch_dense(view(p));
+    for (const Product& p : branch) m->add_dense(view(p));
     m->finish();
     return std::make_unique<pb::Engine>(std::move(m));
   }
@@ -178,19 +158,15 @@ struct Texts {
       ids.push_back(draw(0, Plan::kWords - 1));
       types.push_back(draw(0, 1));
     }
-    ends.push_back(static_cast<int64_t>(ids.size()));
+    ends.push_back(std::ssize(ids));
   }
-  pb::Batch batch(bool with_types = true) const {
-    return {ids.data(), with_types ? types.data() : nullptr, ends.data(), static_cast<int64_t>(ids.size()),
-            static_cast<int>(ends.size()) - 1};
-  }
+  pb::Batch batch() const { return {ids, types, ends}; }
 };
 
-Floats run(const pb::Engine& engine, const pb::Batch& batch, int threads, int branch = -1,
-           const std::vector<int64_t>* rows = nullptr) {
-  const auto count = rows ? rows->size() : static_cast<size_t>(batch.tokens);
-  Floats out(count * static_cast<size_t>(engine.model().result_width(branch)));
-  engine.run(batch, {branch, rows ? rows->data() : nullptr, static_cast<int64_t>(count)}, threads, out.data());
+Floats run(const pb::Engine& engine, const pb::Batch& batch, int threads, std::optional<Index> branch = {},
+           std::optional<pb::Integers> rows = {}) {
+  Floats out((rows ? std::ssize(*rows) : batch.tokens()) * engine.model().result_width(branch));
+  engine.run(batch, {branch, rows}, threads, out.data());
   return out;
 }
 
@@ -204,23 +180,23 @@ void check_results(bool int8) {
   for (int i = draw(1, 6); i > 0; i--) texts.add(draw(0, 3) ? draw(1, 40) : draw(1, Plan::kTokens));
   const pb::Batch batch = texts.batch();
   std::vector<int64_t> rows;
-  for (int i = 0; i < 9; i++) rows.push_back(draw(0, static_cast<int>(texts.ids.size()) - 1));
+  for (int i = 0; i < 9; i++) rows.push_back(draw(0, static_cast<int>(std::ssize(texts.ids)) - 1));
   Floats first;
   for (const pb::Kernels* kernels : pb::available_paths()) {
     const auto engine = plan.build(*kernels);
     const Floats hidden = run(*engine, batch, 1);
     expect(same(hidden, run(*engine, batch, 3)), "any number of threads");
-    for (int t = 0; t < batch.texts; t++) {
-      const int64_t begin = batch.ends[t], length = batch.ends[t + 1] - begin;
+    for (Index t = 0; t < batch.texts(); t++) {
+      const Index begin = batch.ends[t], length = batch.ends[t + 1] - begin;
       const int64_t ends[] = {0, length};
-      const Floats alone = run(*engine, {batch.ids + begin, batch.types + begin, ends, length, 1}, 2);
+      const Floats alone =
+          run(*engine, {batch.ids.subspan(begin, length), batch.types->subspan(begin, length), ends}, 2);
       expect(std::memcmp(alone.data(), hidden.data() + begin * plan.width, alone.size() * sizeof(float)) == 0,
              "a text alone");
     }
-    const Floats all = run(*engine, batch, 2, 0), some = run(*engine, batch, 3, 0, &rows);
-    for (size_t i = 0; i < rows.size(); i++)
-      expect(std::memcmp(&some[i * Plan::kLabels], &all[static_cast<size_t>(rows[i]) * Plan::kLabels],
-                         Plan::kLabels * sizeof(float)) == 0,
+    const Floats all = run(*engine, batch, 2, 0), some = run(*engine, batch, 3, 0, rows);
+    for (Index i = 0; i < std::ssize(rows); i++)
+      expect(std::memcmp(&some[i * Plan::kLabels], &all[rows[i] * Plan::kLabels], Plan::kLabels * sizeof(float)) == 0,
              "chosen rows");
     if (int8 && std::strcmp(kernels->name, "amx") != 0) {  // whose attention is in bfloat16
       if (first.empty()) first = hidden;
@@ -278,9 +254,12 @@ void fuzz_batches() {
     if (draw(0, 3)) ends.front() = 0, ends.back() = tokens;
     std::vector<int64_t> rows;
     for (int i = draw(1, 5); i > 0; i--) rows.push_back(draw(draw(0, 30) ? 0 : -5, tokens - (draw(0, 30) ? 1 : 0)));
+    std::optional<Index> branch;
+    if (draw(0, 3)) branch = draw(-1, 1);
+    std::optional<pb::Integers> wanted;
+    if (draw(0, 1)) wanted = rows;
     try {
-      run(*engine, {ids.data(), types.data(), ends.data(), tokens, texts}, draw(0, 4), draw(-2, 1),
-          draw(0, 1) ? &rows : nullptr);
+      run(*engine, {ids, types, ends}, draw(0, 4), branch, wanted);
     } catch (const std::invalid_argument&) {
       refused++;
     }
@@ -293,7 +272,7 @@ void fuzz_models() {
   for (int round = 0; round < 500; round++) {
     Plan plan(draw(0, 1));
     auto& layer = plan.ops[0];
-    Product& p = layer[static_cast<size_t>(draw(0, 3))];
+    Product& p = layer[draw(0, 3)];
     switch (draw(0, 5)) {
       case 0: p.target.start += draw(-3, 3); break;
       case 1: p.source.buffer = draw(-1, 6); break;

@@ -19,7 +19,7 @@ from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
+from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Op, Program, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import plan_of_checkpoint, plan_of_model
 from pocketbert.runtime.results import answer_of, chosen_tokens, split_tokens
@@ -67,7 +67,7 @@ class NativeRunner:
         self.threads = check_threads(threads)
         self._answer = answer_of(program.head, self.head)
         names = [branch.name for branch in program.branches]
-        self._branch = -1 if self.head == BARE else names.index(self.head)
+        self._branch: int | None = None if self.head == BARE else names.index(self.head)
         if program.dtype != np.float32:
             raise InputError(f"the native engine runs float32 and int8 plans, this one is {program.dtype}")
         self._takes_types = program.embeddings.types is not None
@@ -185,21 +185,17 @@ class _Writer:
         for branch in self.program.branches:
             self.builder.branch()
             for op in branch.ops:
-                self._dense(op, branch=True)
+                self._dense(op)
         return self.builder.finish()
 
     def _embeddings(self, e: Embeddings) -> None:
-        gathered = -1 if e.projection is None else self._columns(e.projection.source)[0]
-        scale, bias, eps = (None, None, 0.0) if e.norm is None else (e.norm.scale, e.norm.bias, e.norm.eps)
         self.builder.embeddings(
-            self._weight(e.words) if isinstance(e.words, Int8) else _floats(e.words),
+            self._weight(e.words),
             _floats(e.positions),
             _maybe(e.types),
             e.trigram,
-            gathered,
-            _maybe(scale),
-            _maybe(bias),
-            eps,
+            None if e.projection is None else self._columns(e.projection.source)[0],
+            _norm(e.norm),
         )
         if e.projection is not None:
             self._dense(e.projection)
@@ -211,10 +207,8 @@ class _Writer:
         else:
             self._dense(op)
 
-    def _dense(self, op: Dense, *, branch: bool = False) -> None:
-        scale, bias, eps = (None, None, 0.0) if op.norm is None else (op.norm.scale, op.norm.bias, op.norm.eps)
+    def _dense(self, op: Dense) -> None:
         self.builder.dense(
-            branch,
             self._columns(op.source),
             self._columns(op.target),
             self._weight(op.weight),
@@ -222,9 +216,7 @@ class _Writer:
             op.activation,
             None if op.residual is None else self._columns(op.residual),
             _maybe(op.carry),
-            _maybe(scale),
-            _maybe(bias),
-            eps,
+            _norm(op.norm),
         )
 
     def _weight(self, weight: Array | Int8) -> Any:
@@ -238,7 +230,9 @@ class _Writer:
         )
 
     def _columns(self, span: Span) -> _Columns:
-        return self.buffers.get(span.buffer, -1), span.start, span.stop  # which the engine refuses
+        if span.buffer not in self.buffers:
+            raise ValueError(f"there is no buffer {span.buffer!r}")
+        return self.buffers[span.buffer], span.start, span.stop
 
 
 def _typed(array: Any, dtype: DTypeLike) -> NDArray[Any]:
@@ -260,6 +254,10 @@ def _maybe(array: Any) -> Floats | None:
 
 def _positions(batch: PackedBatch) -> list[Ints] | None:
     return None if batch.positions is None else [_ints("positions", places) for places in batch.positions]
+
+
+def _norm(norm: Norm | None) -> tuple[Floats, Floats, float] | None:
+    return None if norm is None else (_floats(norm.scale), _floats(norm.bias), float(norm.eps))
 
 
 def _ints(name: str, array: Any) -> Ints:
