@@ -1,14 +1,12 @@
-"""Engines of a checkpoint, loaded and timed in turn."""
+"""The engines that run a checkpoint, and the rows that they are timed on."""
 
 from __future__ import annotations
 
 import copy
 import os
-import statistics
-import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from pocketbert.extras import require
 from pocketbert.runtime.batching import Floats, PackedBatch, Row, Runner
 from pocketbert.tasks.pipelines import RUNTIMES
 
-__all__ = ["ENGINES", "Engine", "interleaved", "load", "mixed_lengths", "rows", "with_threads"]
+__all__ = ["ENGINES", "Engine", "load", "mixed_lengths", "rows", "with_threads"]
 
 Engine = tuple[str, str]  # runtime, dtype
 ENGINES: tuple[Engine, ...] = (
@@ -27,10 +25,6 @@ ENGINES: tuple[Engine, ...] = (
     ("onnx", "int8"),
     ("torch", "float32"),
 )
-
-_PAUSE = 0.02  # seconds before a turn: an engine's threads may spin for a while after its work
-
-K = TypeVar("K", bound=Hashable)
 
 
 def load(folder: str | os.PathLike[str], head: Head, engine: Engine, threads: int) -> Runner:
@@ -85,34 +79,3 @@ def mixed_lengths(count: int, most: int) -> list[int]:
     """Return lengths as short texts have them: log-normal, median 24, within 4 .. 128 and within ``most``."""
     drawn = np.random.default_rng(0).lognormal(np.log(24), 0.7, count)
     return [int(length) for length in np.minimum(np.clip(drawn.round(), 4, 128), most)]
-
-
-def interleaved(
-    calls: Mapping[K, Callable[[], object]], seconds: float, *, fewest: int, most: int, repeats: int = 1
-) -> dict[K, float]:
-    """Return each call's median seconds. Calls take turns, so that a slow moment of the machine hits all of them.
-
-    Args:
-        calls: what to time.
-        seconds: no round is begun later than this.
-        fewest: rounds that are run whatever they take.
-        most: rounds that are enough.
-        repeats: how often a call is timed in its turn. Where it is more than once, one untimed call goes before: others
-            have emptied the caches meanwhile.
-    """
-    times: dict[K, list[float]] = {name: [] for name in calls}
-    names = list(calls)
-    begin = time.perf_counter()
-    for number in range(most):
-        if number >= fewest and time.perf_counter() - begin > seconds:
-            break
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            time.sleep(_PAUSE)
-            if repeats > 1:
-                calls[name]()
-            for _ in range(repeats):
-                start = time.perf_counter()
-                calls[name]()
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in times.items()}
