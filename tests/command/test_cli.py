@@ -124,7 +124,7 @@ def test_long_texts_and_options(classifier):
         (["-m", "MODEL", "text", "-i", "x.txt"], "pass texts or --input, not both"),
         (["-m", "MODEL", "-i", "absent.txt"], "absent.txt: no such file"),
         (["-m", "MODEL", "text", "--option", "top_k"], "must be NAME=VALUE"),
-        (["-m", "MODEL", "text", "--option", "colour=red"], "takes no argument 'colour'"),
+        (["-m", "MODEL", "text", "--option", "color=red"], "takes no argument 'color'"),
         (["-m", "MODEL", "text", "--task", "ner2"], "unknown task 'ner2'; choose from"),
     ],
 )

@@ -87,20 +87,13 @@ class Settings:
 
     def code(self) -> str:
         """Return the lines of Python that make a pipeline with these settings."""
-        batch = "" if self.batch_tokens == BATCH_TOKENS else f", batch_tokens={self.batch_tokens}"
-        lines = ["from pocketbert import pipeline"]
-        if self.threads is None or self.runtime == "torch":
-            if self.threads is not None:
-                lines = ["import torch", *lines, f"torch.set_num_threads({self.threads})"]
-            source = f"{self.folder!r}, runtime={self.runtime!r}, dtype={self.dtype!r}"
-        else:
-            lines.append(f"from pocketbert.runtime import {self.runtime}")
-            lines.append(
-                f"runner = {self.runtime}.load({self.folder!r}, {self.head!r}, dtype={self.dtype!r}, "
-                f"threads={self.threads})"
-            )
-            source = f"runner, tokenizer={self.folder!r}"
-        return "\n".join([*lines, f"answer = pipeline({self.task!r}, model={source}{batch})"])
+        options: dict[str, Any] = {"model": self.folder, "runtime": self.runtime, "dtype": self.dtype}
+        if self.threads is not None:
+            options["threads"] = self.threads
+        if self.batch_tokens != BATCH_TOKENS:
+            options["batch_tokens"] = self.batch_tokens
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        return f"from pocketbert import pipeline\nanswer = pipeline({self.task!r}, {given})"
 
 
 @dataclass(frozen=True)
