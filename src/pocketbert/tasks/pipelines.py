@@ -39,6 +39,7 @@ def pipeline(
     runtime: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    threads: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
     lookahead: int = LOOKAHEAD,
     revision: str | None = None,
@@ -62,6 +63,7 @@ def pipeline(
         device: where a checkpoint's model runs; the CPU by default.
         dtype: of its parameters: float32 by default, ``"int8"`` on native and onnx, ``"bfloat16"``, ``"float16"`` or
             ``"float64"`` on torch.
+        threads: CPU threads; by default as many as the process may use.
         batch_tokens: tokens of a batch.
         lookahead: inputs that an iterator is read ahead of its answers.
         revision, cache_dir, local_files_only, token, subfolder: hub options.
@@ -90,7 +92,12 @@ def pipeline(
         name = name or task_of(folder, config)
         head = task_class(name).head
         check_head(folder, config, name, head)
-        runner: Runner = import_module(room).load(folder, head, device=device, dtype=dtype)
+        given: dict[str, Any] = {"device": device, "dtype": dtype}
+        if threads is not None and package == "torch":
+            require("torch").set_num_threads(threads)
+        elif threads is not None:
+            given["threads"] = threads
+        runner: Runner = import_module(room).load(folder, head, **given)
         source = folder if tokenizer is None else tokenizer
     else:
         if name is None:
