@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from typing import Annotated
 
@@ -36,6 +38,10 @@ app.command("bench")(bench_command)
 def main() -> None:
     """Run the command; errors of this library, and warnings, are printed in one line, without a traceback."""
     warnings.showwarning = _show_warning
+    if sys.platform == "win32":  # pipes and files there have a code page that lacks most characters
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8")
     try:
         app()
     except PocketBertError as error:
