@@ -1,4 +1,4 @@
-"""What a benchmark found, and the settings that follow from it."""
+"""The results of a benchmark, and the settings that follow from them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class EngineResult:
 
 @dataclass(frozen=True)
 class Trial:
-    """Texts of mixed lengths with one number of threads and one size of batch."""
+    """Throughput on texts of mixed lengths with one number of threads and one batch size."""
 
     runtime: str
     dtype: str
@@ -108,8 +108,8 @@ class Report:
         texts: number of texts of mixed lengths.
         engines: in the order in which they were loaded.
         left_out: engine -> why it was not measured, and the cure where there is one.
-        notes: what was asked for and not measured.
-        trials: numbers of threads and sizes of batches of the engines that are recommended.
+        notes: what was asked for but not measured.
+        trials: numbers of threads and batch sizes tried with the recommended engines.
         recommended: the fastest settings first; where these are int8, the fastest in float32 follow.
     """
 

@@ -42,7 +42,7 @@ def bench(
     lengths: Sequence[int] = LENGTHS,
     watch: Watch | None = None,
 ) -> Report:
-    """Measure every installed engine on a checkpoint: latency, texts of mixed lengths a second, and memory.
+    """Measure every installed engine on a checkpoint: latency, throughput on texts of mixed lengths, and memory.
 
     All engines are loaded and take turns; then each answers a text in a process of its own, whose memory is read; then
     numbers of threads and sizes of batches are tried with the fastest. Texts are pseudo-random words, so that neither a

@@ -9,8 +9,6 @@ import typer
 
 from pocketbert.command.arguments import Folder, Json
 
-__all__ = ["bench_command"]
-
 
 def bench_command(
     folder: Folder,

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["convert_command"]
-
 
 def convert_command(
     source: Annotated[Path, typer.Argument(metavar="BERT_FOLDER", help="Folder of a BERT encoder.")],

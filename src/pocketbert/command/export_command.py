@@ -12,8 +12,6 @@ from pocketbert.command.arguments import Folder, Head, checked_head
 if TYPE_CHECKING:
     from pocketbert.export.agreement import Report
 
-__all__ = ["export_app"]
-
 
 _Int8 = Annotated[bool, typer.Option("--int8", help="Weights in 8 bits.")]
 _Limit = Annotated[float | None, typer.Option(help="Least agreement (int8), or largest error (float32).")]

@@ -9,8 +9,6 @@ import typer
 
 from pocketbert.command.arguments import Folder, Json
 
-__all__ = ["inspect_command"]
-
 
 def inspect_command(folder: Folder, as_json: Json = False) -> None:
     """Say what a checkpoint is: architecture, head, parameters by part, dtype, size, missing and unexpected names."""

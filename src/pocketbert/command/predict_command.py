@@ -16,8 +16,6 @@ from pocketbert.errors import InputError
 if TYPE_CHECKING:
     from pocketbert.tasks.records import Fields, Record
 
-__all__ = ["predict_command"]
-
 
 def predict_command(
     texts: Annotated[

@@ -11,8 +11,6 @@ import typer
 from pocketbert.command.arguments import Folder, Head, Json, checked_head
 from pocketbert.errors import InputError
 
-__all__ = ["quantize_command"]
-
 
 def quantize_command(
     folder: Folder,
