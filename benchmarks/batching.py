@@ -2,18 +2,15 @@
 
     python benchmarks/batching.py [--small] [--texts 96] [--rounds 5] [--threads N] [--family DistilBert]
 
-Text classification of texts of mixed lengths (log-normal, 3 to 400 words, median 25), tokenizing included, with
-random weights of the real size (``--small`` takes a small model, to see that it runs). Naive padding means batches of
-32 in the given order, each padded to its longest text. Every round times each way once, in turn, so that a slow moment
-of the machine hits all of them; the figures are medians, and a ratio above 1 means that sorted batches are faster.
+Text classification of texts of mixed lengths (log-normal, 3 to 400 words, median 25), tokenizing included, with random
+weights of the real size (``--small`` takes a small model, to see that it runs). Naive padding means batches of 32 in
+the given order, each padded to its longest text. The ways take turns; the figures are medians, and a ratio above 1
+means that sorted batches are faster.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pocketbert
+from pocketbert.bench.timing import interleaved, medians
 from pocketbert.runtime.batching import BATCH_TOKENS
 from pocketbert.tasks import pipeline
 from pocketbert.tokenizer import BertTokenizerFast
@@ -51,20 +49,6 @@ def naive(model: Any, tokenizer: Any, texts: list[str]) -> list[float]:
     return scores
 
 
-def measure(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return each call's median time in seconds; calls take turns."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
-    for call in calls.values():
-        call()
-    for number in range(rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            start = time.perf_counter()
-            calls[name]()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,7 +75,7 @@ def main() -> None:
         "one text at a time": lambda: [classify(text) for text in texts],
         "naive padding, batches of 32": lambda: naive(model, tokenizer, texts),
     }
-    times = measure(calls, arguments.rounds)
+    times = medians(interleaved(calls, arguments.rounds, warmups=1))
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     table = Table(
         title=f"{arguments.family} ({size:.0f} M parameters), {len(texts)} texts of {min(tokens)} to {max(tokens)} "

@@ -2,15 +2,16 @@
 
     python benchmarks/contention.py [--model MobileBert] [--threads 2] [--rounds 5] [--seconds 2] [--small]
 
-Every engine runs in a process of its own, in int8: alone; while one process, and then one for each thread, keeps a CPU
-busy; and beside a second process of the same engine. Situations take turns; the figures are medians of rounds. Beside
-as many busy processes as threads, or its own twin, an engine has half the CPUs: a time of twice that alone is fair, and
-an engine whose threads spin while they wait for one another takes longer. Needs the ``bench`` extra.
+Every engine runs in a process of its own, in int8: alone; while one process, and then one per thread, keeps a CPU busy;
+and beside a second process of the same engine. Situations take turns; the figures are medians of rounds. Beside as many
+busy processes as threads, or its own twin, an engine has half the CPUs: a time of twice that alone is fair, and an
+engine whose threads spin while they wait for one another takes longer. Needs the ``bench`` extra.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -18,12 +19,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+from pocketbert.bench.timing import interleaved
 
 TOKENS, TEXTS = 128, 32
 Run = Callable[[list[list[int]]], Any]
@@ -126,7 +130,7 @@ def main() -> None:
         "its twin": None,
     }
     processes: list[Process] = []
-    found: dict[tuple[str, str], list[list[float]]] = {}  # situation, engine -> the figures of each round
+    figures: dict[tuple[str, str], list[list[float]]] = {}  # (situation, engine) -> the figures of each round
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(options, folder)
@@ -134,26 +138,29 @@ def main() -> None:
             started = {kind: [Process(kind, folder, options.threads) for _ in range(2)] for kind in engines}
             started["busy"] = [Process("busy", folder, 1) for _ in crowd]
             processes = [process for group in started.values() for process in group]
-            for _ in range(options.rounds):
-                for situation, others in situations.items():
-                    for engine in engines:
-                        beside = started[engine][1:] if others is None else started["busy"][: len(others)]
-                        together = [started[engine][0], *beside]
-                        for process in together:
-                            process.ask(options.seconds)
-                        answers = [json.loads(process.answer()) for process in together]
-                        found.setdefault((situation, engine), []).append(answers[0])
+
+            def turn(situation: str, engine: str) -> None:
+                others = situations[situation]
+                beside = started[engine][1:] if others is None else started["busy"][: len(others)]
+                together = [started[engine][0], *beside]
+                for process in together:
+                    process.ask(options.seconds)
+                answers = [json.loads(process.answer()) for process in together]
+                figures.setdefault((situation, engine), []).append(answers[0])
+
+            turns = itertools.product(situations, engines)
+            interleaved({key: partial(turn, *key) for key in turns}, options.rounds)  # the workers take the times
         finally:
             for process in processes:
                 process.end()
-    medians = {
-        key: [statistics.median(values) for values in zip(*rounds, strict=True)] for key, rounds in found.items()
-    }
     table = Table(title=f"{options.model}, int8, {options.threads} threads")
     for column in ("beside it", "engine", f"{TOKENS} tokens, ms", "95th percentile", "mixed, texts/s", "slower by"):
         table.add_column(column, justify="left" if column in ("beside it", "engine") else "right")
-    for (situation, engine), (middle, late, rate) in medians.items():
-        alone = medians["nothing", engine]
+    medians = {
+        key: [statistics.median(values) for values in zip(*rounds, strict=True)] for key, rounds in figures.items()
+    }
+    for situation, engine in itertools.product(situations, engines):
+        (middle, late, rate), alone = medians[situation, engine], medians["nothing", engine]
         slower = f"{middle / alone[0]:.2f}x one text, {alone[2] / rate:.2f}x mixed"
         label = situation if engine == engines[0] else ""
         table.add_row(label, engine, f"{middle:.2f}", f"{late:.2f}", f"{rate:.0f}", slower)

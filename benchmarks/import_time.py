@@ -8,10 +8,12 @@ Milliseconds of wall time, medians of fresh processes that take turns.
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
+from importlib.util import find_spec
+
+from pocketbert.bench.timing import interleaved, medians
 
 CODE = {
     "bare interpreter": "pass",
@@ -22,21 +24,21 @@ CODE = {
 }
 
 
+def run(code: str) -> None:
+    """Run a statement in a fresh interpreter."""
+    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+
+
 def main() -> None:
-    """Print one line a statement."""
+    """Print a line per statement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
-    times: dict[str, list[float]] = {name: [] for name in CODE}
-    for _ in range(rounds + 1):
-        for name, code in CODE.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=False, stderr=subprocess.DEVNULL)
-            times[name].append((time.perf_counter() - start) * 1e3)
-    bare = statistics.median(times["bare interpreter"][1:])
-    for name, values in times.items():
-        median = statistics.median(values[1:])
-        print(f"{name:32} {median:8.0f} ms   {median - bare:8.0f} ms more than bare")
+    code = {name: code for name, code in CODE.items() if find_spec("transformers") or "transformers" not in name}
+    times = medians(interleaved({name: partial(run, code) for name, code in code.items()}, rounds, warmups=1))
+    for name, seconds in times.items():
+        more = seconds - times["bare interpreter"]
+        print(f"{name:32} {seconds * 1e3:8.0f} ms   {more * 1e3:8.0f} ms more than bare")
 
 
 if __name__ == "__main__":

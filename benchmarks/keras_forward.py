@@ -2,11 +2,10 @@
 
     python benchmarks/keras_forward.py [--shapes 1x32 1x128 1x384 8x128] [--instances 4] [--rounds 10] [--threads N]
 
-Random weights of the real sizes, the same on both sides, float32. Every round times each engine once, in turn, so that
-a slow moment of the machine hits both; the figures are medians, and the ratio is the peer's time over ours (above 1:
-ours is faster). Two instances of one model differ, by where their weights happen to lie in memory, so each figure is
-over several, built in either order. Needs transformers below 5 (the ``dev`` extra) and tf-keras, which its TensorFlow
-classes are built on.
+Random weights of the real sizes, the same on both sides, float32. Both take turns; the figures are medians, and the
+ratio is the peer's time over ours (above 1: ours is faster). The speed of one model depends on where its weights happen
+to lie in memory, so each figure is over several instances, built in either order. Needs transformers below 5 (the
+``dev`` extra) and tf-keras, which its TensorFlow classes are built on.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +27,9 @@ from rich.table import Table
 from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
 
 import pocketbert
+from pocketbert.bench.timing import interleaved
 from pocketbert.keras.loading import arrays, assign
+from pocketbert.runtime.threads import available_threads
 
 SIZES: dict[str, dict[str, Any]] = {"DistilBert": {}, "MobileBert": {"classifier_activation": False}}
 
@@ -55,28 +55,21 @@ def models(family: str, *, peer_first: bool = False) -> dict[str, Any]:
     return {"pocketbert": encoder(family) if peer_first else ours, "transformers": peer}
 
 
-def compiled(model: Any, inputs: dict[str, tf.Tensor], *, xla: bool) -> Callable[[], tf.Tensor]:
+def compiled(model: Any, inputs: dict[str, tf.Tensor], *, xla: bool) -> Callable[[], np.ndarray]:
     """Return a call of the model as one graph."""
 
     def forward(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         return model(inputs, training=False)[0]
 
     function = tf.function(forward, jit_compile=xla, autograph=False)
-    return lambda: function(inputs)
+    return lambda: function(inputs).numpy()
 
 
-def measure(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> Times:
-    """Return each call's times in milliseconds; calls take turns, and must agree."""
-    results = [call().numpy() for call in calls.values()]
+def measure(calls: dict[str, Callable[[], np.ndarray]], rounds: int) -> Times:
+    """Return each call's times in seconds; their results must agree."""
+    results = [call() for call in calls.values()]
     np.testing.assert_allclose(results[0], results[1], atol=1e-4 * np.abs(results[1]).max(), rtol=0)
-    times: Times = {name: [] for name in calls}
-    names = list(calls)
-    for number in range(rounds + 2):
-        for name in names[number % 2 :] + names[: number % 2]:
-            start = time.perf_counter()
-            calls[name]().numpy()
-            times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: values[2:] for name, values in times.items()}
+    return interleaved(calls, rounds, warmups=2)
 
 
 def instance(family: str, shapes: list[str], rounds: int, *, peer_first: bool) -> dict[tuple[str, bool], Times]:
@@ -99,7 +92,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=["1x32", "1x128", "1x384", "8x128"], metavar="BATCHxTOKENS")
     parser.add_argument("--instances", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--families", nargs="+", choices=sorted(SIZES), default=sorted(SIZES))
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
@@ -113,7 +106,7 @@ def main() -> None:
         ]
         for shape, xla in instances[0]:
             medians = {
-                name: statistics.median(time for times in instances for time in times[shape, xla][name])
+                name: 1e3 * statistics.median(time for times in instances for time in times[shape, xla][name])
                 for name in ("pocketbert", "transformers")
             }
             ratio = medians["transformers"] / medians["pocketbert"]

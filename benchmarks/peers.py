@@ -49,7 +49,7 @@ def peers(
         if "onnxruntime" not in missing:
             found |= onnxruntime_peers(path, threads, precisions)
         if "openvino" not in missing:
-            found |= openvino_peers(path, threads, precisions, quantise="nncf" not in missing)
+            found |= openvino_peers(path, threads, precisions, quantize="nncf" not in missing)
     if (
         "int8" in precisions
         and not missing & {"ctranslate2", "transformers"}
@@ -141,25 +141,25 @@ def export(model: Any, path: Path) -> Path:
 
 
 def onnxruntime_int8(path: Path) -> Path:
-    """Quantise an ONNX file as ONNX Runtime advises: dynamic, per channel, on its own optimised graph."""
+    """Quantize an ONNX file as ONNX Runtime advises: dynamic, per channel, on its own optimized graph."""
     import onnx
     import onnxruntime as ort
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    optimised, small = path.with_name("optimised.onnx"), path.with_name("int8.onnx")
+    optimized, small = path.with_name("optimized.onnx"), path.with_name("int8.onnx")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(optimised)
+    options.optimized_model_filepath = str(optimized)
     ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     logging.getLogger().setLevel(logging.ERROR)  # it advises what has just been done
     try:
-        quantize_dynamic(optimised, small, per_channel=True, weight_type=QuantType.QInt8)
-    except Exception:  # shape inference may not know a fused operator: then the plain graph is quantised
+        quantize_dynamic(optimized, small, per_channel=True, weight_type=QuantType.QInt8)
+    except Exception:  # shape inference may not know a fused operator: then the plain graph is quantized
         plain = onnx.load(path)
         del plain.graph.value_info[:]
-        onnx.save(plain, optimised)
-        quantize_dynamic(optimised, small, per_channel=True, weight_type=QuantType.QInt8)
+        onnx.save(plain, optimized)
+        quantize_dynamic(optimized, small, per_channel=True, weight_type=QuantType.QInt8)
     return small
 
 
@@ -183,7 +183,7 @@ def onnxruntime_peers(path: Path, threads: int, precisions: tuple[str, ...]) -> 
     return found
 
 
-def openvino_peers(path: Path, threads: int, precisions: tuple[str, ...], *, quantise: bool) -> Peers:
+def openvino_peers(path: Path, threads: int, precisions: tuple[str, ...], *, quantize: bool) -> Peers:
     """OpenVINO; what int8 leaves in floats is computed in each precision that the CPU has."""
     import openvino
 
@@ -201,7 +201,7 @@ def openvino_peers(path: Path, threads: int, precisions: tuple[str, ...], *, qua
     for precision, hint in hints.items():
         if precision in precisions:
             found["openvino", precision] = compiled(str(path), hint)
-    if "int8" in precisions and quantise:
+    if "int8" in precisions and quantize:
         small = nncf_int8(core.read_model(str(path)))
         for precision, hint in hints.items():
             found["openvino", "int8" if precision == "float32" else f"int8 + {precision}"] = compiled(small, hint)
@@ -209,7 +209,7 @@ def openvino_peers(path: Path, threads: int, precisions: tuple[str, ...], *, qua
 
 
 def nncf_int8(model: Any) -> Any:
-    """Quantise an OpenVINO model with NNCF's scheme for transformers, calibrated on random texts."""
+    """Quantize an OpenVINO model with NNCF's scheme for transformers, calibrated on random texts."""
     import nncf
 
     generator = np.random.default_rng(1)

@@ -6,9 +6,9 @@
 Needs the ``bench`` extra, which brings the peers (see ``peers.py``). Batch 1 at some lengths; 256 texts of mixed
 lengths (log-normal, median 24, clipped to 4 .. 128), for which peers get padded batches of 32, sorted by length or as
 given, and we the texts as given in both; MobileBERT beside BERT-base on its best int8 peer; and a fresh process that
-answers a text. In every round each engine has its turn, so that a slow moment of the machine hits all of them; the
-figures are medians. A ratio is an engine's time over ours, in float32 over float32 and else over int8: above 1, ours is
-faster. Errors are against torch in float64. The last table is what was asked of the engine beside what was measured.
+answers a text. Engines take turns; the figures are medians. A ratio is an engine's time over ours, in float32 over
+float32 and else over int8: above 1, ours is faster. Errors are against torch in float64. The last table is what was
+asked of the engine beside what was measured.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pocketbert
+from pocketbert.bench.timing import interleaved
 from pocketbert.plan import make_plan
 from pocketbert.plan.program import Dense
 from pocketbert.plan.quantize import quantize
@@ -54,8 +56,8 @@ ASKED = {
     ("DistilBert", GIVEN): 1.25,
 }
 ASKED_LIMIT, ASKED_HEADLINE, ASKED_MEGABYTES, ASKED_SECONDS = 0.75, 5.5, 110, 0.6  # of MobileBERT in int8
-PAUSE = 0.25  # seconds before a turn: for so long, some engines' threads spin after their work
-REPEATS = 3  # of one text, in a turn
+PAUSE = 0.25  # seconds before a turn: some engines' threads spin for this long after their work
+REPEATS = 3  # of a single text, per turn
 PROCESS = """
 import json, sys, time
 from pocketbert import pipeline
@@ -96,21 +98,13 @@ def ours(model: Any, threads: int) -> tuple[dict[Name, Run], int]:
 
 
 def measure(runs: dict[Name, Run], texts: list[list[int]], rounds: int) -> Times:
-    """Return each engine's times in milliseconds; engines take turns, in a new order every round."""
-    times: Times = {name: [] for name in runs}
-    generator = np.random.default_rng(0)
-    many = len(texts) > 1  # seconds a run: a few are enough, and warm up in themselves
-    for _ in range(min(3, rounds) if many else rounds):
-        for turn in generator.permutation(len(runs)):
-            name = list(runs)[turn]
-            time.sleep(PAUSE)
-            if not many:
-                runs[name](texts)  # what came before has emptied the caches
-            for _ in range(1 if many else REPEATS):
-                start = time.perf_counter()
-                runs[name](texts)
-                times[name].append((time.perf_counter() - start) * 1e3)
-    return times
+    """Return each engine's times in milliseconds."""
+    calls = {name: partial(run, texts) for name, run in runs.items()}
+    if len(texts) > 1:  # takes seconds: a few rounds are enough, without warm-up
+        times = interleaved(calls, min(3, rounds), pause=PAUSE)
+    else:
+        times = interleaved(calls, rounds, pause=PAUSE, repeats=REPEATS)
+    return {name: [seconds * 1e3 for seconds in values] for name, values in times.items()}
 
 
 def best_peer(times: Times, precision: str = "") -> tuple[float, str]:
@@ -215,11 +209,11 @@ def process(options: argparse.Namespace, folder: Path, console: Console) -> list
     """Start processes that load MobileBERT in int8 and answer a text."""
     source, small = folder / "float32", folder / "int8"
     save(model_of("MobileBert", options.small), source)
-    quantise = [sys.executable, "-m", "pocketbert", "quantize", str(source), str(small), "--max-loss", "1"]
-    done = subprocess.run(quantise, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pocketbert", "quantize", str(source), str(small), "--max-loss", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     arguments = [str(small)]
     if done.returncode:
-        console.print(f"pocketbert quantize failed, so each process quantises by itself: {done.stderr}", markup=False)
+        console.print(f"pocketbert quantize failed, so each process quantizes by itself: {done.stderr}", markup=False)
         arguments = [str(source), "int8"]
     found = []
     for _ in range(5):

@@ -1,7 +1,7 @@
-"""The Fast tokenizer against the bare ``tokenizers`` library and ``transformers``: ``python benchmarks/tokenize.py``.
+"""The Fast tokenizer against the bare ``tokenizers`` library and ``transformers``: ``python benchmarks/tokenizing.py``.
 
-Runs are interleaved, so that a busy machine slows all alike; ratios are of medians. Below 1 is faster than the peer.
-For lists the bare library runs ``encode_batch`` and no more; for arrays and offsets it also hands these out.
+They take turns; ratios are of medians. Below 1 is faster than the peer. For lists the bare library runs
+``encode_batch`` and no more; for arrays and offsets it also hands these out.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import argparse
 import gzip
 import random
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from pocketbert.bench.timing import interleaved, medians
+from pocketbert.tokenizer import BertTokenizer, BertTokenizerFast
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 LENGTH = 128
@@ -48,18 +48,6 @@ def vocabulary() -> str:
     return file.name
 
 
-def medians(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each run, all run in turn in every round."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for round_ in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if round_:  # the first round warms up
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in times.items()}
-
-
 def bare(library: Any, texts: list[str], columns: tuple[str, ...]) -> list[Any]:
     """The library's own encodings; with ``columns``, these as arrays, or offsets as lists."""
     rows = library.encode_batch(texts)
@@ -70,8 +58,6 @@ def bare(library: Any, texts: list[str], columns: tuple[str, ...]) -> list[Any]:
 
 def main() -> None:
     """Print a table of times and ratios."""
-    from pocketbert.tokenizer import BertTokenizer, BertTokenizerFast
-
     parser = argparse.ArgumentParser(description="The Fast tokenizer against its peers.")
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
@@ -105,12 +91,13 @@ def main() -> None:
                 "the bare library": partial(bare, library, texts, columns),
             }
             runs |= {peer: partial(call, texts, **arguments) for peer, call in peers.items()}
-            found = medians(runs, rounds)
+            found = medians(interleaved(runs, rounds, warmups=1))
             ratios = [
                 f"{found['ours'] / found[peer]:5.2f} of {peer} ({found[peer] * 1e3:6.1f} ms)" for peer in list(runs)[1:]
             ]
             print(f"{rows:>5} x {length:>3} words, {name:<13} {found['ours'] * 1e3:6.1f} ms:", "; ".join(ratios))
-    found = medians({"python": partial(python, texts[:256]), "fast": partial(ours, texts[:256])}, rounds)
+    runs = {"python": partial(python, texts[:256]), "fast": partial(ours, texts[:256])}
+    found = medians(interleaved(runs, rounds, warmups=1))
     print(f"the Python tokenizer takes {found['python'] / found['fast']:.0f} times as long as the Fast one")
 
 

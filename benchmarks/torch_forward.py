@@ -2,16 +2,13 @@
 
     python benchmarks/torch_forward.py [--lengths 32 128 384] [--rounds 15] [--threads N]
 
-Random weights of the real sizes, float32, batch 1. Every round times each engine once, in turn, so that a slow moment
-of the machine hits all of them; the figures are medians, and the ratio is the peer's time over ours (above 1: ours is
-faster). Needs transformers (the ``dev`` extra).
+Random weights of the real sizes, float32, batch 1. Engines take turns; the figures are medians, and the ratio is the
+peer's time over ours (above 1: ours is faster). Needs transformers (the ``dev`` extra).
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -20,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pocketbert
+from pocketbert.bench.timing import interleaved, medians
 
 SIZES = {"DistilBert": {}, "MobileBert": {"classifier_activation": False}}
 PEERS = {"DistilBert": ("eager", "sdpa"), "MobileBert": ("eager", "sdpa")}
@@ -38,21 +36,6 @@ def models(family: str) -> dict[str, torch.nn.Module]:
         peer.load_state_dict(ours.state_dict())
         found[f"transformers {implementation}"] = peer
     return found
-
-
-def measure(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Return each call's median time in milliseconds; calls take turns."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-        call()
-    names = list(calls)
-    for number in range(rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            start = time.perf_counter()
-            calls[name]()
-            times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def forward(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Callable[[], None]:
@@ -97,10 +80,11 @@ def main() -> None:
             ids = torch.randint(1000, 30000, (1, tokens))
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             for name, kind in (("forward", forward), ("forward + backward", forward_backward)):
-                times = measure({label: kind(model, inputs) for label, model in found.items()}, arguments.rounds)
-                cells = [f"{times[peer]:.1f}" if peer in times else "-" for peer in peers]
+                calls = {label: kind(model, inputs) for label, model in found.items()}
+                times = medians(interleaved(calls, arguments.rounds, warmups=2))
+                cells = [f"{times[peer] * 1e3:.1f}" if peer in times else "-" for peer in peers]
                 ratio = min(times[peer] for peer in peers if peer in times) / times["pocketbert"]
-                table.add_row(family, str(tokens), name, f"{times['pocketbert']:.1f}", *cells, f"{ratio:.2f}")
+                table.add_row(family, str(tokens), name, f"{times['pocketbert'] * 1e3:.1f}", *cells, f"{ratio:.2f}")
     Console(width=120).print(table)
 
 

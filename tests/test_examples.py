@@ -127,7 +127,7 @@ def test_readme_code(checkpoint, tmp_path, capsys):
     (tmp_path / "vocab.txt").write_bytes((checkpoint / "vocab.txt").read_bytes())
     for block in readme_blocks(checkpoint):
         if "TFDistilBert" not in block:
-            exec(block.replace("path/to/checkpoint", str(tmp_path)), {})
+            exec(block.replace("path/to/checkpoint", tmp_path.as_posix()), {})
     printed = capsys.readouterr().out
     assert "(2, 16)" in printed
     assert "torch.Size([1, 8, 16])" in printed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 import pocketbert
-from pocketbert.bench import EngineResult, Memory, Report, Settings, Trial, bench, engines, run
+from pocketbert.bench import EngineResult, Memory, Report, Settings, Trial, bench, engines, run, timing
 from pocketbert.bench.memory import measure_memory
 from pocketbert.bench.report import best_trial, fastest
 from pocketbert.command.cli import app
@@ -200,22 +202,69 @@ def test_arguments(classifier, options, message):
         bench(classifier, **options)
 
 
-def test_calls_take_turns_and_the_median_counts(monkeypatch):
-    clock, order = [0.0], []
-    monkeypatch.setattr(engines.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(engines.time, "sleep", lambda seconds: None)
-    takes = {"a": itertools.cycle([1, 5, 2]), "b": itertools.cycle([10])}
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only calls move; sleeping is noted."""
+    now = SimpleNamespace(seconds=0.0, slept=[])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now.seconds)
+    monkeypatch.setattr(timing.time, "sleep", now.slept.append)
+    return now
 
-    def call(name):
-        order.append(name)
-        clock[0] += next(takes[name])
 
-    calls = {name: lambda name=name: call(name) for name in takes}
-    assert engines.interleaved(calls, 1e9, fewest=1, most=3) == {"a": 2, "b": 10}
-    assert order == ["a", "b", "b", "a", "a", "b"]
-    order.clear()
-    engines.interleaved(calls, 0, fewest=2, most=9, repeats=3)
-    assert order == [*"aaaabbbb", *"bbbbaaaa"]
+@pytest.fixture
+def calls(clock):
+    """``calls(a=[1, 2], b=[5])`` gives calls that take so many seconds, over and over, and the list of their order."""
+
+    def make(**seconds):
+        order = []
+
+        def call(name, takes):
+            order.append(name)
+            clock.seconds += next(takes)
+
+        return {name: partial(call, name, itertools.cycle(takes)) for name, takes in seconds.items()}, order
+
+    return make
+
+
+def test_calls_take_turns_and_the_median_counts(calls, clock):
+    made, order = calls(a=[1, 5, 2], b=[10])
+    times = timing.interleaved(made, 3, pause=0.5)
+    assert times == {"a": [1, 5, 2], "b": [10, 10, 10]}
+    assert timing.medians(times) == {"a": 2, "b": 10}
+    assert [set(order[start : start + 2]) for start in (0, 2, 4)] == [{"a", "b"}] * 3
+    assert clock.slept == [0.5] * 6
+
+
+def test_the_order_of_turns_follows_the_seed(calls):
+    orders = []
+    for seed in (0, 0, 1):
+        made, order = calls(a=[1], b=[1], c=[1])
+        timing.interleaved(made, 20, seed=seed)
+        orders.append("".join(order))
+    assert orders[0] == orders[1] != orders[2]
+    assert len({orders[0][start : start + 3] for start in range(0, 60, 3)}) > 3
+
+
+def test_repeats_follow_an_untimed_call(calls):
+    made, order = calls(a=[1, 2, 3, 4], b=[7])
+    times = timing.interleaved(made, 2, repeats=3)
+    assert times == {"a": [2, 3, 4] * 2, "b": [7] * 6}
+    runs = ["".join(run) for _, run in itertools.groupby(order)]
+    assert all(len(run) % 4 == 0 for run in runs)
+
+
+def test_warmups_are_not_timed(calls):
+    made, order = calls(a=[9, 9, 1])
+    assert timing.interleaved(made, 1, warmups=2) == {"a": [1]}
+    assert order == ["a"] * 3
+
+
+def test_no_round_starts_after_the_time_is_over(calls):
+    for fewest, rounds in ((1, 3), (5, 5)):
+        made, order = calls(a=[4])
+        timing.interleaved(made, 9, seconds=10, fewest=fewest)
+        assert len(order) == rounds
 
 
 def test_mixed_lengths():

@@ -69,7 +69,7 @@ def folder(tmp_path):
 
 def content(folder) -> dict[str, str]:
     """Return every file below a folder, hidden ones too."""
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 def save(folder, files=NEW) -> None:

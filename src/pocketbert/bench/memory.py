@@ -1,4 +1,4 @@
-"""The memory of one engine, in a process of its own: in a shared one, engines hide behind each other."""
+"""The memory of one engine, in a process of its own, because engines in one process share memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure_memory(folder: str | os.PathLike[str], head: str, engine: Engine, th
     """Start a process that loads an engine and runs one text.
 
     Raises:
-        PocketBertError: the process failed; the message is the last that it said.
+        PocketBertError: the process failed; the message is the last line of its standard error.
     """
     request = json.dumps([os.fspath(folder), head, engine, threads, tokens])
     start = time.time()
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _sizes() -> list[int | None]:
-    """Return this process's resident and peak bytes; None is what this system does not tell."""
+    """Return this process's resident and peak bytes; None where this system does not tell them."""
     if _STATUS.exists():  # Linux, where getrusage's peak may be the parent's: it outlives exec
         fields = dict(line.split(":", 1) for line in _STATUS.read_text("utf-8").splitlines() if ":" in line)
         return [int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM")]

@@ -1,4 +1,4 @@
-"""What a benchmark found, and the settings that follow from it."""
+"""The results of a benchmark, and the settings that follow from them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EngineResult:
 
 @dataclass(frozen=True)
 class Trial:
-    """Texts of mixed lengths with one number of threads and one size of batch."""
+    """Throughput on texts of mixed lengths with one number of threads and one batch size."""
 
     runtime: str
     dtype: str
@@ -86,20 +86,13 @@ class Settings:
 
     def code(self) -> str:
         """Return the lines of Python that make a pipeline with these settings."""
-        batch = "" if self.batch_tokens == BATCH_TOKENS else f", batch_tokens={self.batch_tokens}"
-        lines = ["from pocketbert import pipeline"]
-        if self.threads is None or self.runtime == "torch":
-            if self.threads is not None:
-                lines = ["import torch", *lines, f"torch.set_num_threads({self.threads})"]
-            source = f"{self.folder!r}, runtime={self.runtime!r}, dtype={self.dtype!r}"
-        else:
-            lines.append(f"from pocketbert.runtime import {self.runtime}")
-            lines.append(
-                f"runner = {self.runtime}.load({self.folder!r}, {self.head!r}, dtype={self.dtype!r}, "
-                f"threads={self.threads})"
-            )
-            source = f"runner, tokenizer={self.folder!r}"
-        return "\n".join([*lines, f"answer = pipeline({self.task!r}, model={source}{batch})"])
+        options: dict[str, Any] = {"model": self.folder, "runtime": self.runtime, "dtype": self.dtype}
+        if self.threads is not None:
+            options["threads"] = self.threads
+        if self.batch_tokens != BATCH_TOKENS:
+            options["batch_tokens"] = self.batch_tokens
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        return f"from pocketbert import pipeline\nanswer = pipeline({self.task!r}, {given})"
 
 
 @dataclass(frozen=True)
@@ -114,8 +107,8 @@ class Report:
         texts: number of texts of mixed lengths.
         engines: in the order in which they were loaded.
         left_out: engine -> why it was not measured, and the cure where there is one.
-        notes: what was asked for and not measured.
-        trials: numbers of threads and sizes of batches of the engines that are recommended.
+        notes: what was asked for but not measured.
+        trials: numbers of threads and batch sizes tried with the recommended engines.
         recommended: the fastest settings first; where these are int8, the fastest in float32 follow.
     """
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pocketbert.architecture.families import class_name
 from pocketbert.architecture.heads import head_named
-from pocketbert.bench.engines import ENGINES, Engine, interleaved, load, mixed_lengths, rows, with_threads
+from pocketbert.bench.engines import ENGINES, Engine, load, mixed_lengths, rows, with_threads
 from pocketbert.bench.memory import measure_memory
 from pocketbert.bench.report import EngineResult, Report, Settings, Trial, best_trial, fastest
+from pocketbert.bench.timing import interleaved, medians
 from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PocketBertError
 from pocketbert.runtime.batching import BATCH_TOKENS, Row, Runner, pack, run_rows
@@ -42,7 +43,7 @@ def bench(
     lengths: Sequence[int] = LENGTHS,
     watch: Watch | None = None,
 ) -> Report:
-    """Measure every installed engine on a checkpoint: latency, texts of mixed lengths a second, and memory.
+    """Measure every installed engine on a checkpoint: latency, throughput on texts of mixed lengths, and memory.
 
     All engines are loaded and take turns; then each answers a text in a process of its own, whose memory is read; then
     numbers of threads and sizes of batches are tried with the fastest. Texts are pseudo-random words, so that neither a
@@ -128,10 +129,11 @@ class _Bench:
             self._next(f"latency at {length} tokens")
             batch = pack(self._rows([length]))
             calls = {engine: partial(runner, batch) for engine, runner in self.runners.items()}
-            medians = interleaved(calls, self.shares["latency"] / len(fit), fewest=2, most=20, repeats=3)
+            seconds = self.shares["latency"] / len(fit)
+            times = medians(interleaved(calls, 20, repeats=3, fewest=2, seconds=seconds))
             self._add(
                 {
-                    engine: replace(result, latency={**result.latency, length: medians[engine]})
+                    engine: replace(result, latency={**result.latency, length: times[engine]})
                     for engine, result in self.results.items()
                 }
             )
@@ -140,17 +142,17 @@ class _Bench:
         self._next("texts of mixed lengths")
         few = self._rows(mixed_lengths(_FEWEST_TEXTS, self.positions))
         calls = {engine: partial(run_rows, runner, few) for engine, runner in self.runners.items()}
-        pace = interleaved(calls, 0, fewest=1, most=1, repeats=2)  # seconds that each takes for the few
+        pace = medians(interleaved(calls, 1, repeats=2))  # seconds that each engine takes for these few
         affordable = int(self.shares["mixed"] / (3 * sum(pace.values())) * _FEWEST_TEXTS)
         self.texts = self._rows(mixed_lengths(max(_FEWEST_TEXTS, min(TEXTS, affordable)), self.positions))
         if len(self.texts) < TEXTS:
             self._note(f"{len(self.texts)} texts of mixed lengths instead of {TEXTS}, to keep to the time")
         calls = {engine: partial(run_rows, runner, self.texts) for engine, runner in self.runners.items()}
-        medians = interleaved(calls, self.shares["mixed"], fewest=2, most=10)
+        times = medians(interleaved(calls, 10, fewest=2, seconds=self.shares["mixed"]))
         self.report = replace(self.report, texts=len(self.texts))
         self._add(
             {
-                engine: replace(result, texts_per_second=len(self.texts) / medians[engine])
+                engine: replace(result, texts_per_second=len(self.texts) / times[engine])
                 for engine, result in self.results.items()
             }
         )
@@ -179,8 +181,8 @@ class _Bench:
             for budget in BATCHES
         }
         seconds = self.shares["trials"] / len(fastest(self.report.engines))
-        medians = interleaved(calls, seconds, fewest=2, most=10)
-        trials = [Trial(*engine, *setting, len(self.texts) / median) for setting, median in medians.items()]
+        times = medians(interleaved(calls, 10, fewest=2, seconds=seconds))
+        trials = [Trial(*engine, *setting, len(self.texts) / median) for setting, median in times.items()]
         self.report = replace(self.report, trials=(*self.report.trials, *trials))
         self._recommend()
 

@@ -1,4 +1,4 @@
-"""From records to written answers: order kept, broken records reported, and a run that was cut short goes on."""
+"""From records to written answers: in order, with broken records reported; an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def predict(
         records: from ``read_file``, ``read_stream`` or ``read_texts``; read lazily.
         output: a file's name, an open text file, or None for standard output.
         style: ``"table"``, or ``"jsonl"``: ``{"line": 3, "answer": ...}``, broken records as ``{"line", "error"}``.
-        resume: go on behind the last record that ``output`` holds; it must be a file of JSON lines.
+        resume: continue after the last record that ``output`` holds; it must be a file of JSON lines.
         overwrite: replace ``output`` if it is there.
         report: is told the line and the message of every broken record.
         progress: show progress on standard error.

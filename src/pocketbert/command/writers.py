@@ -29,7 +29,7 @@ class Writer(Protocol):
 
 
 class JsonLines:
-    """One object a record: ``{"line": 3, "answer": ...}``, or ``{"line": 3, "error": "..."}``."""
+    """One object per record: ``{"line": 3, "answer": ...}``, or ``{"line": 3, "error": "..."}``."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

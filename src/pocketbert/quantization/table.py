@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from rich import filesize
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pocketbert.command.tables import readable_size
 from pocketbert.quantization.report import QuantizationReport
 
 __all__ = ["print_report"]
@@ -21,7 +21,7 @@ def print_report(report: QuantizationReport, console: Console | None = None) -> 
     facts.add_column(style="bold")
     facts.add_column()
     share = report.size_after / report.size_before
-    sizes = f"{readable_size(report.size_before)} before, {readable_size(report.size_after)} after ({share:.0%})"
+    sizes = f"{filesize.decimal(report.size_before)} before, {filesize.decimal(report.size_after)} after ({share:.0%})"
     rows = {"int8 checkpoint": report.folder, "head": report.head.replace("_", " "), "weights": sizes}
     rows |= {f"{score.name}": f"{score.before:.4f} before, {score.after:.4f} after" for score in report.scores}
     rows["loss"] = f"{report.loss:.4f} (limit {report.max_loss:g})"

@@ -89,7 +89,7 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
         mode = _usual_mode(stage)
         for path in staged:
             path.chmod(mode)  # some writers make files that only their owner can read
-            with path.open("rb") as file:
+            with path.open("rb+") as file:  # Windows syncs only files that are open for writing
                 os.fsync(file.fileno())
         _commit(staged, folder, stale, Path(tempfile.mkdtemp(dir=stage)))
     except BaseException:

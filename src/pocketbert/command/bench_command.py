@@ -1,0 +1,50 @@
+"""``pocketbert bench``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from pocketbert.command.arguments import Folder, Json
+
+
+def bench_command(
+    folder: Folder,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; by default all, and one is tried too.")] = None,
+    seconds: Annotated[float, typer.Option(help="About how long to measure; loading comes on top.")] = 20.0,
+    as_json: Json = False,
+) -> None:
+    """Measure this machine: latency, texts per second and memory of every installed runtime, and what to use.
+
+    Ctrl-C prints what is measured so far.
+    """
+    from rich.console import Console
+
+    from pocketbert.bench import Report, bench
+    from pocketbert.bench.table import print_report
+
+    report: Report | None = None
+
+    def watch(step: str, so_far: Report) -> None:
+        nonlocal report
+        report = so_far
+        if status.console.is_terminal:
+            status.update(step)
+        else:
+            typer.echo(step, err=True)
+
+    stopped = False
+    with Console(stderr=True).status("reading the checkpoint") as status:
+        try:
+            report = bench(folder, threads=threads, seconds=seconds, watch=watch)
+        except KeyboardInterrupt:
+            stopped = True
+    if report is not None and as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+    elif report is not None:
+        print_report(report)
+    if stopped:
+        typer.echo("stopped; the rest was not measured", err=True)
+        raise typer.Exit(130)

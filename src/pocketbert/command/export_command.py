@@ -1,0 +1,66 @@
+"""``pocketbert export``: a sub-command per target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pocketbert.command.arguments import Folder, Head, checked_head
+
+if TYPE_CHECKING:
+    from pocketbert.export.agreement import Report
+
+
+_Int8 = Annotated[bool, typer.Option("--int8", help="Weights in 8 bits.")]
+_Limit = Annotated[float | None, typer.Option(help="Least agreement (int8), or largest error (float32).")]
+
+export_app = typer.Typer(help="Write a checkpoint for other engines.", no_args_is_help=True)
+
+
+@export_app.command("onnx")
+def export_onnx_command(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")],
+    head: Head = None,
+    int8: _Int8 = False,
+    limit: _Limit = None,
+) -> None:
+    """Write a checkpoint as one ONNX file with dynamic batch and length, run and compared first."""
+    from pocketbert.export.onnx import export_onnx
+
+    _print_export(export_onnx(folder, out, checked_head(head), int8, limit=limit))
+
+
+@export_app.command("savedmodel")
+def export_savedmodel_command(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The SavedModel folder to write.")],
+    head: Head = None,
+    limit: Annotated[float | None, typer.Option(help="Largest error.")] = None,
+) -> None:
+    """Write a checkpoint as TensorFlow's SavedModel with dynamic batch and length, run and compared first."""
+    from pocketbert.export.tensorflow import export_savedmodel
+
+    _print_export(export_savedmodel(folder, out, checked_head(head), limit=limit))
+
+
+@export_app.command("litert")
+def export_litert_command(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .tflite file to write.")],
+    head: Head = None,
+    int8: _Int8 = False,
+    limit: _Limit = None,
+) -> None:
+    """Write a checkpoint as one LiteRT (TFLite) file with dynamic batch and length, run and compared first."""
+    from pocketbert.export.tensorflow import export_litert
+
+    _print_export(export_litert(folder, out, checked_head(head), int8, limit=limit))
+
+
+def _print_export(report: Report) -> None:
+    typer.echo(f"{report.path}: {report.size} bytes, {report.head}, {'int8' if report.int8 else 'float32'}")
+    for name, error in report.errors.items():
+        typer.echo(f"{name}: largest error {error:.1e}, agreement {report.agreement[name]:.5f}")

@@ -1,0 +1,60 @@
+"""``pocketbert quantize``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketbert.command.arguments import Folder, Head, Json, checked_head
+from pocketbert.errors import InputError
+
+
+def quantize_command(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; made if absent.")],
+    data: Annotated[Path | None, typer.Option(help="Labeled records: compare the task's metric on them.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="Typical texts, one per line, to calibrate and compare on.")
+    ] = None,
+    max_loss: Annotated[float, typer.Option(help="Most that the metric, or without data the cosine, may lose.")] = 0.01,
+    head: Head = None,
+    as_json: Json = False,
+) -> None:
+    """Write a checkpoint in int8, a quarter of the size, and say what that costs; refused above --max-loss."""
+    from rich.console import Console
+
+    from pocketbert.quantization import quantize
+    from pocketbert.quantization.table import print_report
+
+    chosen = checked_head(head)
+    lines = None if texts is None else _lines(texts)
+    before = ""
+
+    def watch(what: str, done: int, total: int) -> None:
+        nonlocal before
+        if status.console.is_terminal:
+            status.update(f"{what}: {done} of {total}" if total > 1 else what)
+        elif what != before:
+            typer.echo(what, err=True)
+        before = what
+
+    with Console(stderr=True).status("reading the checkpoint") as status:
+        try:
+            report = quantize(folder, out, data=data, texts=lines, max_loss=max_loss, head=chosen, progress=watch)
+        except KeyboardInterrupt:
+            typer.echo("stopped; nothing was written", err=True)
+            raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+    else:
+        print_report(report)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--texts {path} cannot be read: {error}") from error
