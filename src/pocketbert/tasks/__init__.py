@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         Ranked,
         ZeroShot,
     )
-    from pocketbert.tasks.base import Task
     from pocketbert.tasks.pipelines import pipeline
+    from pocketbert.tasks.task import Task
 
 __all__ = [
     "Answer",
@@ -49,7 +49,7 @@ __all__ = [
     "pipeline",
 ]
 
-_HOMES = {"Task": "base", "pipeline": "pipelines"}
+_HOMES = {"Task": "task", "pipeline": "pipelines"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.runtime.batching import Floats
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_choice, check_flag
+from pocketbert.tasks.option_checks import check_choice, check_flag
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.text_classification import read_pair
 from pocketbert.tasks.windows import Document
 

@@ -11,9 +11,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Fill, Ranked
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_text, check_whole, fields_of, kind
 from pocketbert.tasks.numeric import best_first, softmax
+from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Document, Window
 
 __all__ = ["FillMask", "FillMaskOptions"]

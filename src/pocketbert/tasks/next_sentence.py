@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import NextSentence
-from pocketbert.tasks.base import Options, Task, Text
 from pocketbert.tasks.numeric import softmax
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.text_classification import read_pair
 from pocketbert.tasks.windows import Document
 

@@ -10,8 +10,8 @@ from pocketbert.errors import InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD
 from pocketbert.runtime.registry import check_runtime, default_runtime, load_runner, wrap_model
 from pocketbert.storage.hub import HubOptions
-from pocketbert.tasks.base import Task
 from pocketbert.tasks.select import TASKS, check_head, resolve, task_class, task_of
+from pocketbert.tasks.task import Task
 from pocketbert.tokenizer.auto import AutoTokenizer
 from pocketbert.tokenizer.base import TokenizerBase
 

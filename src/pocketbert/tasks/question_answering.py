@@ -11,9 +11,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Answer, Ranked
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_flag, check_number, check_text, check_whole, fields_of, kind
+from pocketbert.tasks.option_checks import check_flag, check_number, check_text, check_whole, fields_of, kind
 from pocketbert.tasks.spans import Candidate, WindowScores, best_spans, distinct, score_window
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Cut, Document
 from pocketbert.tokenizer.encoding import Encoding
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Label, Ranked
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_choice, check_text, check_whole, fields_of
 from pocketbert.tasks.numeric import best_first, sigmoid, softmax
+from pocketbert.tasks.option_checks import check_choice, check_text, check_whole, fields_of
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Document
 
 __all__ = ["TextClassification", "TextClassificationOptions", "read_pair"]

@@ -11,10 +11,10 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Entity, EntityGroup
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_choice, check_flag, check_text, fields_of, kind
 from pocketbert.tasks.entities import STRATEGIES, group_entities, tags_of
 from pocketbert.tasks.numeric import softmax
+from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, fields_of, kind
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Document
 
 __all__ = ["TokenClassification", "TokenClassificationOptions"]

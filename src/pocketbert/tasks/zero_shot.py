@@ -11,9 +11,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import ZeroShot
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_flag, check_text, fields_of, kind
 from pocketbert.tasks.numeric import best_first, softmax
+from pocketbert.tasks.option_checks import check_flag, check_text, fields_of, kind
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Cut, Document
 
 __all__ = ["ZeroShotClassification", "ZeroShotOptions"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from pocketbert.architecture.config.base import GOOGLE_FILE, PretrainedConfig, config_file, take_hub_options
 from pocketbert.architecture.config.bert import BertConfig
 from pocketbert.architecture.config.distilbert import DistilBertConfig
 from pocketbert.architecture.config.mobilebert import MobileBertConfig
+from pocketbert.architecture.config.pretrained import GOOGLE_FILE, PretrainedConfig, config_file, take_hub_options
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from pocketbert.architecture.config.base import PretrainedConfig
-from pocketbert.architecture.config.checks import (
+from pocketbert.architecture.config.field_checks import (
     check_activation,
     check_bool,
     check_heads,
@@ -14,6 +13,7 @@ from pocketbert.architecture.config.checks import (
     check_probability,
     modern_activation,
 )
+from pocketbert.architecture.config.pretrained import PretrainedConfig
 
 __all__ = ["DistilBertConfig"]
 

@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pocketbert.architecture.config.base import C, PretrainedConfig
-from pocketbert.architecture.config.checks import (
+from pocketbert.architecture.config.field_checks import (
     MOST_LAYERS,
     check_activation,
     check_bool,
@@ -17,6 +16,7 @@ from pocketbert.architecture.config.checks import (
     check_probability,
     modern_activation,
 )
+from pocketbert.architecture.config.pretrained import C, PretrainedConfig
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 

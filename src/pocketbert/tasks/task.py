@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
-from pocketbert.tasks.checks import check_choice, check_whole, kind, suggest
+from pocketbert.tasks.option_checks import check_choice, check_whole, kind, suggest
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.base import TokenizerBase
 from pocketbert.tokenizer.encoding import Encoding

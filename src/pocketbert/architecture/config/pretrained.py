@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pocketbert.architecture.config.checks import (
+from pocketbert.architecture.config.field_checks import (
     MOST_LABELS,
     MOST_LAYERS,
     check_bool,
