@@ -1,4 +1,4 @@
-"""Reading JSON from strangers and replacing files as a whole or not at all."""
+"""Reading untrusted JSON, and replacing the files of a folder atomically."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
         staged = sorted(stage.iterdir())
         mode = _usual_mode(stage)
         for path in staged:
-            path.chmod(mode)  # some writers make files that only their owner can read
+            path.chmod(mode)  # some writers create files readable by the owner only
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         _commit(staged, folder, stale, Path(tempfile.mkdtemp(dir=stage)))

@@ -16,7 +16,14 @@ __all__ = ["AutoConfig"]
 
 
 class AutoConfig:
-    """The configuration class that a checkpoint's ``model_type`` names."""
+    """The configuration class that a checkpoint's ``model_type`` names.
+
+    Example:
+        >>> from pocketbert import AutoConfig
+        >>> AutoConfig.for_model("distilbert", n_layers=2).save_pretrained("auto")
+        >>> type(AutoConfig.from_pretrained("auto")).__name__
+        'DistilBertConfig'
+    """
 
     classes: ClassVar[dict[str, type[PretrainedConfig]]] = {
         config.model_type: config for config in (DistilBertConfig, MobileBertConfig, BertConfig)

@@ -38,6 +38,11 @@ class BertConfig(PretrainedConfig):
         position_embedding_type: only ``"absolute"``.
         classifier_dropout: dropout before a classification head; ``hidden_dropout_prob`` where None.
         **kwargs: see ``PretrainedConfig``.
+
+    Example:
+        >>> from pocketbert import BertConfig
+        >>> BertConfig(num_hidden_layers=6).intermediate_size
+        3072
     """
 
     model_type = "bert"

@@ -37,6 +37,12 @@ class DistilBertConfig(PretrainedConfig):
         seq_classif_dropout: dropout inside the sequence-classification and multiple-choice heads.
         pad_token_id: id of ``[PAD]``.
         **kwargs: see ``PretrainedConfig``.
+
+    Example:
+        >>> from pocketbert import DistilBertConfig
+        >>> config = DistilBertConfig(n_layers=2, num_labels=3)
+        >>> config.num_hidden_layers, config.dim, config.id2label[2]
+        (2, 768, 'LABEL_2')
     """
 
     model_type = "distilbert"
