@@ -1,4 +1,4 @@
-"""The parameter record, and functions that list parameters of common layers. Dense weights are (out, in), as in torch."""
+"""The parameter record, and functions that list the parameters of common layers. Dense weights are (out, in)."""
 
 from __future__ import annotations
 
