@@ -14,24 +14,16 @@ Each also derives from the built-in error that a caller would expect, so ``excep
 
 from __future__ import annotations
 
-__all__ = [
-    "PocketBertError",
-    "ConfigError",
-    "InputError",
-    "PrecisionError",
-    "CheckpointError",
-    "UnsafeFileError",
-    "HubError",
-    "MissingExtra",
-]
+__all__ = ["PocketBertError", "ConfigError", "InputError", "PrecisionError", "CheckpointError", "UnsafeFileError"]
+__all__ += ["HubError", "MissingExtra"]
 
 
 class PocketBertError(Exception):
-    """The root of the tree: catches everything that pocketbert raises on purpose."""
+    """Base class: catches everything that pocketbert raises on purpose."""
 
 
 class ConfigError(PocketBertError, ValueError):
-    """A configuration that describes no model: the field, its value, the limit and the cure."""
+    """A configuration that describes no model: the message states the field, its value, the limit and the fix."""
 
 
 class InputError(PocketBertError, ValueError):

@@ -1,4 +1,4 @@
-"""The one door to optional packages: import them here, or learn what to install."""
+"""Imports of optional packages; a missing one raises an error that says what to install."""
 
 from __future__ import annotations
 

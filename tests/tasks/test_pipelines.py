@@ -16,7 +16,7 @@ import pocketbert
 from helpers.fake import FakeRunner, tokenizer
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
 from pocketbert.tasks import pipeline, pipelines
-from pocketbert.tasks.select import TASKS, resolve
+from pocketbert.tasks.selection import TASKS, resolve
 
 WHOSE = {
     "ForMaskedLM": "fill-mask",

@@ -1,1 +1,1 @@
-"""What a model is, without any framework: configurations, parameters, outputs, and what may be put in."""
+"""Framework-independent model definitions: configurations, heads, families, parameters, outputs, input checks."""

@@ -1,4 +1,4 @@
-"""Every family of encoders as a record, and what a configuration and a head make of it: names and parameters."""
+"""One record per model family, and the class names and parameters that follow from a configuration and a head."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every head as a record: what it answers, what it is trained on, what it is called.
+"""One record per head: its outputs, training labels and names.
 
-Classes, parameters, plans, runners, tasks and exports look here what depends on a head. ``families.register_head`` adds
-one of your own; with a model class that has its name, it works everywhere a built-in head does.
+Model classes, parameter lists, plans, runners, tasks and exports read these records. ``families.register_head`` adds a
+custom head; with a model class of the matching name, it works everywhere a built-in head does.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Answer:
     Attributes:
         name: the head that gives this answer alone.
         fields: the columns' names in outputs and exported graphs; where there are several, each has one column.
-        per: what has one row of the array: a text, a token, or a position that is asked for (every token by default).
-            A row of a text is computed from the pooled text, any other from a hidden state.
+        per: the array has one row per text, per token, or per requested position (by default, all). Rows per text
+            are computed from the pooled text, all others from hidden states.
         width: the columns of all fields together, given a configuration.
         layer: name on disk of the dense layer that computes it. None for hidden states, and for word predictions,
             whose layers ``Family.words`` names.
-        part: what its parameters belong to, in words.
+        part: the name of its parameters' part, for messages.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""What a model may be given: shapes and ranges, checked alike for every framework.
+"""Checks of input shapes and ranges, shared by all frameworks.
 
-A length that is None is not known yet, as in a graph that is being traced, and fits everything.
+A length of None is unknown (a graph is being traced) and matches any length.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Shape = Sequence[Any]
 
 
 def fits(shape: Shape, wanted: Shape) -> bool:
-    """Whether ``shape`` is ``wanted`` where both are known."""
+    """Whether two shapes match in every dimension known in both."""
     if len(shape) != len(wanted):
         return False
     return all(a is None or b is None or a == b for a, b in zip(shape, wanted, strict=True))

@@ -26,7 +26,14 @@ __all__ = [
 
 
 class ModelOutput(dict[str, Any]):
-    """The root of all outputs; a subclass declares its fields, in order, as annotations."""
+    """Base class of all outputs; a subclass declares its fields, in order, as annotations.
+
+    Example:
+        >>> from pocketbert import MobileBertForPreTrainingOutput
+        >>> out = MobileBertForPreTrainingOutput(prediction_logits=[0.1], seq_relationship_logits=[0.9])
+        >>> out.prediction_logits, out["seq_relationship_logits"], out[1], list(out)
+        ([0.1], [0.9], [0.9], ['prediction_logits', 'seq_relationship_logits'])
+    """
 
     fields: ClassVar[tuple[str, ...]] = ()
 

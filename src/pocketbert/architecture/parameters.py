@@ -1,4 +1,4 @@
-"""A parameter on disk, and the pieces that models are made of. Weights of dense layers are (out, in), as in PyTorch."""
+"""The parameter record, and functions that list the parameters of common layers. Dense weights are (out, in)."""
 
 from __future__ import annotations
 

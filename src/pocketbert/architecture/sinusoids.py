@@ -1,4 +1,4 @@
-"""The fixed positions of the original Transformer, which a DistilBERT may start from."""
+"""Sinusoidal position embeddings of the original Transformer, an optional initialization of DistilBERT."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PocketBertError
 from pocketbert.runtime.batching import BATCH_TOKENS, Row, Runner, pack, run_rows
 from pocketbert.runtime.threads import available_threads, check_threads
-from pocketbert.tasks.select import TASKS, task_class
+from pocketbert.tasks.selection import TASKS, task_class
 
 __all__ = ["LENGTHS", "SECONDS", "TEXTS", "bench"]
 

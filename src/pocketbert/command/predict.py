@@ -14,9 +14,9 @@ from typing import Any, TextIO
 
 from pocketbert.command.writers import JsonLines, Table, Writer, finished_line
 from pocketbert.errors import InputError
-from pocketbert.tasks.base import Task
-from pocketbert.tasks.checks import check_choice
+from pocketbert.tasks.option_checks import check_choice
 from pocketbert.tasks.records import Fields, Record
+from pocketbert.tasks.task import Task
 
 __all__ = ["STYLES", "Summary", "fields_of_task", "predict"]
 

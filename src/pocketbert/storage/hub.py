@@ -138,11 +138,7 @@ def _is_path(name: str) -> bool:
 
 def _download(name: str, file: str, options: HubOptions, *, absent_ok: bool = False) -> Path | None:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(

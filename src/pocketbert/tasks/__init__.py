@@ -1,16 +1,17 @@
-"""What models are for: one file a task, and ``pipeline`` to choose one.
+"""One file per task, and ``pipeline``, which chooses and builds one.
 
 Text becomes tokens and rows (``windows``), rows become packed batches (``pocketbert.runtime.batching``), a runner turns
 them into arrays, and the task's file turns those into typed answers (``answers``). No framework is imported.
 
-Answers are those of the pipelines of transformers 4.57 on the same weights, but for these, each with a test:
+Answers equal those of transformers 4.57 pipelines on the same weights, with these exceptions, each tested:
 
-* A text that is too long is refused unless ``overflow`` says what to do; unknown arguments are refused.
-* Text classification and question answering give a list whatever ``top_k`` is; a string key reads the best answer.
-* Question answering gives ``top_k`` answers wherever the context has them, never cuts a word where a window ends, and
-  no score exceeds 1 where an answer stands in several windows.
-* Entities are grouped by the tokenizer's words: ``"simple"`` splits no word, and a word with a soft hyphen or the like
-  is not fused with the one before it. BILOU and BIOES tags are read. Windows are merged by token, not by entity.
+* A text that is too long raises an error unless ``overflow`` is set; so do unknown arguments.
+* Text classification and question answering always give a list; a string key reads the best answer.
+* Question answering gives ``top_k`` answers if the context has that many, never cuts a word at a window's end, and a
+  score never exceeds 1 when an answer appears in several windows.
+* Entities are grouped by the tokenizer's words: ``"simple"`` never splits a word, and a word with an ignored
+  character such as a soft hyphen is not merged with the previous one. BILOU and BIOES tags are read. Windows are merged
+  by token, not by entity.
 * Zero-shot finds the contradiction label by its name, and refuses a model in which it cannot find entailment.
 * Fill-mask refuses targets that are not one token, instead of taking their first piece.
 """
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
         Ranked,
         ZeroShot,
     )
-    from pocketbert.tasks.base import Task
     from pocketbert.tasks.pipelines import pipeline
+    from pocketbert.tasks.task import Task
 
 __all__ = [
     "Answer",
@@ -49,7 +50,7 @@ __all__ = [
     "pipeline",
 ]
 
-_HOMES = {"Task": "base", "pipeline": "pipelines"}
+_HOMES = {"Task": "task", "pipeline": "pipelines"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The answers of every task: plain dicts of fixed keys, and lists of them that are ordered best first."""
+"""Answer types of all tasks: plain dicts with fixed keys, and lists of them sorted best first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Label(TypedDict):
 class Entity(TypedDict):
     """Token classification without aggregation: one token.
 
-    ``index`` counts tokens from ``[CLS]`` = 0; ``word`` is the word piece; ``text[start:end]`` is what it stands for.
+    ``index`` counts tokens from ``[CLS]`` = 0; ``word`` is the word piece; ``text[start:end]`` is its text.
     """
 
     entity: str
@@ -41,7 +41,7 @@ class EntityGroup(TypedDict):
 
 
 class Answer(TypedDict):
-    """Question answering: ``context[start:end] == answer``; an empty answer (0, 0, "") means that there is none."""
+    """Question answering: ``context[start:end] == answer``; an empty one (0, 0, "") means that there is no answer."""
 
     score: float
     start: int
@@ -67,7 +67,7 @@ class ZeroShot(TypedDict):
 
 
 class Choice(TypedDict):
-    """Multiple choice: a choice's place in the list that was given, its text and its probability."""
+    """Multiple choice: a choice's index in the input list, its text and its probability."""
 
     choice: int
     text: str
@@ -82,7 +82,7 @@ class NextSentence(TypedDict):
 
 
 class Ranked(list[A]):
-    """Answers, best first: a list, whatever ``top_k`` is. A string reads the best one: ``found["answer"]``."""
+    """A list of answers, best first, for any ``top_k``. A string key reads the best one: ``answers["score"]``."""
 
     @overload
     def __getitem__(self, key: SupportsIndex, /) -> A: ...

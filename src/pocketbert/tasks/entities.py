@@ -1,4 +1,4 @@
-"""From scores of tokens to entities: words vote, tags are read as IOB1, BIO or BILOU, neighbours are joined."""
+"""Group token scores into entities: one label per word, IOB1, BIO or BILOU tags, adjacent words merged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRATEGIES = ("none", "simple", "first", "average", "max")
 
 @dataclass(frozen=True)
 class Tag:
-    """What a label says: the kind of entity, and whether one starts or ends with it."""
+    """A parsed label: the entity type, and whether an entity starts or ends here."""
 
     kind: str
     starts: bool = False
@@ -35,7 +35,7 @@ class Group:
 
 
 def tags_of(labels: Sequence[str]) -> list[Tag]:
-    """Read the labels of a model.
+    """Parse the labels of a model.
 
     ``B-`` starts an entity and ``I-`` continues one (or starts it, as in IOB1). ``L-`` or ``E-`` ends one, ``U-`` or
     ``S-`` is one by itself, if the labels also hold ``B-`` or ``I-`` of that kind. Any other label is a kind itself.
@@ -55,12 +55,12 @@ def tags_of(labels: Sequence[str]) -> list[Tag]:
 def group_entities(
     scores: NDArray[np.float64], words: Sequence[Any], tags: Sequence[Tag], strategy: str
 ) -> list[Group]:
-    """Give every word a tag and join neighbouring words of one entity.
+    """Label each word and merge adjacent words of one entity.
 
     Args:
         scores: (tokens, labels) probabilities.
-        words: the word of each token; tokens of one word are neighbours.
-        tags: what each label says.
+        words: the word of each token; tokens of one word are adjacent.
+        tags: the parsed labels.
         strategy: how the tokens of a word agree on its label. ``"simple"`` and ``"first"``: the first token's;
             ``"average"``: the best of the averaged scores; ``"max"``: that of the token with the highest score. The
             score of an entity is the mean over its words, or for ``"simple"`` over its tokens.
@@ -71,17 +71,17 @@ def group_entities(
     runs: list[tuple[list[float], int, int, Tag]] = []
     for _, members in groupby(range(len(words)), key=words.__getitem__):
         tokens = list(members)
-        label, found = _vote(scores[tokens[0] : tokens[-1] + 1], tags, strategy)
+        label, votes = _vote(scores[tokens[0] : tokens[-1] + 1], tags, strategy)
         tag = tags[label]
         if runs and runs[-1][3].kind == tag.kind and not tag.starts and not runs[-1][3].ends:
-            runs[-1] = (runs[-1][0] + found, runs[-1][1], tokens[-1], tag)
+            runs[-1] = (runs[-1][0] + votes, runs[-1][1], tokens[-1], tag)
         else:
-            runs.append((found, tokens[0], tokens[-1], tag))
-    return [Group(tag.kind, float(np.mean(found)), first, last) for found, first, last, tag in runs]
+            runs.append((votes, tokens[0], tokens[-1], tag))
+    return [Group(tag.kind, float(np.mean(votes)), first, last) for votes, first, last, tag in runs]
 
 
 def _vote(scores: NDArray[np.float64], tags: Sequence[Tag], strategy: str) -> tuple[int, list[float]]:
-    """Return a word's label, and the scores that it adds to its entity."""
+    """Return a word's label and its contribution to the entity's list of scores."""
     if strategy == "average":
         mean = scores.mean(axis=0)
         label = int(mean.argmax())

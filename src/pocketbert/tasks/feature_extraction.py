@@ -1,8 +1,7 @@
-"""Feature extraction: the encoder's states, by token or pooled to one vector a text."""
+"""Feature extraction: hidden states per token, or pooled to one vector per text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.runtime.batching import Floats
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_choice, check_flag
+from pocketbert.tasks.option_checks import check_choice, check_flag
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.text_classification import read_pair
 from pocketbert.tasks.windows import Document
 
@@ -40,11 +39,11 @@ class FeatureExtractionOptions(Options):
 
 
 class FeatureExtraction(Task[Text, NDArray[np.float32], FeatureExtractionOptions]):
-    """Gives a text a float32 array: (tokens, hidden size), special tokens included, or (hidden size,) if pooled.
+    """Returns a float32 array per text: (tokens, hidden size), special tokens included, or (hidden size,) if pooled.
 
     An input is a string, or a pair: a tuple of two or ``{"text": ..., "text_pair": ...}``. With ``overflow="window"``
-    each token's state comes from the window that shows most around it, so every token counts once in a mean; ``"cls"``
-    is the mean over the windows, each weighted by the tokens that it adds.
+    each token's state comes from the window with the most context around it, so every token counts once in a mean;
+    ``"cls"`` is the mean over the windows, each weighted by the tokens that it adds.
     """
 
     name = "feature-extraction"
@@ -57,34 +56,23 @@ class FeatureExtraction(Task[Text, NDArray[np.float32], FeatureExtractionOptions
         """See ``Task.read``."""
         return read_pair(item)
 
-    def texts(self, example: Text, options: FeatureExtractionOptions) -> list[Text]:
-        """See ``Task.texts``."""
-        return [example]
-
     def decode(
-        self,
-        example: Text,
-        documents: list[Document],
-        outputs: list[list[Floats]],
-        options: FeatureExtractionOptions,
+        self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: FeatureExtractionOptions
     ) -> NDArray[np.float32]:
         """See ``Task.decode``."""
         document, states = documents[0], outputs[0]
         if options.pooling == "cls":
-            found = document.average([window[0] for window in states])
+            vectors = document.average([window[0] for window in states])
         else:
             merged = document.merge(states).astype(np.float64)
-            found = merged[~np.isnan(merged[:, 0])]
+            vectors = merged[~np.isnan(merged[:, 0])]
             if options.pooling == "mean":
-                found = found.mean(axis=0)
+                vectors = vectors.mean(axis=0)
         if options.normalize:
-            found = found / np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
-        return found.astype(np.float32)
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+        return vectors.astype(np.float32)
 
     def table(self, answer: NDArray[np.float32]) -> list[dict[str, Any]]:
         """See ``Task.table``."""
-        first: Mapping[str, Any] = {
-            "shape": "x".join(map(str, answer.shape)),
-            "features": " ".join(f"{value:.4f}" for value in answer.ravel()[:4]) + " ...",
-        }
-        return [dict(first)]
+        values = " ".join(f"{value:.4f}" for value in answer.ravel()[:4])
+        return [{"shape": "x".join(map(str, answer.shape)), "features": f"{values} ..."}]

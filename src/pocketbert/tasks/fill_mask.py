@@ -11,9 +11,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Fill, Ranked
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_text, check_whole, fields_of, kind
 from pocketbert.tasks.numeric import best_first, softmax
+from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
+from pocketbert.tasks.task import Options, Task
 from pocketbert.tasks.windows import Document, Window
 
 __all__ = ["FillMask", "FillMaskOptions"]
@@ -44,11 +44,11 @@ class FillMaskOptions(Options):
 
 
 class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
-    """Gives a text ``[{"score", "token", "token_str", "sequence"}, ...]``, best first, ``top_k`` of them.
+    """Returns ``[{"score", "token", "token_str", "sequence"}, ...]``, best first, ``top_k`` of them.
 
-    A text with several masks gets a list of such lists, one a mask, in order; scores are those of each mask by itself,
-    the others standing. With ``targets``, scores are still over the whole vocabulary, so they need not add up to 1.
-    With ``overflow="window"`` each mask is read in the window that shows most around it.
+    A text with several masks gets a list of such lists, one per mask, in order; each mask is scored by itself, with the
+    other masks left in place. With ``targets``, scores are still over the whole vocabulary, so they need not add up to
+    1. With ``overflow="window"`` each mask is read in the window with the most context around it.
     """
 
     name = "fill-mask"
@@ -62,12 +62,8 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
             (item,) = fields_of(item, ("text",))
         return check_text("text", item)
 
-    def texts(self, example: str, options: FillMaskOptions) -> list[Text]:
-        """See ``Task.texts``."""
-        return [example]
-
     def prepare(self, example: str, document: Document, options: FillMaskOptions) -> Document:
-        """Keep the windows that a mask is read in, and say which tokens those are."""
+        """Read each mask in the window where it has the most context, and drop windows left without a mask."""
         best: dict[int, tuple[int, int, int]] = {}  # mask -> (depth, window, token of the window)
         for number, window in enumerate(document.windows):
             depths = document.depths(window)
@@ -98,11 +94,11 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
         masks = [int(token) for window in document.windows for token in window.tokens]  # type: ignore[union-attr]
         logits = np.concatenate(outputs[0])  # (masks, V)
         targets = self._target_ids(options.targets)
-        found = [
+        fills = [
             self._fills(document.encoding.ids, mask, row, targets, options.top_k, alone=len(masks) == 1)
             for mask, row in sorted(zip(masks, logits, strict=True), key=lambda pair: pair[0])
         ]
-        return found[0] if len(found) == 1 else found
+        return fills[0] if len(fills) == 1 else fills
 
     def table(self, answer: Ranked[Fill] | list[Ranked[Fill]]) -> list[dict[str, Any]]:
         """See ``Task.table``."""
@@ -134,7 +130,7 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
         return chosen
 
     def _target_ids(self, targets: str | Sequence[str] | None) -> list[int] | None:
-        """Return the id of each target, once."""
+        """Return the distinct token ids of the targets."""
         if targets is None:
             return None
         words = [targets] if isinstance(targets, str) else targets
@@ -147,5 +143,7 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
         pieces = self.tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"]
         if len(pieces) == 1 and pieces[0] != self.tokenizer.unk_token_id:
             return int(pieces[0])
-        spelt = ", ".join(self.tokenizer.convert_ids_to_tokens(pieces)) or "nothing"
-        raise InputError(f"target {word!r} is not one token of the vocabulary (it is {spelt}); pass words that are")
+        pieces_text = ", ".join(self.tokenizer.convert_ids_to_tokens(pieces)) or "nothing"
+        raise InputError(
+            f"target {word!r} is not one token of the vocabulary (it is {pieces_text}); pass words that are"
+        )

@@ -1,4 +1,4 @@
-"""Multiple choice: which of several endings goes with a beginning."""
+"""Multiple choice: which of several endings continues a prompt."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Choice, Ranked
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_text, check_whole, fields_of, kind
 from pocketbert.tasks.numeric import best_first, softmax
+from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Cut, Document
 
 __all__ = ["MultipleChoice", "MultipleChoiceOptions"]
@@ -38,7 +38,7 @@ class MultipleChoiceOptions(Options):
 
 
 class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
-    """Gives ``[{"choice", "text", "score"}, ...]``, best first, ``top_k`` of them; scores of all choices add up to 1.
+    """Returns ``[{"choice", "text", "score"}, ...]``, best first, ``top_k`` of them; scores of all choices add up to 1.
 
     An input is ``{"prompt": ..., "choices": [...]}`` or a tuple of the two. ``overflow="truncate"`` cuts the prompt.
     """
@@ -70,14 +70,10 @@ class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
         return replace(super().cut(options), truncation="only_first")
 
     def decode(
-        self,
-        example: Question,
-        documents: list[Document],
-        outputs: list[list[Floats]],
-        options: MultipleChoiceOptions,
+        self, example: Question, documents: list[Document], outputs: list[list[Floats]], options: MultipleChoiceOptions
     ) -> Ranked[Choice]:
         """See ``Task.decode``."""
-        scores = softmax(np.concatenate([found[0] for found in outputs]))  # (choices,)
+        scores = softmax(np.concatenate([windows[0] for windows in outputs]))  # (choices,)
         return Ranked(
             Choice(choice=index, text=example[1][index], score=float(scores[index]))
             for index in best_first(scores, options.top_k)

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import NextSentence
-from pocketbert.tasks.base import Options, Task, Text
 from pocketbert.tasks.numeric import softmax
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.text_classification import read_pair
 from pocketbert.tasks.windows import Document
 
@@ -15,7 +15,7 @@ __all__ = ["NextSentencePrediction"]
 
 
 class NextSentencePrediction(Task[Text, NextSentence, Options]):
-    """Gives two texts ``{"is_next", "score"}``; the score is the probability that the second continues the first.
+    """Returns ``{"is_next", "score"}``; the score is the probability that the second continues the first.
 
     An input is ``{"text": ..., "text_pair": ...}`` or a tuple of the two.
     """
@@ -30,10 +30,6 @@ class NextSentencePrediction(Task[Text, NextSentence, Options]):
     def read(self, item: Any, options: Options) -> Text:
         """See ``Task.read``."""
         return read_pair(item, required=True)
-
-    def texts(self, example: Text, options: Options) -> list[Text]:
-        """See ``Task.texts``."""
-        return [example]
 
     def decode(
         self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: Options

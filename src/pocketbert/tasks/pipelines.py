@@ -10,8 +10,8 @@ from pocketbert.errors import InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD
 from pocketbert.runtime.registry import check_runtime, default_runtime, load_runner, wrap_model
 from pocketbert.storage.hub import HubOptions
-from pocketbert.tasks.base import Task
-from pocketbert.tasks.select import TASKS, check_head, resolve, task_class, task_of
+from pocketbert.tasks.selection import TASKS, check_head, resolve, task_class, task_of
+from pocketbert.tasks.task import Task
 from pocketbert.tokenizer.auto import AutoTokenizer
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
@@ -50,11 +50,23 @@ def pipeline(
         device: where a checkpoint's model runs; the CPU by default.
         dtype: of its parameters: float32 by default, ``"int8"`` on native and onnx, ``"bfloat16"``, ``"float16"`` or
             ``"float64"`` on torch.
-        threads: most CPU threads of a call; as many as the process may use by default. Keras has a setting of its own.
-        batch_tokens: tokens of a batch.
-        lookahead: inputs that an iterator is read ahead of its answers.
+        threads: maximum CPU threads; by default all that the process may use. Not for Keras, which sets its own.
+        batch_tokens: token budget of a batch.
+        lookahead: maximum inputs read from an iterator before their answers are returned.
         revision, cache_dir, local_files_only, token, subfolder: hub options.
         **options: options of the task that hold for every call, such as ``top_k`` or ``overflow``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pocketbert import BertTokenizer, DistilBertConfig, DistilBertForSequenceClassification, pipeline
+        >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "film"]
+        >>> _ = Path("vocab.txt").write_text("\\n".join(words) + "\\n")
+        >>> config = DistilBertConfig(vocab_size=7, dim=8, n_heads=2, n_layers=1, hidden_dim=16)
+        >>> DistilBertForSequenceClassification(config).save_pretrained("tiny")
+        >>> _ = BertTokenizer("vocab.txt").save_pretrained("tiny")
+        >>> classify = pipeline("text-classification", model="tiny")
+        >>> [sorted(label) for label in classify("good film")]
+        [['label', 'score']]
 
     Raises:
         InputError: the task, the runtime or an option is unknown, ``model`` is missing, or ``runtime``, ``device``,

@@ -1,4 +1,4 @@
-"""Question answering: where in a context the answer stands, over as many windows as the context takes."""
+"""Question answering: extract the answer span from a context, over as many windows as needed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Answer, Ranked
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_flag, check_number, check_text, check_whole, fields_of, kind
+from pocketbert.tasks.option_checks import check_flag, check_number, check_text, check_whole, fields_of, kind
 from pocketbert.tasks.spans import Candidate, WindowScores, best_spans, distinct, score_window
+from pocketbert.tasks.task import Options, Task
 from pocketbert.tasks.windows import Cut, Document
 from pocketbert.tokenizer.call.encoding import Encoding
 
@@ -24,17 +24,17 @@ _ROW, _STRIDE = 384, 128  # as in SQuAD's evaluation
 
 @dataclass(frozen=True)
 class QuestionAnsweringOptions(Options):
-    """Options of question answering; ``max_seq_len`` and ``doc_stride`` are other names of the two in ``Options``.
+    """Options of question answering; ``max_seq_len`` and ``doc_stride`` are aliases of ``max_length`` and ``stride``.
 
     Attributes:
         overflow: ``"window"`` by default.
         top_k: how many answers to return.
-        max_seq_len: tokens of a window with its question; 384 by default, if the model has as many.
-        doc_stride: tokens that neighbouring windows share; 128 by default, or half of ``max_seq_len``.
-        max_answer_len: most tokens of an answer.
-        handle_impossible_answer: let "there is no answer" be one of the answers: an empty text at 0.
-        no_answer_threshold: how much higher than an answer's score that of no answer must be to come before it.
-        align_to_words: widen answers to whole words.
+        max_seq_len: tokens of a window, question included; 384 by default, or the model's limit if lower.
+        doc_stride: tokens shared by consecutive windows; 128 by default, or half of ``max_seq_len``.
+        max_answer_len: maximum tokens of an answer.
+        handle_impossible_answer: also rank "no answer", which is an empty text at 0.
+        no_answer_threshold: margin by which the no-answer score must beat an answer's to rank above it.
+        align_to_words: extend answers to whole words.
     """
 
     overflow: str = "window"
@@ -62,7 +62,7 @@ class QuestionAnsweringOptions(Options):
 
 
 class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnsweringOptions]):
-    """Gives a question ``[{"score", "start", "end", "answer"}, ...]``, best first, ``top_k`` of them.
+    """Returns ``[{"score", "start", "end", "answer"}, ...]``, best first, ``top_k`` of them.
 
     ``context[start:end] == answer``, always. An input is ``{"question": ..., "context": ...}`` or a tuple of the two;
     ``question=`` and ``context=`` may be given by name, each as a string or a list.
@@ -113,16 +113,12 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
             pair = tuple(fields_of(item, ("question", "context")))
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InputError(f"the input must be a dict with 'question' and 'context', not {kind(item)}")
-        found = check_text("question", pair[0]), check_text("context", pair[1])
-        for name, text in zip(("question", "context"), found, strict=True):
+        texts = check_text("question", pair[0]), check_text("context", pair[1])
+        for name, text in zip(("question", "context"), texts, strict=True):
             if not text.strip() and not (name == "context" and options.handle_impossible_answer):
                 cure = "" if name == "question" else ", or handle_impossible_answer=True to have none found in it"
                 raise InputError(f"{name} {text!r} is empty; pass one with words{cure}")
-        return found
-
-    def texts(self, example: tuple[str, str], options: QuestionAnsweringOptions) -> list[Text]:
-        """See ``Task.texts``."""
-        return [example]
+        return texts
 
     def cut(self, options: QuestionAnsweringOptions) -> Cut:
         """See ``Task.cut``."""
@@ -168,9 +164,9 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
 
         top_k = options.top_k
         count = 2 * top_k + 10 if options.align_to_words else top_k
-        found = distinct(candidates(count), _deeper(candidates, count, windows), context, top_k)
+        answers = distinct(candidates(count), _deeper(candidates, count, windows), context, top_k)
         ranked = [
-            (c.score, Answer(score=c.score, start=c.start, end=c.end, answer=context[c.start : c.end])) for c in found
+            (c.score, Answer(score=c.score, start=c.start, end=c.end, answer=context[c.start : c.end])) for c in answers
         ]
         if options.handle_impossible_answer:
             none = min(scores.none for scores, _ in windows)
@@ -179,9 +175,6 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
         if not ranked:
             raise InputError(f"context {context[:40]!r} holds no word; pass one with words")
         return Ranked(answer for _, answer in ranked[:top_k])
-
-    def _is_one(self, inputs: Any, options: QuestionAnsweringOptions) -> bool:
-        return isinstance(inputs, (str, Mapping, tuple))
 
 
 def _deeper(candidates: Any, count: int, windows: Iterable[tuple[WindowScores, Any]]) -> Iterator[Candidate]:
@@ -192,7 +185,7 @@ def _deeper(candidates: Any, count: int, windows: Iterable[tuple[WindowScores, A
 
 
 def _places(encoding: Encoding, words: bool) -> list[tuple[int, int]]:
-    """Where each token stands in its text: its own characters, or those of its whole word."""
+    """Return the character span of each token, or of its whole word if ``words``."""
     if not words:
         return encoding.offsets
     spans: dict[tuple[int | None, int | None], tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Question answering's arithmetic: from start and end scores of tokens to ranked, distinct answers."""
+"""Span selection for question answering: from start and end logits to ranked, distinct answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Candidate", "WindowScores", "best_spans", "distinct", "score_window"
 
 @dataclass(frozen=True)
 class WindowScores:
-    """Probabilities that an answer starts, or ends, at each token of the context that a window shows; and of none."""
+    """Start and end probabilities of a window's context tokens, and the probability of no answer."""
 
     start: NDArray[np.float64]
     end: NDArray[np.float64]
@@ -32,7 +32,7 @@ class Candidate:
 
 
 def score_window(logits: NDArray[np.float32], context: NDArray[np.int64]) -> WindowScores:
-    """Normalise a window's logits over its context tokens and ``[CLS]``, which stands for no answer.
+    """Normalize a window's logits over its context tokens and ``[CLS]``, which represents "no answer".
 
     Args:
         logits: (tokens, 2), start and end; token 0 is ``[CLS]``.
@@ -59,18 +59,18 @@ def best_spans(window: WindowScores, count: int, max_tokens: int) -> list[tuple[
 def distinct(first: Iterable[Candidate], more: Iterator[Candidate], context: str, top_k: int) -> list[Candidate]:
     """Return answers of different text, best first.
 
-    Scores of ``first`` with the same text, letter case aside, are added up, to 1 at most, and the place is that of the
-    first. If too few are left, ``more`` fills up; it does not change the answers that are there.
+    Scores of ``first`` with the same text, letter case aside, are summed and capped at 1; the span of the best one
+    is kept. If fewer than ``top_k`` remain, ``more`` adds new answers without changing the scores.
     """
-    found: dict[str, Candidate] = {}
+    answers: dict[str, Candidate] = {}
     for candidate in first:
         text = context[candidate.start : candidate.end].lower()
-        known = found.get(text)
-        found[text] = candidate if known is None else Candidate(known.score + candidate.score, known.start, known.end)
-    if len(found) < top_k:
+        known = answers.get(text)
+        answers[text] = candidate if known is None else Candidate(known.score + candidate.score, known.start, known.end)
+    if len(answers) < top_k:
         for candidate in more:
-            found.setdefault(context[candidate.start : candidate.end].lower(), candidate)
-            if len(found) >= top_k:
+            answers.setdefault(context[candidate.start : candidate.end].lower(), candidate)
+            if len(answers) >= top_k:
                 break
-    ranked = sorted(found.values(), key=lambda candidate: -candidate.score)[:top_k]
+    ranked = sorted(answers.values(), key=lambda candidate: -candidate.score)[:top_k]
     return [Candidate(min(c.score, 1.0), c.start, c.end) for c in ranked]

@@ -1,4 +1,4 @@
-"""Text classification: one label of several, several labels at once, or a value; of a text or a pair of texts."""
+"""Text classification: single-label, multi-label or regression, for a text or a pair of texts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Label, Ranked
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_choice, check_text, check_whole, fields_of
 from pocketbert.tasks.numeric import best_first, sigmoid, softmax
+from pocketbert.tasks.option_checks import check_choice, check_text, check_whole, fields_of
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Document
 
 __all__ = ["TextClassification", "TextClassificationOptions", "read_pair"]
@@ -43,7 +43,7 @@ class TextClassificationOptions(Options):
 
 
 class TextClassification(Task[Text, Ranked[Label], TextClassificationOptions]):
-    """Gives a text ``[{"label", "score"}, ...]``, best first, ``top_k`` of them.
+    """Returns ``[{"label", "score"}, ...]``, best first, ``top_k`` of them.
 
     An input is a string, or a pair: ``(text, text_pair)`` or ``{"text": ..., "text_pair": ...}``. With
     ``overflow="window"`` the logits of the windows are averaged, each weighted by the tokens that it adds; of a pair,
@@ -60,16 +60,8 @@ class TextClassification(Task[Text, Ranked[Label], TextClassificationOptions]):
         """See ``Task.read``."""
         return read_pair(item)
 
-    def texts(self, example: Text, options: TextClassificationOptions) -> list[Text]:
-        """See ``Task.texts``."""
-        return [example]
-
     def decode(
-        self,
-        example: Text,
-        documents: list[Document],
-        outputs: list[list[Floats]],
-        options: TextClassificationOptions,
+        self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: TextClassificationOptions
     ) -> Ranked[Label]:
         """See ``Task.decode``."""
         scores = self._scores(documents[0].average(outputs[0]), options.function_to_apply or "default")

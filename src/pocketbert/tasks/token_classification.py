@@ -11,10 +11,10 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Entity, EntityGroup
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_choice, check_flag, check_text, fields_of, kind
 from pocketbert.tasks.entities import STRATEGIES, group_entities, tags_of
 from pocketbert.tasks.numeric import softmax
+from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, fields_of, kind
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Document
 
 __all__ = ["TokenClassification", "TokenClassificationOptions"]
@@ -25,9 +25,9 @@ class TokenClassificationOptions(Options):
     """Options of token classification.
 
     Attributes:
-        aggregation_strategy: ``"none"`` for tokens, or how the tokens of a word agree before words are joined to
-            entities: ``"simple"``, ``"first"``, ``"average"`` or ``"max"``.
-        ignore_labels: labels (kinds of entity, where grouped) that are left out.
+        aggregation_strategy: ``"none"`` for tokens, or how the tokens of a word get one label before words are merged
+            into entities: ``"simple"``, ``"first"``, ``"average"`` or ``"max"``.
+        ignore_labels: labels (entity types, if grouped) to omit.
         is_split_into_words: inputs are lists of words; offsets are those of ``" ".join(words)``.
     """
 
@@ -45,14 +45,15 @@ class TokenClassificationOptions(Options):
 
 
 class TokenClassification(Task[Text, "list[Entity] | list[EntityGroup]", TokenClassificationOptions]):
-    """Gives a text ``[{"entity", "score", "index", "word", "start", "end"}, ...]``, in the order of the text.
+    """Returns ``[{"entity", "score", "index", "word", "start", "end"}, ...]``, in the order of the text.
 
     With an ``aggregation_strategy`` other than ``"none"``, entities instead of tokens:
-    ``[{"entity_group", "score", "word", "start", "end"}, ...]``. A word is never split, whatever its pieces say.
+    ``[{"entity_group", "score", "word", "start", "end"}, ...]``. Words are never split, even if their pieces get
+    different labels.
 
     An input is a string; with ``is_split_into_words``, a list of words; or ``{"text": ...}``, ``{"tokens": [...]}``.
-    With ``overflow="window"`` each token takes its scores from the window that shows most around it, and entities are
-    grouped over the whole text, so none is found twice or cut.
+    With ``overflow="window"`` each token takes its scores from the window with the most context around it, and entities
+    are grouped over the whole text, so none is duplicated or split.
     """
 
     name = "token-classification"
@@ -78,20 +79,12 @@ class TokenClassification(Task[Text, "list[Entity] | list[EntityGroup]", TokenCl
             )
         return check_text("the input", item)
 
-    def texts(self, example: Text, options: TokenClassificationOptions) -> list[Text]:
-        """See ``Task.texts``."""
-        return [example]
-
     def table(self, answer: list[Entity] | list[EntityGroup]) -> list[dict[str, Any]]:
         """See ``Task.table``."""
         return [{"entity": row.get("entity_group"), **row} for row in answer]
 
     def decode(
-        self,
-        example: Text,
-        documents: list[Document],
-        outputs: list[list[Floats]],
-        options: TokenClassificationOptions,
+        self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: TokenClassificationOptions
     ) -> list[Entity] | list[EntityGroup]:
         """See ``Task.decode``."""
         encoding, logits = documents[0].encoding, documents[0].merge(outputs[0])

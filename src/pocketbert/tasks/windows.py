@@ -24,18 +24,18 @@ __all__ = ["Cut", "Document", "Window", "split"]
 
 @dataclass(frozen=True)
 class Cut:
-    """How a text that is too long is cut.
+    """How to handle a text that is too long.
 
     Attributes:
         overflow: ``"error"``, ``"truncate"`` or ``"window"``.
         limit: tokens of a row, special tokens included.
-        limit_name: what sets the limit, for messages.
-        stride: tokens that neighbouring windows share; None for a quarter of the limit.
-        exact: whether the stride must be kept; if not, narrow windows share half their tokens at most.
+        limit_name: what sets the limit; for error messages.
+        stride: tokens shared by consecutive windows; None for a quarter of the limit.
+        exact: keep the stride as given; otherwise it is capped at half a window.
         truncation: which text of a pair loses tokens, as the tokenizer's argument.
         window_over: the text of a pair, 0 or 1, that is cut into windows; None for the longer one.
         side: the side that truncation cuts off.
-        windowed: whether the task knows windows at all, for messages.
+        windowed: whether the task supports windows; for error messages.
     """
 
     overflow: str
@@ -54,7 +54,7 @@ class Window:
     """One row of a document.
 
     Attributes:
-        row: what the model sees.
+        row: the model input.
         tokens: the index, in the whole document, of each token of the row; None if the row is the document.
         fresh: how many tokens of the text no earlier window holds; the window's weight in an average.
     """
@@ -76,15 +76,14 @@ class Document:
         return len(self.encoding.ids)
 
     def depths(self, window: Window) -> NDArray[np.int64]:
-        """(row tokens,) distance of each token of a window to the window's nearer end."""
+        """Return each token's distance to the nearer end of its window, (row tokens,)."""
         place = np.arange(len(window.row))
         return np.minimum(place, place[::-1])
 
     def merge(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """Put what the windows say of their tokens, one (row tokens, width) a window, into one (tokens, width).
+        """Merge one (row tokens, width) array per window into (tokens, width).
 
-        A token that stands in several windows is taken from the one where it has the most context on its poorer side;
-        tokens that truncation cut off are NaN.
+        A token in several windows is taken from the one where it is farthest from both ends; truncated tokens are NaN.
         """
         if self.windows[0].tokens is None:
             return np.asarray(outputs[0], np.float32)
@@ -99,7 +98,7 @@ class Document:
         return merged
 
     def average(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-        """Average one array a window, each weighted by the tokens that it is the first to hold."""
+        """Average one array per window, weighted by the number of tokens that no earlier window has."""
         if len(outputs) == 1:
             return np.asarray(outputs[0], np.float64)
         weights = [max(window.fresh, 1) for window in self.windows]
@@ -149,7 +148,7 @@ def _too_long(total: int, cut: Cut) -> str:
 
 
 def _places(encoding: Encoding) -> list[tuple[int, int]]:
-    """Where the tokens of each text stand in the row."""
+    """Return the token range of each text."""
     texts = encoding.sequence_ids
     places = []
     after = 0

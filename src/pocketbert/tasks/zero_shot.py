@@ -1,4 +1,4 @@
-"""Zero-shot classification: labels of your own, each asked as a hypothesis of a natural-language-inference model."""
+"""Zero-shot classification: any labels, each tested as a hypothesis by a natural-language-inference model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import ZeroShot
-from pocketbert.tasks.base import Options, Task, Text
-from pocketbert.tasks.checks import check_flag, check_text, fields_of, kind
 from pocketbert.tasks.numeric import best_first, softmax
+from pocketbert.tasks.option_checks import check_flag, check_text, fields_of, kind
+from pocketbert.tasks.task import Options, Task, Text
 from pocketbert.tasks.windows import Cut, Document
 
 __all__ = ["ZeroShotClassification", "ZeroShotOptions"]
@@ -25,9 +25,10 @@ class ZeroShotOptions(Options):
 
     Attributes:
         candidate_labels: the labels, as a list or as a string with commas.
-        hypothesis_template: the sentence that a label becomes, with ``{}`` where it goes.
+        hypothesis_template: the hypothesis, with ``{}`` in place of the label.
         multi_label: whether several labels may hold at once; each then has a probability of its own.
-        entailment_label: the model's label for "follows", by name or index; found by its name if None.
+        entailment_label: the model's label for "follows", by name or index; by default the one that starts
+            with "entail".
     """
 
     candidate_labels: str | Sequence[str] | None = None
@@ -53,11 +54,11 @@ class ZeroShotOptions(Options):
 
 
 class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
-    """Gives a text ``{"sequence", "labels", "scores"}``: the candidate labels, best first, and their scores.
+    """Returns ``{"sequence", "labels", "scores"}``: the candidate labels, best first, and their scores.
 
-    Scores of one text add up to 1, unless ``multi_label`` is set or there is one label: then each is the probability
+    Scores of one text sum to 1, unless ``multi_label`` is set or there is one label: then each is the probability
     of entailment against contradiction. With ``overflow="window"`` the text, not the hypothesis, is cut into windows
-    and their logits are averaged, each weighted by the tokens that it adds; ``"truncate"`` cuts the text likewise.
+    and their logits are averaged, weighted by the tokens that each adds; ``"truncate"`` cuts the text likewise.
     """
 
     name = "zero-shot-classification"
@@ -107,7 +108,7 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
         """See ``Task.decode``."""
         assert options.candidate_labels is not None
         labels = _labels(options.candidate_labels)
-        logits = np.stack([d.average(found) for d, found in zip(documents, outputs, strict=True)])  # (labels, N)
+        logits = np.stack([d.average(windows) for d, windows in zip(documents, outputs, strict=True)])  # (labels, N)
         entailment = self._entailment(options.entailment_label)
         if options.multi_label or len(labels) == 1:
             scores = softmax(logits[:, [self._contradiction(entailment), entailment]])[:, 1]
@@ -132,16 +133,16 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
         if len(names) < 2:
             raise InputError(f"zero-shot-classification needs a model of at least 2 labels; this one has {known}")
         if asked is None:
-            found = [index for index, name in names.items() if name.lower().startswith("entail")]
+            matches = [index for index, name in names.items() if name.lower().startswith("entail")]
         else:
-            found = [i for i, name in names.items() if asked == name or (asked == i and not isinstance(asked, bool))]
-        if not found:
+            matches = [i for i, name in names.items() if asked == name or (asked == i and not isinstance(asked, bool))]
+        if not matches:
             what = "no label begins with 'entail'" if asked is None else f"entailment_label={asked!r} is none of them"
             raise InputError(f"the model's labels are {known}: {what}; pass entailment_label= the one for 'follows'")
-        return found[0]
+        return matches[0]
 
     def _contradiction(self, entailment: int) -> int:
-        """Return the label that stands against entailment: by name, else the first other end of the list."""
+        """Return the contradiction label: by name, else the label at the other end of the list."""
         for index, name in self.config.id2label.items():
             if name.lower().startswith("contradict") and index != entailment:
                 return int(index)

@@ -8,11 +8,11 @@ file that is read and written loses nothing.
 from __future__ import annotations
 
 from pocketbert.architecture.config.auto import AutoConfig
-from pocketbert.architecture.config.base import PROBLEM_TYPES, PretrainedConfig
 from pocketbert.architecture.config.bert import BertConfig
-from pocketbert.architecture.config.checks import ACTIVATIONS
 from pocketbert.architecture.config.distilbert import DistilBertConfig
+from pocketbert.architecture.config.field_checks import ACTIVATIONS
 from pocketbert.architecture.config.mobilebert import MobileBertConfig
+from pocketbert.architecture.config.pretrained import PROBLEM_TYPES, PretrainedConfig
 
 __all__ = [
     "PretrainedConfig",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from pocketbert.architecture.config.base import GOOGLE_FILE, PretrainedConfig, config_file, take_hub_options
 from pocketbert.architecture.config.bert import BertConfig
 from pocketbert.architecture.config.distilbert import DistilBertConfig
 from pocketbert.architecture.config.mobilebert import MobileBertConfig
+from pocketbert.architecture.config.pretrained import GOOGLE_FILE, PretrainedConfig, config_file, take_hub_options
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 
@@ -16,7 +16,14 @@ __all__ = ["AutoConfig"]
 
 
 class AutoConfig:
-    """The configuration class that a checkpoint's ``model_type`` names."""
+    """The configuration class that a checkpoint's ``model_type`` names.
+
+    Example:
+        >>> from pocketbert import AutoConfig
+        >>> AutoConfig.for_model("distilbert", n_layers=2).save_pretrained("auto")
+        >>> type(AutoConfig.from_pretrained("auto")).__name__
+        'DistilBertConfig'
+    """
 
     classes: ClassVar[dict[str, type[PretrainedConfig]]] = {
         config.model_type: config for config in (DistilBertConfig, MobileBertConfig, BertConfig)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pocketbert.architecture.config.base import PretrainedConfig
-from pocketbert.architecture.config.checks import (
+from pocketbert.architecture.config.field_checks import (
     check_activation,
     check_float,
     check_heads,
@@ -14,6 +13,7 @@ from pocketbert.architecture.config.checks import (
     check_probability,
     modern_activation,
 )
+from pocketbert.architecture.config.pretrained import PretrainedConfig
 
 __all__ = ["BertConfig"]
 
@@ -38,6 +38,11 @@ class BertConfig(PretrainedConfig):
         position_embedding_type: only ``"absolute"``.
         classifier_dropout: dropout before a classification head; ``hidden_dropout_prob`` where None.
         **kwargs: see ``PretrainedConfig``.
+
+    Example:
+        >>> from pocketbert import BertConfig
+        >>> BertConfig(num_hidden_layers=6).intermediate_size
+        3072
     """
 
     model_type = "bert"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from pocketbert.architecture.config.base import PretrainedConfig
-from pocketbert.architecture.config.checks import (
+from pocketbert.architecture.config.field_checks import (
     check_activation,
     check_bool,
     check_heads,
@@ -14,6 +13,7 @@ from pocketbert.architecture.config.checks import (
     check_probability,
     modern_activation,
 )
+from pocketbert.architecture.config.pretrained import PretrainedConfig
 
 __all__ = ["DistilBertConfig"]
 
@@ -37,6 +37,12 @@ class DistilBertConfig(PretrainedConfig):
         seq_classif_dropout: dropout inside the sequence-classification and multiple-choice heads.
         pad_token_id: id of ``[PAD]``.
         **kwargs: see ``PretrainedConfig``.
+
+    Example:
+        >>> from pocketbert import DistilBertConfig
+        >>> config = DistilBertConfig(n_layers=2, num_labels=3)
+        >>> config.num_hidden_layers, config.dim, config.id2label[2]
+        (2, 768, 'LABEL_2')
     """
 
     model_type = "distilbert"

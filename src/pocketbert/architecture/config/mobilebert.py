@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pocketbert.architecture.config.base import C, PretrainedConfig
-from pocketbert.architecture.config.checks import (
+from pocketbert.architecture.config.field_checks import (
     MOST_LAYERS,
     check_activation,
     check_bool,
@@ -17,6 +16,7 @@ from pocketbert.architecture.config.checks import (
     check_probability,
     modern_activation,
 )
+from pocketbert.architecture.config.pretrained import C, PretrainedConfig
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 
@@ -27,7 +27,7 @@ class MobileBertConfig(PretrainedConfig):
     """MobileBERT's architecture (arXiv 2004.02984); the defaults are ``google/mobilebert-uncased``.
 
     The same fields describe its teacher IB-BERT_LARGE (``ib_bert_large``), MobileBERT_TINY (``tiny``) and the variant
-    without operational optimisations (``without_opt``). ``from_google_json`` reads the original JSON files, whose
+    without operational optimizations (``without_opt``). ``from_google_json`` reads the original JSON files, whose
     absent keys mean something else.
 
     Args:
@@ -45,7 +45,7 @@ class MobileBertConfig(PretrainedConfig):
         layer_norm_eps: epsilon of the layer norms (see also ``outer_layer_norm_eps``).
         pad_token_id: id of ``[PAD]``.
         embedding_size: width of the word table.
-        trigram_input: embed each token with its neighbours.
+        trigram_input: embed each token with the previous and the next one.
         use_bottleneck: blocks work at ``intra_bottleneck_size``, narrower or wider than ``hidden_size``.
         intra_bottleneck_size: width inside a block.
         use_bottleneck_attention: query, key and value all read the input bottleneck.
@@ -57,6 +57,11 @@ class MobileBertConfig(PretrainedConfig):
         outer_layer_norm_eps: epsilon of ``embeddings.LayerNorm`` and of each block's ``output.LayerNorm``, which the
             reference implementation leaves at 1e-5. Matters for ``layer_norm`` only.
         **kwargs: see ``PretrainedConfig``.
+
+    Example:
+        >>> from pocketbert import MobileBertConfig
+        >>> MobileBertConfig.tiny().num_feedforward_networks
+        2
     """
 
     model_type = "mobilebert"
@@ -215,7 +220,7 @@ class MobileBertConfig(PretrainedConfig):
 
     @classmethod
     def without_opt(cls, **kwargs: Any) -> MobileBertConfig:
-        """MobileBERT without operational optimisations: LayerNorm and gelu (section 4.3 of the paper)."""
+        """MobileBERT without operational optimizations: LayerNorm and gelu (section 4.3 of the paper)."""
         return cls(
             **{
                 "hidden_act": "gelu_new",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketbert.architecture.config.base import PretrainedConfig
+from pocketbert.architecture.config.pretrained import PretrainedConfig
 
 __all__ = ["QUANTIZATION", "is_quantised"]
 
@@ -12,7 +12,7 @@ QUANTIZATION = {
     "quant_method": _METHOD,
     "bits": 8,
     "weights": "int8, symmetric, one scale per output channel (per word of the word table)",
-    "activations": "int8, symmetric, one scale per row, found as it is run",
+    "activations": "int8, symmetric, one scale per row, computed at run time",
 }
 
 

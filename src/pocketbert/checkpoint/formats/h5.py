@@ -1,4 +1,4 @@
-"""The reader of ``tf_model.h5``: HDF5 is only asked where the numbers lie, and only plain numbers are accepted."""
+"""The reader of ``tf_model.h5``: h5py only locates each tensor, and only plain uncompressed floats are accepted."""
 
 from __future__ import annotations
 
@@ -87,11 +87,7 @@ def _datasets(h5py: Any, file: Path, root: Any) -> Iterator[tuple[str, Any]]:
 
 def _tensor(h5py: Any, file: Path, size: int, path: str, dataset: Any, variable: str) -> PlainTensor:
     """Check that a dataset is floats in one piece within the file's ``size`` bytes, and return its place."""
-    floats = {
-        "float16": h5py.h5t.IEEE_F16LE,
-        "float32": h5py.h5t.IEEE_F32LE,
-        "float64": h5py.h5t.IEEE_F64LE,
-    }
+    floats = {"float16": h5py.h5t.IEEE_F16LE, "float32": h5py.h5t.IEEE_F32LE, "float64": h5py.h5t.IEEE_F64LE}
     stored = dataset.id.get_type()
     dtype = next((name for name, known in floats.items() if stored.equal(known)), None)
     if dtype is None:

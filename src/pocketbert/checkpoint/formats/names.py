@@ -1,4 +1,4 @@
-"""Names of other times and frameworks become present-day Hugging Face names, by rule."""
+"""Rules that map old and TensorFlow parameter names to current Hugging Face names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LEAVES = {
     "bias": "bias",
     "output_bias": "bias",
 }
-# state of an optimiser, not of the model
+# optimizer state, not of the model
 _OPTIMISER = re.compile(r"(^|/)(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|global_step)(/|$)")
 
 
 def modern_name(name: str) -> str:
-    """Return a parameter's present-day name: old files say ``gamma`` and ``beta`` for a norm's weight and bias."""
+    """Return a parameter's current name: old files have ``gamma`` and ``beta`` for a norm's weight and bias."""
     return re.sub(r"\.(gamma|beta)$", lambda m: ".weight" if m[1] == "gamma" else ".bias", name)
 
 

@@ -16,7 +16,7 @@ from pocketbert.extras import require
 
 __all__ = ["SafetensorsFile"]
 
-# safetensors' names of dtypes -> everybody else's
+# safetensors dtype names -> numpy and torch names
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -42,7 +42,7 @@ class SafetensorsFile:
         from safetensors import SafetensorError
 
         self.files = [file]
-        self._opened: dict[str, Any] = {}  # by framework; opened once, for a header may name a thousand tensors
+        self._opened: dict[str, Any] = {}  # by framework; opened once, since a header may list a thousand tensors
         self._transposed: set[str] = set()
         try:
             stored_as = (self._open("np").metadata() or {}).get("format")

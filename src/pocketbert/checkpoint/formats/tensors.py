@@ -1,4 +1,4 @@
-"""A tensor that lies in a file, and what every reader of a format offers."""
+"""A tensor stored in a file, and the interface of all format readers."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def find_index(folder: Path) -> Path | None:
 
 
 def read_tf1(index: Path) -> Plain:
-    """List the tensors of a checkpoint; an optimiser's state is left out.
+    """List the tensors of a checkpoint; optimizer state is skipped.
 
     Args:
         index: its ``.index`` file.

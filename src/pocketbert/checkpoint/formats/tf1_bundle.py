@@ -15,7 +15,7 @@ from pocketbert.errors import CheckpointError
 
 __all__ = ["Variable", "read_index"]
 
-_LARGEST = 64 * 2**20  # bytes of an index; that of a 24-layer MobileBERT with its optimiser's state has 0.3 MB
+_LARGEST = 64 * 2**20  # bytes of an index; that of a 24-layer MobileBERT with optimizer state has 0.3 MB
 _LONGEST = 1024  # characters of a name
 _FOOTER, _TRAILER = 48, 5
 _MAGIC = 0xDB4775248B80FB57
@@ -86,7 +86,7 @@ def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
     if len(table) < _FOOTER or int.from_bytes(table[-8:], "little") != _MAGIC:
         raise ValueError("its last bytes are not a table's")
     reader = _Bytes(table[-_FOOTER:])
-    reader.varint(), reader.varint()  # where the meta index is; it holds nothing here
+    reader.varint(), reader.varint()  # location of the meta index, which is empty here
     for _, handle in _block(table, reader.varint(), reader.varint()):
         reader = _Bytes(handle)
         for key, value in _block(table, reader.varint(), reader.varint()):

@@ -1,4 +1,4 @@
-"""Arguments and inputs of tasks, checked: each mistake is named with its value, the limit and the cure."""
+"""Checks of task options and inputs; each error states the value, the limit and the fix."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def suggest(name: object, known: Iterable[str]) -> str:
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    """Refuse a value that is none of ``choices``."""
+    """Require one of ``choices``."""
     known = list(choices)
     if not isinstance(value, str) or value not in known:
         raise InputError(f"{name}={value!r} is unknown; choose from {', '.join(map(repr, known))}")
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Refuse what is not a bool."""
+    """Require a bool."""
     if not isinstance(value, bool):
         raise InputError(f"{name}={value!r} must be True or False")
 
 
 def check_whole(name: str, value: Any, least: int, *, none: str | None = None) -> None:
-    """Refuse what is not a whole number of at least ``least``; None passes if ``none`` says what it means."""
+    """Require an integer >= ``least``; None is allowed if ``none`` describes what it means."""
     if value is None and none:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -45,7 +45,7 @@ def check_whole(name: str, value: Any, least: int, *, none: str | None = None) -
 
 
 def check_number(name: str, value: Any) -> None:
-    """Refuse what is not a finite number."""
+    """Require a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
         raise InputError(f"{name}={value!r} must be a number")
 

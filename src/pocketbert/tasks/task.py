@@ -1,6 +1,6 @@
-"""What every task is: inputs are read, tokenized, cut into rows, run in sorted batches and decoded, in order.
+"""The base class of all tasks: read inputs, tokenize, split into rows, run in length-sorted batches, decode in order.
 
-A task file says how an input becomes texts and how the model's outputs become an answer; all else is here.
+A subclass defines how an input becomes texts and how the model's outputs become an answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
-from pocketbert.tasks.checks import check_choice, check_whole, kind, suggest
+from pocketbert.tasks.option_checks import check_choice, check_whole, kind, suggest
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
@@ -25,18 +25,18 @@ O = TypeVar("O", bound="Options")  # noqa: E741  # example, answer, options
 
 Text = str | tuple[str, str] | list[str]  # a text, a pair, or the words of a text
 
-_CHARACTERS = 32  # characters read ahead, per token of a batch: bounds memory where texts are long
+_CHARACTERS = 32  # characters read ahead per token of a batch; bounds memory for long texts
 
 
 @dataclass(frozen=True)
 class Options:
-    """What may be said in a call.
+    """Options that every task accepts, at construction or per call.
 
     Attributes:
-        overflow: what to do with a text of more tokens than the model has positions: ``"error"``, ``"truncate"`` or,
-            where the task knows how to put windows together, ``"window"``.
-        max_length: most tokens of a row, if less than the model's positions.
-        stride: tokens that neighbouring windows share; a quarter of the row by default.
+        overflow: what to do with a text longer than the model's positions: ``"error"``, ``"truncate"`` or, if the
+            task can merge windows, ``"window"``.
+        max_length: maximum tokens per row; the model's positions by default.
+        stride: tokens shared by consecutive windows; a quarter of the row by default.
     """
 
     overflow: str = "error"
@@ -44,27 +44,28 @@ class Options:
     stride: int | None = None
 
     def check(self) -> None:
-        """Refuse values that have no meaning.
+        """Check the values.
 
         Raises:
-            InputError: one has none.
+            InputError: a value is of the wrong type or out of range.
         """
         check_whole("max_length", self.max_length, 1, none="the model's positions")
         check_whole("stride", self.stride, 0, none="a quarter of the row")
 
 
 class Task(ABC, Generic[E, A, O]):
-    """A model with a head, a tokenizer, and the way between texts and answers.
+    """A runner and a tokenizer, combined into a callable that turns texts into answers.
 
     Args:
         runner: runs the model.
         tokenizer: the model's tokenizer.
-        batch_tokens: tokens of a batch.
-        lookahead: inputs read ahead of the answers.
-        **options: what calls use unless they say otherwise; see the task's options class.
+        batch_tokens: token budget of a batch.
+        lookahead: maximum inputs read before their answers are returned.
+        **options: defaults for every call; see the task's options class.
 
     Raises:
-        InputError: an option is unknown or has no meaning.
+        InputError: an option is unknown or its value is invalid.
+        ConfigError: the runner has a different head than the task needs.
     """
 
     name: ClassVar[str]
@@ -72,8 +73,8 @@ class Task(ABC, Generic[E, A, O]):
     options_class: ClassVar[type[Any]]
     overflows: ClassVar[tuple[str, ...]] = ("error", "truncate", "window")
     needs_details: ClassVar[bool] = False  # whether decoding reads offsets and words
-    columns: ClassVar[tuple[str, ...]]  # what a table shows of an answer
-    input_keys: ClassVar[tuple[str, ...]] = ("text",)  # of a dict or a file with columns
+    columns: ClassVar[tuple[str, ...]]  # shown by `predict` in a table
+    input_keys: ClassVar[tuple[str, ...]] = ("text",)  # keys of a dict input, or columns of a file
     optional_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -97,26 +98,34 @@ class Task(ABC, Generic[E, A, O]):
         self.options: O = self.options_class()
         self.options = self._options(options)
 
-    # -- what a task gives -------------------------------------------------------------------------------------
+    # -- defined by subclasses -------------------------------------------------------------------------------------
 
     @abstractmethod
     def read(self, item: Any, options: O) -> E:
-        """Check one input and return it as the task's own type.
+        """Validate one input and convert it to the task's example type.
 
         Raises:
-            InputError: it is not an input of this task.
+            InputError: it is not a valid input for this task.
         """
 
-    @abstractmethod
     def texts(self, example: E, options: O) -> list[Text]:
-        """Return what is to be tokenized, one or more texts or pairs."""
+        """Return the texts or pairs to tokenize for an example; by default the example is the only one."""
+        only: Any = example
+        return [only]
 
     @abstractmethod
     def decode(self, example: E, documents: list[Document], outputs: list[list[Floats]], options: O) -> A:
-        """Turn outputs, one list a document and in it one array a window, into the answer."""
+        """Convert outputs into the answer.
+
+        Args:
+            example: what ``read`` returned.
+            documents: one per text of the example.
+            outputs: per document, one array per window.
+            options: the options of this call.
+        """
 
     def cut(self, options: O) -> Cut:
-        """Return how texts that are too long are cut."""
+        """Return how to handle texts that are too long."""
         return Cut(
             options.overflow,
             *self.limit(options.max_length),
@@ -126,16 +135,16 @@ class Task(ABC, Generic[E, A, O]):
         )
 
     def check_ready(self, options: O) -> None:
-        """Refuse options with which no input could be answered, because one that is needed is missing."""
+        """Raise InputError if a required option is missing."""
 
     def prepare(self, example: E, document: Document, options: O) -> Document:
-        """Change a document's windows before they are run."""
+        """Modify a document's windows before they run."""
         return document
 
     def table(self, answer: A) -> list[dict[str, Any]]:
-        """Return the rows of a table that shows an answer, by ``columns``."""
-        found: Any = answer if isinstance(answer, list) else [answer]
-        return [dict(row) for row in found]
+        """Return an answer as table rows, keyed by ``columns``."""
+        rows: Any = answer if isinstance(answer, list) else [answer]
+        return [dict(row) for row in rows]
 
     # -- calls -------------------------------------------------------------------------------------------------
 
@@ -151,10 +160,10 @@ class Task(ABC, Generic[E, A, O]):
         Args:
             inputs: a string, dict or tuple is one input and gives its answer; a list gives a list; any other iterable
                 gives an iterator, which reads at most ``lookahead`` inputs ahead.
-            **options: see the task's options class; they hold for this call.
+            **options: options for this call only; see the task's options class.
 
         Raises:
-            InputError: an input or an option is wrong; the message names the input's number.
+            InputError: an input or an option is wrong; the message gives the input's index.
         """
         chosen = self._options(options)
         self.check_ready(chosen)
@@ -166,27 +175,27 @@ class Task(ABC, Generic[E, A, O]):
         if isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
             read = (self._numbered(index, item, chosen) for index, item in enumerate(inputs))
             return self._raising(_errors_last(read), chosen, ramp=True)
-        self.read(inputs, chosen)  # says what is wrong with it
+        self.read(inputs, chosen)  # raises a specific error
         raise InputError(f"{self.name} takes a text, a list or an iterator of them, not {kind(inputs)}")
 
     def stream(self, items: Iterable[Any], **options: Any) -> Iterator[A | InputError]:
-        """Answer ``items`` lazily and in order; one that cannot be answered gives its error in its place.
+        """Answer ``items`` lazily and in order, yielding an ``InputError`` in place of each answer that fails.
 
-        An item that is itself an ``InputError`` is passed through.
+        An item that is already an ``InputError`` is passed through.
         """
         chosen = self._options(options)
         self.check_ready(chosen)
         return self._answers((self._caught(item, chosen) for item in items), chosen, ramp=True)
 
     def limit(self, max_length: int | None, name: str = "max_length") -> tuple[int, str]:
-        """Return the most tokens of a row, and what sets that limit if it is not the model's positions.
+        """Return the maximum tokens per row, and what sets that limit ("" for the model's positions).
 
         Args:
-            max_length: what was asked for.
-            name: the option that asked for it.
+            max_length: the requested maximum, or None.
+            name: the option that it came from.
 
         Raises:
-            InputError: that is more than the model has.
+            InputError: it exceeds the model's positions.
         """
         positions: int = self.config.max_position_embeddings
         if max_length is not None and max_length > positions:
@@ -202,7 +211,7 @@ class Task(ABC, Generic[E, A, O]):
         """The task, its model and its runner."""
         return f"{type(self).__name__}({self.config.name_or_path!r}, runner={type(self.runner).__name__})"
 
-    # -- inside ------------------------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------------------------
 
     def _is_one(self, inputs: Any, options: O) -> bool:
         return isinstance(inputs, (str, Mapping, tuple))
@@ -258,15 +267,15 @@ class Task(ABC, Generic[E, A, O]):
     def _answer_chunk(self, chunk: Sequence[E | InputError], options: O) -> list[A | InputError]:
         texts = [[] if isinstance(example, InputError) else self.texts(example, options) for example in chunk]
         encodings = iter(self._encode([text for group in texts for text in group]))
-        results: list[Any] = []  # an error, or the documents of an example
+        results: list[Any] = []  # per example: its documents, then its answer; or an InputError
         cut, types = self.cut(options), hasattr(self.config, "type_vocab_size")
         for example, group in zip(chunk, texts, strict=True):
-            found = [next(encodings) for _ in group]
+            encoded = [next(encodings) for _ in group]
             if isinstance(example, InputError):
                 results.append(example)
                 continue
             try:
-                documents = [split(encoding, cut, types=types) for encoding in found]
+                documents = [split(encoding, cut, types=types) for encoding in encoded]
                 results.append([self.prepare(example, document, options) for document in documents])
             except InputError as error:
                 results.append(error)
@@ -286,8 +295,8 @@ class Task(ABC, Generic[E, A, O]):
         return results
 
     def _encode(self, texts: Sequence[Text]) -> list[Encoding]:
-        """Tokenize texts and pairs in one call, and those that came as words in another."""
-        found: list[Any] = [None] * len(texts)
+        """Tokenize texts and pairs in one call, and pre-split words in another."""
+        encodings: list[Any] = [None] * len(texts)
         for words in (False, True):
             places = [index for index, text in enumerate(texts) if isinstance(text, list) == words]
             if not places:
@@ -300,8 +309,8 @@ class Task(ABC, Generic[E, A, O]):
             )
             assert batch.encodings is not None
             for index, encoding in zip(places, batch.encodings, strict=True):
-                found[index] = encoding
-        return found
+                encodings[index] = encoding
+        return encodings
 
 
 def _characters(text: Text) -> int:
@@ -309,7 +318,7 @@ def _characters(text: Text) -> int:
 
 
 def _errors_last(examples: Iterator[E]) -> Iterator[E | InputError]:
-    """Turn an error of reading into the last item, so that what came before it is answered first."""
+    """Yield a reading error as the last item, so that the inputs before it are answered first."""
     try:
         yield from examples
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What every configuration has beside its architecture, and how it gets in and out of ``config.json``."""
+"""The fields that all configurations share, and how a configuration is read from and written to ``config.json``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pocketbert.architecture.config.checks import (
+from pocketbert.architecture.config.field_checks import (
     MOST_LABELS,
     MOST_LAYERS,
     check_bool,
@@ -33,48 +33,21 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 
 C = TypeVar("C", bound="PretrainedConfig")
 
-# Keys of PretrainedConfig that real files hold and that change nothing in an encoder.
+# Keys in published config.json files that have no effect on an encoder.
 _PASSIVE = frozenset(
-    {
-        "add_cross_attention",
-        "bos_token_id",
-        "chunk_size_feed_forward",
-        "cls_token_id",
-        "decoder_start_token_id",
-        "directionality",
-        "eos_token_id",
-        "finetuning_task",
-        "gradient_checkpointing",
-        "is_decoder",
-        "is_encoder_decoder",
-        "language",
-        "mask_token_id",
-        "model_max_length",
-        "name",
-        "output_past",
-        "pooler_fc_size",
-        "pooler_num_attention_heads",
-        "pooler_num_fc_layers",
-        "pooler_size_per_head",
-        "pooler_type",
-        "position_embedding_type",
-        "prefix",
-        "sep_token_id",
-        "task_specific_params",
-        "tie_weights_",
-        "tokenizer_class",
-        "torchscript",
-        "transformers_version",
-        "true_hidden_size",
-        "use_bfloat16",
-        "use_cache",
-        "xla_device",
-    }
+    """
+    add_cross_attention bos_token_id chunk_size_feed_forward cls_token_id decoder_start_token_id directionality
+    eos_token_id finetuning_task gradient_checkpointing is_decoder is_encoder_decoder language mask_token_id
+    model_max_length name output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
+    pooler_size_per_head pooler_type position_embedding_type prefix sep_token_id task_specific_params
+    tie_weights_ tokenizer_class torchscript transformers_version true_hidden_size use_bfloat16 use_cache
+    xla_device
+    """.split()  # noqa: SIM905  # one name per line would be a page
 )
 
 
 class PretrainedConfig:
-    """What every configuration has beside its architecture.
+    """Base class of all configurations: labels, output flags and what else does not depend on the architecture.
 
     Args:
         output_hidden_states: return every hidden state by default.
@@ -367,7 +340,14 @@ class PretrainedConfig:
             ) from error
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write ``config.json`` into ``save_directory``, replacing it as a whole or not at all."""
+        """Write ``config.json`` into ``save_directory``, atomically.
+
+        Example:
+            >>> from pocketbert import BertConfig
+            >>> BertConfig(num_labels=3).save_pretrained("saved")
+            >>> BertConfig.from_pretrained("saved").num_labels
+            3
+        """
         text = self.to_json_string()
         with replacing(save_directory) as stage:
             (stage / "config.json").write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Checks of configuration fields: each error names the field, its value, the limit and the cure."""
+"""Checks of configuration fields: each error states the field, its value, the limit and the fix."""
 
 from __future__ import annotations
 
@@ -24,24 +24,15 @@ __all__ = [
     "dtype_name",
 ]
 
-ACTIVATIONS = (
-    "gelu",
-    "gelu_new",
-    "gelu_pytorch_tanh",
-    "relu",
-    "relu6",
-    "silu",
-    "tanh",
-    "linear",
-)
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "relu6", "silu", "tanh", "linear")
 
-# Far beyond any real model; a file from a stranger that says more would only fill the memory.
+# Far above any real model; limits the memory that an untrusted file can allocate.
 MOST_LAYERS = 1000
 MOST_LABELS = 1_000_000
 
 
 def modern_activation(activation: str | Callable[[Any], Any]) -> str | Callable[[Any], Any]:
-    """Return the present-day name of an activation, with a warning for an old one."""
+    """Return the current name of an activation, with a warning for an old one."""
     if activation == "swish":
         warnings.warn('activation "swish" is now named "silu"', FutureWarning, stacklevel=3)
         return "silu"
@@ -49,7 +40,7 @@ def modern_activation(activation: str | Callable[[Any], Any]) -> str | Callable[
 
 
 def default_labels(count: int) -> dict[int, str]:
-    """Return the names that labels have when nobody named them."""
+    """Return the default label names."""
     return {index: f"LABEL_{index}" for index in range(count)}
 
 

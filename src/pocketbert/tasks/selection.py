@@ -9,7 +9,7 @@ from pocketbert.architecture import families
 from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, ConfigError, InputError
-from pocketbert.tasks.checks import suggest
+from pocketbert.tasks.option_checks import suggest
 
 __all__ = ["ALIASES", "TASKS", "check_head", "resolve", "task_class", "task_of"]
 
