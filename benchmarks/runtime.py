@@ -32,8 +32,8 @@ from rich.table import Table
 
 import pocketbert
 from pocketbert.plan import make_plan
-from pocketbert.plan.program import Dense
-from pocketbert.plan.quantize import quantize
+from pocketbert.plan.int8.weights import quantize
+from pocketbert.plan.structure import Dense
 from pocketbert.runtime.batching import Row, run_rows
 from pocketbert.runtime.native import NativeRunner
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pocketbert.plan import Program, plan_checkpoint, quantize
-from pocketbert.plan.ranges import calibration_batch
+from pocketbert.plan.int8.ranges import calibration_batch
 from pocketbert.quantization.metrics import spearman
 from pocketbert.quantization.texts import batch_of_texts
 from pocketbert.runtime.batching import PackedBatch, Row, run_rows

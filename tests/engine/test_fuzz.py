@@ -15,7 +15,7 @@ from pocketbert import BertConfig, DistilBertConfig, MobileBertConfig, PocketBer
 from pocketbert.architecture import parameters as schema
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.plan import ReferenceRunner, make_plan, quantize
-from pocketbert.plan.program import Array
+from pocketbert.plan.structure import Array
 from pocketbert.runtime.batching import PackedBatch, Row, pack
 from pocketbert.runtime.native import NativeRunner, native_paths
 

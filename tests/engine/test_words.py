@@ -10,8 +10,8 @@ import pytest
 from helpers.plan_models import make, texts
 from pocketbert.errors import CheckpointError
 from pocketbert.plan import make_plan, quantize
-from pocketbert.plan.folder import save_quantised
-from pocketbert.plan.quantize import int8_weight
+from pocketbert.plan.int8.folder import save_quantised
+from pocketbert.plan.int8.weights import int8_weight
 from pocketbert.runtime.batching import pack
 from pocketbert.runtime.native import NativeRunner, load
 

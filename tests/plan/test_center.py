@@ -8,10 +8,10 @@ import torch
 
 from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts
 from pocketbert.plan import agreement, centre, make_plan, quantize
-from pocketbert.plan.centre import movable, shift
 from pocketbert.plan.check import check_program
 from pocketbert.plan.executor import run
-from pocketbert.plan.gauge import trace
+from pocketbert.plan.int8.center import movable, shift
+from pocketbert.plan.int8.equalize import trace
 
 CASES = {
     "MobileBERT": ("MobileBert", {}),

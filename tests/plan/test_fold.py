@@ -24,7 +24,7 @@ from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.plan import make_plan
 from pocketbert.plan.check import check_program
 from pocketbert.plan.executor import ReferenceRunner, run
-from pocketbert.plan.program import Attention, Dense
+from pocketbert.plan.structure import Attention, Dense
 from pocketbert.runtime.batching import Row
 
 EXACT = 1e-12

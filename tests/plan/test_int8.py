@@ -8,12 +8,12 @@ import pytest
 from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts
 from pocketbert.errors import InputError
 from pocketbert.plan import agreement, equalise, make_plan, quantize
-from pocketbert.plan.arithmetic import gather, product, quantize_rows
 from pocketbert.plan.check import check_program
 from pocketbert.plan.executor import run
-from pocketbert.plan.gauge import rescale, trace
-from pocketbert.plan.program import Int8
-from pocketbert.plan.quantize import int8_weight
+from pocketbert.plan.int8.arithmetic import gather, product, quantize_rows
+from pocketbert.plan.int8.equalize import rescale, trace
+from pocketbert.plan.int8.weights import int8_weight
+from pocketbert.plan.structure import Int8
 from pocketbert.runtime.batching import Row, pack
 
 LAYER_NORM = {"normalization_type": "layer_norm"}

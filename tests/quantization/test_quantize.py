@@ -21,10 +21,10 @@ from pocketbert.command.cli import app
 from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, InputError, PrecisionError
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
-from pocketbert.plan.folder import load_quantised
-from pocketbert.plan.program import Dense, Int8
-from pocketbert.plan.quantize import narrow
-from pocketbert.plan.ranges import calibration_batch
+from pocketbert.plan.int8.folder import load_quantised
+from pocketbert.plan.int8.ranges import calibration_batch
+from pocketbert.plan.int8.weights import narrow
+from pocketbert.plan.structure import Dense, Int8
 from pocketbert.quantization import checkpoint as room
 from pocketbert.quantization import quantize
 from pocketbert.quantization.parts import part_losses, part_names

@@ -10,7 +10,7 @@ import pytest
 
 from pocketbert.checkpoint.convert import convert_bert_to_distilbert
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
-from pocketbert.plan.folder import load_quantised
+from pocketbert.plan.int8.folder import load_quantised
 from pocketbert.quantization import quantize
 
 BUILT = importlib.util.find_spec("pocketbert._native") is not None

@@ -107,7 +107,7 @@ def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions
 
 def _inspect_quantised(folder: Path, config: PretrainedConfig) -> Inspection:
     """Return what an int8 checkpoint is; its parameters are those of the checkpoint that it was made from."""
-    from pocketbert.plan.folder import WEIGHTS, load_quantised  # plans are made of checkpoints that were inspected
+    from pocketbert.plan.int8.folder import WEIGHTS, load_quantised  # plans are made of checkpoints that were inspected
     from pocketbert.storage.mapped import map_tensors
 
     program, file = load_quantised(folder), folder / WEIGHTS

@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError, PrecisionError
-from pocketbert.plan.program import Array
+from pocketbert.plan.structure import Array
 
 __all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "check_limit", "judge", "measure"]
 

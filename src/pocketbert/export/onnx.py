@@ -13,7 +13,7 @@ from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
 from pocketbert.plan import Program, plan_checkpoint, quantize, run
-from pocketbert.plan.program import Array
+from pocketbert.plan.structure import Array
 from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
 from pocketbert.runtime.onnx.graph import build_model, outputs_of
 from pocketbert.runtime.onnx.runner import open_session

@@ -8,13 +8,13 @@ save_plan(small, folder)                # one safetensors file; load_plan reads 
 from __future__ import annotations
 
 from pocketbert.plan.build import make_plan, plan_checkpoint
-from pocketbert.plan.centre import centre
 from pocketbert.plan.check import check_program
 from pocketbert.plan.executor import ReferenceRunner, Result, run
-from pocketbert.plan.files import load_plan, save_plan
-from pocketbert.plan.gauge import equalise
-from pocketbert.plan.program import Program
-from pocketbert.plan.quantize import agreement, quantize
+from pocketbert.plan.file import load_plan, save_plan
+from pocketbert.plan.int8.center import centre
+from pocketbert.plan.int8.equalize import equalise
+from pocketbert.plan.int8.weights import agreement, quantize
+from pocketbert.plan.structure import Program
 
 __all__ = [
     "Program",

@@ -16,10 +16,10 @@ from pocketbert.architecture import parameters as schema
 from pocketbert.architecture.config import AutoConfig, BertConfig, DistilBertConfig, MobileBertConfig, PretrainedConfig
 from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.plan import bert, heads, mobilebert
 from pocketbert.plan.check import used_buffers
-from pocketbert.plan.fold import Reader
-from pocketbert.plan.program import Program
+from pocketbert.plan.fold import bert, heads, mobilebert
+from pocketbert.plan.fold.algebra import Reader
+from pocketbert.plan.structure import Program
 
 __all__ = ["make_plan", "plan_checkpoint"]
 

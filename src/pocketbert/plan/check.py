@@ -9,7 +9,7 @@ import numpy as np
 
 from pocketbert.architecture.parameters import HEADS
 from pocketbert.errors import CheckpointError
-from pocketbert.plan.program import (
+from pocketbert.plan.structure import (
     ACTIVATIONS,
     STREAM,
     Affine,

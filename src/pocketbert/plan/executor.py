@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
-from pocketbert.plan.arithmetic import ACTIVATE, gather, layer_norm, product, softmax
-from pocketbert.plan.program import STREAM, Affine, Array, Dense, Embeddings, Op, Program
+from pocketbert.plan.int8.arithmetic import ACTIVATE, gather, layer_norm, product, softmax
+from pocketbert.plan.structure import STREAM, Affine, Array, Dense, Embeddings, Op, Program
 from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["Observer", "ReferenceRunner", "Result", "run"]

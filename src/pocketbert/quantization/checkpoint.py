@@ -14,9 +14,9 @@ from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import open_checkpoint
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
 from pocketbert.plan import Program, ReferenceRunner, agreement, centre, equalise, plan_checkpoint
-from pocketbert.plan.folder import WEIGHTS, save_quantised
-from pocketbert.plan.quantize import narrow
-from pocketbert.quantization.labelled import Labelled, read_labelled, scored_head
+from pocketbert.plan.int8.folder import WEIGHTS, save_quantised
+from pocketbert.plan.int8.weights import narrow
+from pocketbert.quantization.labeled import Labelled, read_labelled, scored_head
 from pocketbert.quantization.parts import cosine, part_losses, part_names
 from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score

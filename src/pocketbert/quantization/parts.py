@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pocketbert.architecture.parameters import Head
 from pocketbert.plan import Program, run
-from pocketbert.plan.quantize import compare
+from pocketbert.plan.int8.weights import compare
 from pocketbert.quantization.report import Part
 from pocketbert.runtime.batching import PackedBatch
 

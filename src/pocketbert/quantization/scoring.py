@@ -10,7 +10,7 @@ import numpy as np
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.quantization import metrics
-from pocketbert.quantization.labelled import Labelled, Records, is_multi_label, is_regression
+from pocketbert.quantization.labeled import Labelled, Records, is_multi_label, is_regression
 from pocketbert.runtime.batching import Row, Runner, run_rows
 from pocketbert.tasks.entities import tags_of
 from pocketbert.tasks.feature_extraction import FeatureExtraction

@@ -9,7 +9,7 @@ import numpy as np
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
-from pocketbert.plan.ranges import calibration_batch
+from pocketbert.plan.int8.ranges import calibration_batch
 from pocketbert.quantization.sentences import SENTENCES
 from pocketbert.runtime.batching import PackedBatch, Row, pack
 from pocketbert.storage.hub import TOKENIZER_FILES

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
+from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import program_of_folder, program_of_model
 from pocketbert.runtime.threads import check_threads

@@ -10,7 +10,7 @@ from pocketbert.architecture.config.quantization import is_quantised
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.plan import Program, make_plan, plan_checkpoint, quantize
-from pocketbert.plan.folder import load_quantised
+from pocketbert.plan.int8.folder import load_quantised
 from pocketbert.storage.hub import CONFIG_FILES, local_folder
 
 __all__ = ["check_dtype", "program_of_folder", "program_of_model"]

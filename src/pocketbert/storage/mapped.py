@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pocketbert.errors import CheckpointError
-from pocketbert.plan.program import Array
+from pocketbert.plan.structure import Array
 
 __all__ = ["map_tensors", "release"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.plan.program import (
+from pocketbert.plan.structure import (
     STREAM,
     Affine,
     Array,

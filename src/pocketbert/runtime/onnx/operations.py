@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketbert.plan.program import Array, Attention, Dense, Int8, Norm, Op, Span
+from pocketbert.plan.structure import Array, Attention, Dense, Int8, Norm, Op, Span
 from pocketbert.runtime.onnx.writer import Buffers, Writer
 
 __all__ = ["Operations"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pocketbert.extras import require
-from pocketbert.plan.program import STREAM, Array, Span
+from pocketbert.plan.structure import STREAM, Array, Span
 
 __all__ = ["OPERATIONS", "OPSET", "Buffers", "Writer"]
 

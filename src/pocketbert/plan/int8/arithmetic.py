@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pocketbert.plan.program import Array, Int8, Norm
+from pocketbert.plan.structure import Array, Int8, Norm
 
 __all__ = ["ACTIVATE", "gather", "layer_norm", "product", "quantize_rows", "softmax"]
 

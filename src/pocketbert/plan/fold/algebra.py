@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.config import ACTIVATIONS
 from pocketbert.errors import CheckpointError, ConfigError
-from pocketbert.plan.program import Affine, Array, Attention, Dense, Norm, Span
+from pocketbert.plan.structure import Affine, Array, Attention, Dense, Norm, Span
 
 __all__ = [
     "Linear",

@@ -17,8 +17,8 @@ from pocketbert.architecture.config.quantization import QUANTIZATION
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.check import used_buffers
-from pocketbert.plan.files import load_plan, save_plan
-from pocketbert.plan.program import Program
+from pocketbert.plan.file import load_plan, save_plan
+from pocketbert.plan.structure import Program
 
 __all__ = ["WEIGHTS", "load_quantised", "save_quantised", "with_head"]
 

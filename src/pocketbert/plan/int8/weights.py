@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.errors import InputError
-from pocketbert.plan.centre import centre as centred
 from pocketbert.plan.executor import Result, run
-from pocketbert.plan.gauge import equalise as equalised
-from pocketbert.plan.program import Array, Dense, Int8, Program
-from pocketbert.plan.ranges import calibration_batch, peaks
+from pocketbert.plan.int8.center import centre as centred
+from pocketbert.plan.int8.equalize import equalise as equalised
+from pocketbert.plan.int8.ranges import calibration_batch, peaks
+from pocketbert.plan.structure import Array, Dense, Int8, Program
 from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["agreement", "compare", "int8_weight", "narrow", "quantize"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pocketbert.architecture.config import BertConfig, DistilBertConfig
-from pocketbert.plan.fold import Reader, Stream, activation_name, attention_over, dense, stack
-from pocketbert.plan.program import STREAM, Affine, Array, Embeddings, Layer, Norm, Op, Span
+from pocketbert.plan.fold.algebra import Reader, Stream, activation_name, attention_over, dense, stack
+from pocketbert.plan.structure import STREAM, Affine, Array, Embeddings, Layer, Norm, Op, Span
 
 __all__ = ["embeddings", "layers"]
 

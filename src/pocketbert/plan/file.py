@@ -20,7 +20,7 @@ import numpy as np
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import CheckpointError, ConfigError
 from pocketbert.plan.check import check_program
-from pocketbert.plan.program import Array, Program
+from pocketbert.plan.structure import Array, Program
 from pocketbert.storage.mapped import map_tensors
 from pocketbert.storage.replacing import replacing
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.plan.executor import run
-from pocketbert.plan.program import Array, Dense, Int8, Program
+from pocketbert.plan.structure import Array, Dense, Int8, Program
 from pocketbert.runtime.batching import PackedBatch, Row, pack
 
 __all__ = ["calibration_batch", "peaks"]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.errors import InputError
-from pocketbert.plan.program import STREAM, Affine, Array, Attention, Dense, Embeddings, Int8, Norm, Program, Span
-from pocketbert.plan.ranges import calibration_batch, peaks
+from pocketbert.plan.int8.ranges import calibration_batch, peaks
+from pocketbert.plan.structure import STREAM, Affine, Array, Attention, Dense, Embeddings, Int8, Norm, Program, Span
 from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["Channels", "equalise", "rescale", "trace"]

@@ -10,8 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from pocketbert.architecture.config import MobileBertConfig
-from pocketbert.plan.fold import Linear, Reader, Stream, activation_name, attention_over, dense, stack, state_or_none
-from pocketbert.plan.program import STREAM, Affine, Array, Attention, Embeddings, Layer, Norm, Op, Span
+from pocketbert.plan.fold.algebra import (
+    Linear,
+    Reader,
+    Stream,
+    activation_name,
+    attention_over,
+    dense,
+    stack,
+    state_or_none,
+)
+from pocketbert.plan.structure import STREAM, Affine, Array, Attention, Embeddings, Layer, Norm, Op, Span
 
 __all__ = ["embeddings", "layers"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from pocketbert.architecture.config import DistilBertConfig, MobileBertConfig, PretrainedConfig
 from pocketbert.architecture.parameters import POOLED, Head
-from pocketbert.plan.fold import Linear, Reader, activation_name, dense
-from pocketbert.plan.program import STREAM, Affine, Array, Branch, Dense, Norm, Span
+from pocketbert.plan.fold.algebra import Linear, Reader, activation_name, dense
+from pocketbert.plan.structure import STREAM, Affine, Array, Branch, Dense, Norm, Span
 
 __all__ = ["branches"]
 

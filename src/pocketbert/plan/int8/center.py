@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.plan.executor import run
-from pocketbert.plan.gauge import Channels, trace
-from pocketbert.plan.program import Affine, Array, Dense, Int8, Norm, Program
-from pocketbert.plan.ranges import calibration_batch
+from pocketbert.plan.int8.equalize import Channels, trace
+from pocketbert.plan.int8.ranges import calibration_batch
+from pocketbert.plan.structure import Affine, Array, Dense, Int8, Norm, Program
 from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["centre", "movable", "shift"]
