@@ -91,7 +91,7 @@ def ours(model: Any, threads: int) -> tuple[dict[Name, Run], int]:
     def packed(runner: NativeRunner) -> Run:
         return lambda texts: run_rows(runner, [Row(text) for text in texts])
 
-    work = sum(op.weight.size for op in plan.denses() if isinstance(op, Dense))
+    work = sum(op.weight.size for op in plan.dense_ops() if isinstance(op, Dense))
     return {name: packed(runner) for name, runner in runners.items()}, work
 
 

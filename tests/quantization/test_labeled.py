@@ -1,4 +1,4 @@
-"""A task's metric on labelled records: what counts, what it is worth, and which records are refused."""
+"""A task's metric on labeled records: what counts, what it is worth, and which records are refused."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pocketbert.architecture import parameters as schema
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.checkpoint import Checkpoint, fit, open_checkpoint
 from pocketbert.errors import ConfigError
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
@@ -74,8 +74,8 @@ def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions
     """
     folder = local_folder(name_or_path, CONFIG_FILES, weights=True, options=options)
     config: PretrainedConfig = AutoConfig.from_pretrained(folder)
-    if is_quantised(config):
-        return _inspect_quantised(folder, config)
+    if is_quantized(config):
+        return _inspect_quantized(folder, config)
     checkpoint = open_checkpoint(folder)
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     head, guessed = _head(config, checkpoint)
@@ -105,12 +105,12 @@ def inspect_checkpoint(name_or_path: str | os.PathLike[str], options: HubOptions
     )
 
 
-def _inspect_quantised(folder: Path, config: PretrainedConfig) -> Inspection:
+def _inspect_quantized(folder: Path, config: PretrainedConfig) -> Inspection:
     """Return what an int8 checkpoint is; its parameters are those of the checkpoint that it was made from."""
-    from pocketbert.plan.int8.folder import WEIGHTS, load_quantised  # plans are made of checkpoints that were inspected
+    from pocketbert.plan.int8.folder import WEIGHTS, load_quantized  # plans are made of checkpoints that were inspected
     from pocketbert.storage.mapped import map_tensors
 
-    program, file = load_quantised(folder), folder / WEIGHTS
+    program, file = load_quantized(folder), folder / WEIGHTS
     pooler = program.branch("pooled") is not None if program.head == "none" else None
     parts: Counter[str] = Counter()
     for parameter in schema.parameters(config, program.head, pooler=pooler):

@@ -1,4 +1,4 @@
-"""The report of quantising, for people to read."""
+"""A quantization report as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pocketbert.quantization.report import QuantizationReport
 
 __all__ = ["print_report"]
 
-_PARTS = 5  # that are shown
+_SHOWN = 5  # parts with the largest losses
 
 
 def print_report(report: QuantizationReport, console: Console | None = None) -> None:
-    """Print sizes, agreement, the metric and the parts that lose most."""
+    """Print sizes, metrics, agreement and the parts with the largest losses."""
     console = console or Console()
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_column(style="bold")
@@ -47,7 +47,7 @@ def print_report(report: QuantizationReport, console: Console | None = None) -> 
     parts = Table(box=None, pad_edge=False)
     parts.add_column("part")
     parts.add_column("loss", justify="right")
-    for part in report.parts[:_PARTS]:
+    for part in report.parts[:_SHOWN]:
         parts.add_row(part.name, f"{part.loss:.5f}")
     console.print("\n[bold]loss with one part alone in int8[/]")
     console.print(parts)

@@ -12,7 +12,7 @@ from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
-from pocketbert.plan import Program, plan_checkpoint, quantize, run
+from pocketbert.plan import Plan, plan_checkpoint, quantize, run
 from pocketbert.plan.structure import Array
 from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
 from pocketbert.runtime.onnx.graph import build_model, outputs_of
@@ -66,7 +66,7 @@ def export_onnx(
     return Report(path, len(content), exact.head, int8, inputs, errors, agreement)
 
 
-def compare(program: Program, content: bytes) -> tuple[dict[str, float], dict[str, float]]:
+def compare(program: Plan, content: bytes) -> tuple[dict[str, float], dict[str, float]]:
     """Run a graph on built-in texts of several lengths, alone and padded together, beside a program.
 
     Returns:
@@ -96,7 +96,7 @@ def _batches(config: PretrainedConfig, typed: bool) -> Iterator[PackedBatch]:
         yield pack(rows)
 
 
-def _expected(program: Program, batch: PackedBatch) -> list[list[Array]]:
+def _expected(program: Plan, batch: PackedBatch) -> list[list[Array]]:
     """Return what the reference executor gives for each output of the graph."""
     result = run(program, batch)
     if program.head == "none":

@@ -1,4 +1,4 @@
-"""From a configuration and arrays, or a checkpoint folder, to a program."""
+"""From a configuration and arrays, or a checkpoint folder, to a plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pocketbert.errors import CheckpointError, InputError
 from pocketbert.plan.check import used_buffers
 from pocketbert.plan.fold import bert, heads, mobilebert
 from pocketbert.plan.fold.algebra import Reader
-from pocketbert.plan.structure import Program
+from pocketbert.plan.structure import Plan
 
 __all__ = ["make_plan", "plan_checkpoint"]
 
@@ -29,12 +29,12 @@ def make_plan(
     head: schema.Head,
     arrays: Mapping[str, NDArray[Any]],
     dtype: DTypeLike = np.float32,
-) -> Program:
-    """Fold a model into a program. Everything is computed in float64 and then narrowed.
+) -> Plan:
+    """Fold a model into a plan. Everything is computed in float64 and then cast.
 
     Args:
         config: the architecture.
-        head: the head that the program has; a pre-training checkpoint also serves ``"masked_lm"``.
+        head: the head that the plan has; a pre-training checkpoint also serves ``"masked_lm"``.
         arrays: every parameter by its name on disk, with or without the family's prefix; a bare encoder has a pooler
             where they hold one. Names of other heads are left alone.
         dtype: float32 or float64.
@@ -59,23 +59,23 @@ def make_plan(
     table = reader.table(f"{prefix}embeddings.word_embeddings.weight")
     if isinstance(config, MobileBertConfig):
         first = mobilebert.embeddings(reader, config, table)
-        layers, state = mobilebert.layers(reader, config)
+        layers, to_hidden = mobilebert.layers(reader, config)
     else:
         assert isinstance(config, BertConfig | DistilBertConfig)  # schema.parameters knows no other
         first = bert.embeddings(reader, config, table)
-        layers, state = bert.layers(reader, config)
-    branches = heads.branches(reader, config, head, state, table, pooler=pooler)
-    program = Program(copy.deepcopy(config), head, {}, first, None, tuple(layers), tuple(branches))
-    return replace(program, buffers=used_buffers(program))
+        layers, to_hidden = bert.layers(reader, config)
+    branches = heads.branches(reader, config, head, to_hidden, table, pooler=pooler)
+    plan = Plan(copy.deepcopy(config), head, {}, first, None, tuple(layers), tuple(branches))
+    return replace(plan, buffers=used_buffers(plan))
 
 
 def plan_checkpoint(
     folder: str | os.PathLike[str], head: schema.Head | None = None, dtype: DTypeLike = np.float32
-) -> Program:
+) -> Plan:
     """Fold the checkpoint of a folder (or hub name).
 
     Args:
-        folder: where ``config.json`` and the weights lie.
+        folder: a folder with ``config.json`` and weights, or a hub name.
         head: which head; the one that the checkpoint was saved with by default.
         dtype: float32 or float64.
 

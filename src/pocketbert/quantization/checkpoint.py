@@ -9,19 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from pocketbert.architecture.config import AutoConfig
-from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import open_checkpoint
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
-from pocketbert.plan import Program, ReferenceRunner, agreement, centre, equalise, plan_checkpoint
-from pocketbert.plan.int8.folder import WEIGHTS, save_quantised
+from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, plan_checkpoint
+from pocketbert.plan.batch import PackedBatch
+from pocketbert.plan.int8.folder import WEIGHTS, save_quantized
 from pocketbert.plan.int8.weights import narrow
-from pocketbert.quantization.labeled import Labelled, read_labelled, scored_head
+from pocketbert.quantization.labeled import Labeled, read_labeled, scored_head
 from pocketbert.quantization.parts import cosine, part_losses, part_names
 from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
-from pocketbert.runtime.batching import PackedBatch, Runner
+from pocketbert.runtime.batching import Runner
 from pocketbert.runtime.native import NativeRunner
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
 from pocketbert.storage.replacing import replacing
@@ -54,7 +55,7 @@ def quantize(
     Args:
         folder: where ``config.json``, the weights and the tokenizer's files lie.
         out: a folder, made if absent; an int8 checkpoint in it is replaced once the new one is complete.
-        data: labelled records, such as a .jsonl file, on which the task's metric is compared; ``quantization.labelled``
+        data: labeled records, such as a .jsonl file, on which the task's metric is compared; ``quantization.labeled``
             lists the fields. Without them results are compared with float32's on ``texts``.
         texts: at least two that are typical for the model, to calibrate and to compare on; built-in ones by default.
         max_loss: the most that may be lost: of the metric, or without ``data`` of 1, the cosine between the results of
@@ -78,15 +79,15 @@ def quantize(
     tokenizer = tokenizer_of(source)
     if data is not None and tokenizer is None:
         raise InputError(f"data={str(data)!r} needs the tokenizer's files beside the checkpoint in {source}")
-    labelled = None if data is None else read_labelled(data, scored_head(exact.head), exact.config)
+    labeled = None if data is None else read_labeled(data, scored_head(exact.head), exact.config)
     batch, kind = batch_of_texts(tokenizer, exact.config, texts)
 
-    progress("quantising", 0, 1)
-    even = equalise(centre(exact, batch), batch)
+    progress("quantizing", 0, 1)
+    even = equalize(center(exact, batch), batch)
     small = narrow(even, batch)
     measured = agreement(exact, small, batch)
     parts = _parts(even, small, beginning(batch, _PART_TOKENS), progress)
-    scores = _scores(labelled, tokenizer, exact, small, progress) if labelled and tokenizer else ()
+    scores = _scores(labeled, tokenizer, exact, small, progress) if labeled and tokenizer else ()
     report = QuantizationReport(
         folder=str(target),
         source=str(source),
@@ -114,11 +115,11 @@ def _check_target(source: Path, target: Path) -> None:
         raise InputError(f"out={str(target)!r} is the checkpoint itself; choose another folder")
     if target.is_file():
         raise InputError(f"out={str(target)!r} is a file; pass a folder")
-    if (target / "config.json").is_file() and not is_quantised(AutoConfig.from_pretrained(target)):
+    if (target / "config.json").is_file() and not is_quantized(AutoConfig.from_pretrained(target)):
         raise InputError(f"out={str(target)!r} holds another checkpoint, which is not in int8; choose another folder")
 
 
-def _parts(even: Program, small: Program, batch: PackedBatch, progress: Progress) -> tuple[Part, ...]:
+def _parts(even: Plan, small: Plan, batch: PackedBatch, progress: Progress) -> tuple[Part, ...]:
     total = len(part_names(small))
     found = []
     progress("each part alone", 0, total)
@@ -129,24 +130,24 @@ def _parts(even: Program, small: Program, batch: PackedBatch, progress: Progress
 
 
 def _scores(
-    labelled: Labelled, tokenizer: TokenizerBase, exact: Program, small: Program, progress: Progress
+    labeled: Labeled, tokenizer: TokenizerBase, exact: Plan, small: Plan, progress: Progress
 ) -> tuple[Score, ...]:
-    def measure(what: str, program: Program) -> dict[str, float]:
-        progress(what, 0, len(labelled))
-        runner = _runner(program, labelled.head)
-        return score(labelled, runner, tokenizer, lambda done: progress(what, done, len(labelled)))
+    def measure(what: str, plan: Plan) -> dict[str, float]:
+        progress(what, 0, len(labeled))
+        runner = _runner(plan, labeled.head)
+        return score(labeled, runner, tokenizer, lambda done: progress(what, done, len(labeled)))
 
-    before = measure("labelled data in float32", exact)
-    after = measure("labelled data in int8", small)
+    before = measure("labeled data in float32", exact)
+    after = measure("labeled data in int8", small)
     return tuple(Score(name, before[name], after[name]) for name in before)
 
 
-def _runner(program: Program, head: Head) -> Runner:
+def _runner(plan: Plan, head: Head) -> Runner:
     """Return the native engine, or where it was not built the reference executor, which is slow."""
     try:
-        return NativeRunner(program, head)
+        return NativeRunner(plan, head)
     except MissingExtra:
-        return ReferenceRunner(program, head)
+        return ReferenceRunner(plan, head)
 
 
 def _judge(report: QuantizationReport) -> None:
@@ -164,9 +165,9 @@ def _judge(report: QuantizationReport) -> None:
     )
 
 
-def _write(report: QuantizationReport, program: Program, source: Path, target: Path) -> QuantizationReport:
+def _write(report: QuantizationReport, plan: Plan, source: Path, target: Path) -> QuantizationReport:
     with replacing(target) as stage:
-        save_quantised(program, stage)
+        save_quantized(plan, stage)
         report = replace(report, size_after=(stage / WEIGHTS).stat().st_size)
         (stage / FILE_NAME).write_text(report.to_json(), "utf-8")
         for name in TOKENIZER_FILES:

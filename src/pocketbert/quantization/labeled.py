@@ -1,4 +1,4 @@
-"""Labelled records, read and checked: lines of a JSON Lines file, or of any format that ``pocketbert predict`` reads.
+"""Labeled records, read and checked: lines of a JSON Lines file, or of any format that ``pocketbert predict`` reads.
 
 head                        fields                                                    metrics
 sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
@@ -22,7 +22,7 @@ from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.tasks.records import Fields, read_file
 
-__all__ = ["Labelled", "Records", "is_multi_label", "is_regression", "read_labelled", "scored_head"]
+__all__ = ["Labeled", "Records", "is_multi_label", "is_regression", "read_labeled", "scored_head"]
 
 _FIELDS: dict[Head, Fields] = {
     "sequence_classification": Fields(("text", "label"), ("text_pair",)),
@@ -44,7 +44,7 @@ def scored_head(head: Head) -> Head:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """Records that fit a model.
 
     Attributes:
@@ -60,8 +60,8 @@ class Labelled:
         return len(self.records)
 
 
-def read_labelled(path: str | os.PathLike[str], head: Head, config: Any) -> Labelled:
-    """Read and check labelled records.
+def read_labeled(path: str | os.PathLike[str], head: Head, config: Any) -> Labeled:
+    """Read and check labeled records.
 
     Args:
         path: JSON Lines, or another format by its suffix.
@@ -88,7 +88,7 @@ def read_labelled(path: str | os.PathLike[str], head: Head, config: Any) -> Labe
         raise InputError(f"{path} has broken records: {'; '.join(broken[:_SHOWN])}{more}")
     if len(records) < 2:
         raise InputError(f"{path} has {len(records)} records; a metric needs at least 2")
-    return Labelled(head, records)
+    return Labeled(head, records)
 
 
 # -- records ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What int8 costs in each part of a model: run with that part in int8 and all others in float32."""
+"""What int8 costs in each part of a model, measured with that part in int8 and all others in float32."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pocketbert.architecture.parameters import Head
-from pocketbert.plan import Program, run
-from pocketbert.plan.int8.weights import compare
+from pocketbert.plan import Plan, run
+from pocketbert.plan.batch import PackedBatch
+from pocketbert.plan.int8.agreement import compare
 from pocketbert.quantization.report import Part
-from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["cosine", "part_names", "part_losses"]
 
 
 def cosine(measured: dict[str, float], head: Head) -> float:
-    """Return the least cosine of the results that a model is there for: its heads', or else its hidden states'."""
-    found = {name: value for name, value in measured.items() if name.endswith("_cosine")}
-    if head != "none" and len(found) > 1:
-        del found["hidden_cosine"]
-    return min(found.values())
+    """Return the least cosine among a head's answers, or for a bare encoder that of hidden states and pooler."""
+    cosines = {name: value for name, value in measured.items() if name.endswith("_cosine")}
+    if head != "none" and len(cosines) > 1:
+        del cosines["hidden_cosine"]
+    return min(cosines.values())
 
 
-def part_losses(exact: Program, small: Program, batch: PackedBatch) -> Iterator[Part]:
-    """Yield the parts in order, each as soon as it is measured.
+def part_losses(exact: Plan, small: Plan, batch: PackedBatch) -> Iterator[Part]:
+    """Measure part by part, and yield each when it is done.
 
     Args:
-        exact: the float32 program that was narrowed, equalised if it was.
-        small: what ``plan.quantize.narrow`` made of it.
+        exact: the float32 plan.
+        small: the int8 plan that ``plan.int8.weights.narrow`` made from it.
         batch: the texts.
     """
     truth = run(exact, batch)
@@ -44,7 +44,7 @@ def part_losses(exact: Program, small: Program, batch: PackedBatch) -> Iterator[
         yield Part(name, 1 - cosine(compare(truth, run(mixed, batch)), exact.head))
 
 
-def part_names(program: Program) -> list[str]:
-    """Return the names of a program's parts, in order."""
-    layers = [f"layer {index}" for index in range(len(program.layers))]
-    return ["embeddings", *layers, *(["head"] if program.branches else [])]
+def part_names(plan: Plan) -> list[str]:
+    """Return the names of a plan's parts, in order."""
+    layers = [f"layer {index}" for index in range(len(plan.layers))]
+    return ["embeddings", *layers, *(["head"] if plan.branches else [])]

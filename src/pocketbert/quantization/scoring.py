@@ -1,4 +1,4 @@
-"""A task's metric on labelled records: what int8 costs where it matters."""
+"""A task's metric on labeled records: what int8 costs where it matters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
+from pocketbert.plan.batch import Row
 from pocketbert.quantization import metrics
-from pocketbert.quantization.labeled import Labelled, Records, is_multi_label, is_regression
-from pocketbert.runtime.batching import Row, Runner, run_rows
+from pocketbert.quantization.labeled import Labeled, Records, is_multi_label, is_regression
+from pocketbert.runtime.batching import Runner, run_rows
 from pocketbert.tasks.entities import tags_of
 from pocketbert.tasks.feature_extraction import FeatureExtraction
 from pocketbert.tasks.multiple_choice import MultipleChoice
@@ -28,13 +29,11 @@ _CHOSEN = 0.5  # from this probability on, a label of several holds
 _MASKED = 0.15  # share of a text's words that are masked, BERT's own
 
 
-def scores(
-    labelled: Labelled, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]
-) -> dict[str, float]:
+def scores(labeled: Labeled, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]) -> dict[str, float]:
     """Run every record.
 
     Args:
-        labelled: the records.
+        labeled: the records.
         runner: with their head.
         tokenizer: the model's.
         step: is told how many records are done, now and then.
@@ -45,10 +44,10 @@ def scores(
 
     def watched(items: Iterable[Any], each: float = 1) -> Iterable[Any]:
         for done, item in enumerate(items, 1):
-            step(min(int(done * each), len(labelled)))
+            step(min(int(done * each), len(labeled)))
             yield item
 
-    return _SCORES[labelled.head](labelled.records, runner, tokenizer, watched)
+    return _SCORES[labeled.head](labeled.records, runner, tokenizer, watched)
 
 
 class _Watched(Protocol):

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Program, Span
+from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Op, Plan, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import program_of_folder, program_of_model
 from pocketbert.runtime.threads import check_threads
@@ -60,7 +60,7 @@ class NativeRunner:
         CheckpointError: the program holds NaN or infinity, or its parts do not fit together.
     """
 
-    def __init__(self, program: Program, head: Head | None = None, *, threads: int | None = None) -> None:
+    def __init__(self, program: Plan, head: Head | None = None, *, threads: int | None = None) -> None:
         self.config: PretrainedConfig = program.config
         self.head: Head = program.head if head is None else head
         self.threads = check_threads(threads)
@@ -136,7 +136,7 @@ def load(
         folder: a checkpoint folder, or a hub name.
         head: what to run; the checkpoint's own head by default.
         device: the engine runs on the CPU.
-        dtype: ``"float32"`` (the default), or ``"int8"``, which quantises now; a checkpoint that is quantised already
+        dtype: ``"float32"`` (the default), or ``"int8"``, which quantizes now; a checkpoint that is quantized already
             runs in int8.
         threads: see ``NativeRunner``.
 
@@ -171,7 +171,7 @@ def _extension() -> ModuleType:
         ) from error
 
 
-def _build(program: Program, path: str) -> Any:
+def _build(program: Plan, path: str) -> Any:
     """Return the engine of a program."""
     extension = _extension()
     try:
@@ -187,7 +187,7 @@ def _build(program: Program, path: str) -> Any:
 class _Writer:
     """Hands a program to a builder."""
 
-    def __init__(self, extension: ModuleType, builder: Any, program: Program) -> None:
+    def __init__(self, extension: ModuleType, builder: Any, program: Plan) -> None:
         self.extension, self.builder, self.program = extension, builder, program
         names = [STREAM, *(name for name in program.buffers if name != STREAM)]
         self.buffers = {name: int(builder.buffer(program.buffers[name])) for name in names}
@@ -197,7 +197,7 @@ class _Writer:
         for layer in self.program.layers:
             for op in layer.ops:
                 self._op(op)
-        state = self.program.state
+        state = self.program.to_hidden
         if state is not None:
             self.builder.state(_floats(state.scale), _floats(state.shift))
         for branch in self.program.branches:
@@ -239,7 +239,7 @@ class _Writer:
             _floats(op.bias),
             op.activation,
             None if op.residual is None else self._columns(op.residual),
-            _maybe(op.carry),
+            _maybe(op.residual_scale),
             _maybe(scale),
             _maybe(bias),
             eps,

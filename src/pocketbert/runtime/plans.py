@@ -6,11 +6,11 @@ import os
 from typing import Any
 
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
-from pocketbert.plan import Program, make_plan, plan_checkpoint, quantize
-from pocketbert.plan.int8.folder import load_quantised
+from pocketbert.plan import Plan, make_plan, plan_checkpoint, quantize
+from pocketbert.plan.int8.folder import load_quantized
 from pocketbert.storage.hub import CONFIG_FILES, local_folder
 
 __all__ = ["check_dtype", "program_of_folder", "program_of_model"]
@@ -27,8 +27,8 @@ def check_dtype(dtype: str | None) -> str | None:
     return dtype
 
 
-def program_of_folder(folder: str | os.PathLike[str], head: Head | None, dtype: str | None) -> Program:
-    """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantised.
+def program_of_folder(folder: str | os.PathLike[str], head: Head | None, dtype: str | None) -> Plan:
+    """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantized.
 
     Args:
         folder: a checkpoint folder, or a hub name.
@@ -37,19 +37,19 @@ def program_of_folder(folder: str | os.PathLike[str], head: Head | None, dtype: 
 
     Raises:
         InputError: the dtype is neither, or is float32 and the checkpoint is in int8.
-        CheckpointError, ConfigError, HubError: see ``plan_checkpoint`` and ``plan.folder.load_quantised``.
+        CheckpointError, ConfigError, HubError: see ``plan_checkpoint`` and ``plan.int8.folder.load_quantized``.
     """
     check_dtype(dtype)
     folder = local_folder(folder, CONFIG_FILES, weights=True)
-    if is_quantised(AutoConfig.from_pretrained(folder)):
+    if is_quantized(AutoConfig.from_pretrained(folder)):
         if dtype == "float32":
             raise InputError(f"dtype='float32', but {folder} is in int8; leave it out, or pass the original checkpoint")
-        return load_quantised(folder, head)
+        return load_quantized(folder, head)
     program = plan_checkpoint(folder, head)
     return quantize(program) if dtype == "int8" else program
 
 
-def program_of_model(model: Any, head: Head) -> Program:
+def program_of_model(model: Any, head: Head) -> Plan:
     """Fold a torch model's present parameters.
 
     Raises:

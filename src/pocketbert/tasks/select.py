@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketbert.architecture import parameters as schema
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.architecture.parameters import Head
 from pocketbert.checkpoint import Checkpoint, Fit, fit, open_checkpoint
 from pocketbert.errors import CheckpointError, ConfigError, InputError
@@ -81,12 +81,12 @@ def task_of(folder: str | os.PathLike[str], config: PretrainedConfig) -> str:
 
 
 def check_head(folder: str | os.PathLike[str], config: PretrainedConfig, task: str, head: Head) -> None:
-    """Refuse a checkpoint that lacks the head of a task; of one in int8, ``plan.folder.load_quantised`` does.
+    """Refuse a checkpoint that lacks the head of a task; of one in int8, ``plan.int8.folder.load_quantized`` does.
 
     Raises:
         CheckpointError: the head is not in the file, is another's, or the file does not fit its configuration.
     """
-    if is_quantised(config):
+    if is_quantized(config):
         return
     checkpoint = open_checkpoint(folder)
     try:

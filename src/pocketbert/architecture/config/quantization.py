@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pocketbert.architecture.config.base import PretrainedConfig
 
-__all__ = ["QUANTIZATION", "is_quantised"]
+__all__ = ["QUANTIZATION", "is_quantized"]
 
 _METHOD = "pocketbert"
-# plan.arithmetic has the rounding
+# plan.int8.arithmetic defines the rounding
 QUANTIZATION = {
     "quant_method": _METHOD,
     "bits": 8,
@@ -16,7 +16,7 @@ QUANTIZATION = {
 }
 
 
-def is_quantised(config: PretrainedConfig) -> bool:
+def is_quantized(config: PretrainedConfig) -> bool:
     """Whether a configuration is that of a checkpoint which ``pocketbert quantize`` wrote."""
     found = getattr(config, "quantization_config", None)
     return isinstance(found, dict) and found.get("quant_method") == _METHOD

@@ -1,4 +1,4 @@
-"""The heads as branches of a program; each takes the stream's last scale and shift into its first product."""
+"""The heads as branches of a plan; the stream's last scale and shift are folded into its first product."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["branches"]
 
 
 def branches(
-    reader: Reader, config: PretrainedConfig, head: Head, state: Affine, table: Array, *, pooler: bool
+    reader: Reader, config: PretrainedConfig, head: Head, to_hidden: Affine, table: Array, *, pooler: bool
 ) -> list[Branch]:
     """Return the branches of a head.
 
@@ -24,21 +24,21 @@ def branches(
         reader: the parameters.
         config: the architecture.
         head: what the model has.
-        state: from the last value of the stream to the last hidden state, in float64.
+        to_hidden: from the last stream to the last hidden state, in float64.
         table: (V, E), the word table.
         pooler: whether a bare encoder has its pooler.
     """
     stream = Span(STREAM, 0, config.hidden_size)
-    pooled, source, seen = _pooled(reader, config, head, state, stream, pooler=pooler)
+    pooled, source, seen = _pooled(reader, config, head, to_hidden, stream, pooler=pooler)
     found = []
     if head == "none" and pooled:
         found.append(Branch("pooled", "first", tuple(pooled)))
     if head in ("masked_lm", "pretraining"):
-        found.append(Branch("masked_lm", "tokens", tuple(_words(reader, config, state, table, stream))))
+        found.append(Branch("masked_lm", "tokens", tuple(_words(reader, config, to_hidden, table, stream))))
 
     def last(name: str, rows: Literal["first", "tokens"], linear: Linear) -> None:
         first = rows == "first"
-        linear = linear.of(seen if first else state)
+        linear = linear.of(seen if first else to_hidden)
         target = Span(name, 0, len(linear.bias))
         op = dense(source if first else stream, target, linear, reader.dtype)
         found.append(Branch(name, rows, (*pooled, op) if first else (op,)))
@@ -55,9 +55,9 @@ def branches(
 
 
 def _pooled(
-    reader: Reader, config: PretrainedConfig, head: Head, state: Affine, stream: Span, *, pooler: bool
+    reader: Reader, config: PretrainedConfig, head: Head, to_hidden: Affine, stream: Span, *, pooler: bool
 ) -> tuple[list[Dense], Span, Affine]:
-    """Return the pooler's product, if there is one, where the pooled text stands, and the map to its true value."""
+    """Return the pooler's product, if there is one, its columns, and the map to what the model has there."""
     if isinstance(config, DistilBertConfig):
         name = "pre_classifier" if head in ("sequence_classification", "multiple_choice") else None
         activation = "relu"
@@ -68,13 +68,13 @@ def _pooled(
         name = f"{reader.prefix}pooler.dense" if wanted else None
         activation = "tanh"
     if name is None:
-        return [], stream, state
+        return [], stream, to_hidden
     target = Span("pooled", 0, config.hidden_size)
-    op = dense(stream, target, reader.linear(name).of(state), reader.dtype, activation)
+    op = dense(stream, target, reader.linear(name).of(to_hidden), reader.dtype, activation)
     return [op], target, Affine(np.ones(target.width), np.zeros(target.width))
 
 
-def _words(reader: Reader, config: PretrainedConfig, state: Affine, table: Array, stream: Span) -> Iterable[Dense]:
+def _words(reader: Reader, config: PretrainedConfig, to_hidden: Affine, table: Array, stream: Span) -> Iterable[Dense]:
     """Yield the masked-language-model head; a tied decoder shares the word table's memory."""
     if isinstance(config, DistilBertConfig):
         first, norm_name, eps = "vocab_transform", "vocab_layer_norm", 1e-12
@@ -85,9 +85,9 @@ def _words(reader: Reader, config: PretrainedConfig, state: Affine, table: Array
         decoder, bias_name = "cls.predictions.decoder.weight", "cls.predictions.bias"
     transform = Span("transform", 0, config.hidden_size)
     norm = reader.norm(norm_name, eps)
-    assert isinstance(norm, Norm)  # a real one, even with no_norm
+    assert isinstance(norm, Norm)  # a layer normalization even where the model has NoNorm
     activation = activation_name(config.hidden_act)
-    yield dense(stream, transform, reader.linear(first).of(state), reader.dtype, activation, norm=norm)
+    yield dense(stream, transform, reader.linear(first).of(to_hidden), reader.dtype, activation, norm=norm)
     logits = Span("masked_lm", 0, config.vocab_size)
     weight = table if config.tie_word_embeddings else reader.table(decoder)
     narrow = weight.shape[1]

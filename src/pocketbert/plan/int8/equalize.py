@@ -1,247 +1,131 @@
-"""Equalisation: channels of the streams and of ReLU's middle layers rescaled so that no channel dwarfs the others.
+"""Equalization: rescale channels of the streams and of ReLU's middle layers so that no channel dwarfs the others.
 
-A channel may be held divided by any positive t if whoever reads it multiplies its weights by t: the program computes
-the same. Where a residual is added to channels of another t, it is multiplied on the way (``Dense.carry``). Every t is
-a power of two, so not even a float32 changes.
+Storing a channel divided by any positive t changes no result if every operation that reads it multiplies its weights by
+t. Where a residual is added to channels with another t, it is multiplied first (``Dense.residual_scale``). Every t is a
+power of two, so the multiplications are exact and no float32 result changes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pocketbert.errors import InputError
+from pocketbert.plan.batch import PackedBatch
+from pocketbert.plan.int8.channels import Channels, Double, trace
 from pocketbert.plan.int8.ranges import calibration_batch, peaks
-from pocketbert.plan.structure import STREAM, Affine, Array, Attention, Dense, Embeddings, Int8, Norm, Program, Span
-from pocketbert.runtime.batching import PackedBatch
+from pocketbert.plan.structure import Affine, Array, Dense, Int8, Norm, Plan
 
-__all__ = ["Channels", "equalise", "rescale", "trace"]
+__all__ = ["equalize", "rescale"]
 
-Double = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-_HOMOGENEOUS = ("linear", "relu")  # f(x / t) = f(x) / t
-_LARGEST = 30  # t lies within 2 ** -30 .. 2 ** 30
-_MILD = 4.0  # powers of two up to which half a wish is granted: a column is seldom at its peak, a weight always
-_PATIENCE = 4.0  # powers of two by which a stream's t may miss what a reader wishes
+_MAX_EXPONENT = 30  # t is within 2 ** -30 .. 2 ** 30
+_HALVED = 4.0  # scale exponents up to +-4 are halved: activations rarely reach their peak, weights always do
+_TOLERANCE = 4.0  # a stream keeps its t while the exponent that its next reader prefers is within this
 
 
-@dataclass(frozen=True, eq=False)
-class Channels:
-    """Every channel that a program writes, numbered in the order of writing.
+def equalize(plan: Plan, batch: PackedBatch | None = None) -> Plan:
+    """Even out the ranges of the channels before quantizing.
 
-    Attributes:
-        before: (count,) the channel that was added to a channel when it was written, an earlier one; itself if none.
-        free: (count,) whether a channel may have a t other than 1.
-        embedded: (W,) what is written to the stream before the projection.
-        first: (W,) the stream after the embeddings.
-        ends: (W,) the stream after each layer.
-        read: ``id`` of a dense product -> (in,) its source.
-        written: ``id`` of a dense product -> (out,) its target.
-        added: ``id`` of a dense product with a residual -> (out,) that.
-    """
-
-    before: Ints
-    free: NDArray[np.bool_]
-    embedded: Ints
-    first: Ints
-    ends: list[Ints]
-    read: dict[int, Ints]
-    written: dict[int, Ints]
-    added: dict[int, Ints]
-
-
-def trace(program: Program) -> Channels:
-    """Follow every channel through a program."""
-    return _Tracer(program).channels()
-
-
-def rescale(program: Program, channels: Channels, factors: Double) -> Program:
-    """Return the program with every channel held divided by its factor.
+    A channel's t approaches the square root of its range among the values over its range among the weights that read
+    it, which splits the spread between the rounding of values and that of weights. A channel of a residual stream keeps
+    its t over several layers where that is near enough.
 
     Args:
-        program: a float program.
-        channels: from ``trace`` of this program.
-        factors: (count,) positive, 1 where a channel is not free.
-    """
-    assert (factors > 0).all() and (factors[~channels.free] == 1).all()
-
-    def scaled(op: Dense) -> Dense:
-        return _scaled_dense(op, channels, factors)
-
-    e = program.embeddings
-    before, after = factors[channels.embedded], factors[channels.first]
-    e = replace(
-        e,
-        positions=_times(e.positions, 1 / before),
-        types=None if e.types is None else _times(e.types, 1 / before),
-        projection=None if e.projection is None else scaled(e.projection),
-        norm=_scaled_norm(e.norm, after),
-    )
-    layers = tuple(
-        replace(
-            layer,
-            ops=tuple(scaled(op) if isinstance(op, Dense) else op for op in layer.ops),
-            state=_scaled_state(layer.state, factors[end], program.dtype),
-        )
-        for layer, end in zip(program.layers, channels.ends, strict=True)
-    )
-    branches = tuple(replace(branch, ops=tuple(map(scaled, branch.ops))) for branch in program.branches)
-    state = _scaled_state(program.embeddings_state, after, program.dtype)
-    return replace(program, embeddings=e, embeddings_state=state, layers=layers, branches=branches)
-
-
-def equalise(program: Program, batch: PackedBatch | None = None) -> Program:
-    """Even out the ranges of the channels, before quantisation; the program computes the same.
-
-    A channel's t goes towards the square root of its range among the values over its range among the weights that read
-    it, so that neither rounding gets all of the spread. A channel of a residual stream keeps its t for as long as that
-    serves.
-
-    Args:
-        program: a float program.
+        plan: a float plan.
         batch: typical texts; pseudo-random words where None.
 
+    Returns:
+        a plan with the same results.
+
     Raises:
-        InputError: the program is quantised already.
+        InputError: the plan is quantized already.
     """
-    if program.quantised:
-        raise InputError("the plan is in int8 already; equalise the float plan, then quantise")
-    channels = trace(program)
-    seen = peaks(program, calibration_batch(program.config) if batch is None else batch)
+    if plan.quantized:
+        raise InputError("the plan is in int8 already; equalize the float plan, then quantize")
+    channels = trace(plan)
+    peak = peaks(plan, calibration_batch(plan.config) if batch is None else batch)
     total, readers = np.zeros(len(channels.free)), np.zeros(len(channels.free))
-    for op in program.denses():
-        if id(op) not in seen:
+    for op in plan.dense_ops():
+        if op not in peak:
             continue  # it stays in float32
-        values, weights = seen[id(op)], np.abs(np.asarray(op.weight, np.float64)).max(axis=0)
+        values, weights = peak[op], np.abs(np.asarray(op.weight, np.float64)).max(axis=0)
         known = (values > 0) & (weights > 0)
         if not known.any():
             continue
-        wish = 0.5 * np.log2(values[known] / weights[known])
-        wish -= np.median(wish)
-        np.add.at(total, channels.read[id(op)][known], wish - 0.5 * np.clip(wish, -_MILD, _MILD))
-        np.add.at(readers, channels.read[id(op)][known], 1)
-    exponents = np.clip(np.rint(_agreed(channels, total, readers)), -_LARGEST, _LARGEST)
-    return rescale(program, channels, np.where(channels.free, 2.0**exponents, 1.0))
+        preferred = 0.5 * np.log2(values[known] / weights[known])
+        preferred -= np.median(preferred)
+        np.add.at(total, channels.read[op][known], preferred - 0.5 * np.clip(preferred, -_HALVED, _HALVED))
+        np.add.at(readers, channels.read[op][known], 1)
+    exponents = np.clip(np.rint(_agreed(channels, total, readers)), -_MAX_EXPONENT, _MAX_EXPONENT)
+    return rescale(plan, channels, np.where(channels.free, 2.0**exponents, 1.0))
 
 
 def _agreed(channels: Channels, total: Double, readers: Double) -> Double:
-    """Return one exponent a channel, the mean of its readers' wishes.
+    """Return one exponent per channel, the mean of what its readers prefer.
 
-    A channel takes the exponent of the one before it, unless their wishes are far apart: then the residual is
-    multiplied on the way.
+    A channel that continues an earlier one through a residual addition shares its exponent, unless their preferences
+    differ by more than ``_TOLERANCE``: then the residual is multiplied.
     """
-    run = np.arange(len(total))
+    group = np.arange(len(total))
     for channel in range(len(total)):
-        first = int(run[channels.before[channel]])
+        first = int(group[channels.before[channel]])
         if first == channel or not (channels.free[channel] and channels.free[first]):
             continue
         if readers[channel] and readers[first]:
             apart = total[channel] / readers[channel] - total[first] / readers[first]
-            if abs(apart) > _PATIENCE:
+            if abs(apart) > _TOLERANCE:
                 continue
-        run[channel] = first
+        group[channel] = first
         total[first] += total[channel]
         readers[first] += readers[channel]
-    return np.asarray((total / np.maximum(readers, 1))[run])
+    return np.asarray((total / np.maximum(readers, 1))[group])
 
 
-class _Tracer:
-    """Numbers channels as they are written."""
+def rescale(plan: Plan, channels: Channels, factors: Double) -> Plan:
+    """Return the plan with every channel divided by its factor; its results stay.
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.now: dict[str, Ints] = {name: np.zeros(width, np.int64) for name, width in program.buffers.items()}
-        self.before: list[Ints] = [np.zeros(1, np.int64)]  # channel 0: what nobody wrote
-        self.count = 1
-        self.held: list[Ints] = [np.zeros(1, np.int64)]
-        self.read: dict[int, Ints] = {}
-        self.written: dict[int, Ints] = {}
-        self.added: dict[int, Ints] = {}
+    Args:
+        plan: a float plan.
+        channels: from ``trace`` of this plan.
+        factors: (count,) positive, 1 where a channel is not free.
+    """
+    assert (factors > 0).all() and (factors[~channels.free] == 1).all()
 
-    def channels(self) -> Channels:
-        embedded = self._embed(self.program.embeddings)
-        first = self._get(self._stream)
-        ends = []
-        for layer in self.program.layers:
-            for op in layer.ops:
-                if isinstance(op, Attention):
-                    self.held += [self._get(op.query), self._get(op.key)]
-                    self.now[op.target.buffer][op.target.start : op.target.stop] = self._get(op.value)
-                else:
-                    self._dense(op)
-            ends.append(self._get(self._stream))
-        last = {name: channels.copy() for name, channels in self.now.items()}
-        for branch in self.program.branches:
-            self.now = {name: channels.copy() for name, channels in last.items()}
-            for op in branch.ops:
-                self._dense(op, held=True)
-        free = np.ones(self.count, bool)
-        free[np.concatenate(self.held)] = False
-        before = np.concatenate(self.before)
-        return Channels(before, free, embedded, first, ends, self.read, self.written, self.added)
-
-    @property
-    def _stream(self) -> Span:
-        return Span(STREAM, 0, self.program.width)
-
-    def _embed(self, e: Embeddings) -> Ints:
-        if e.projection is None:
-            # The word table goes in as it is, so only a norm behind it can be rescaled.
-            embedded = self._new(self._stream, held=True)
-            self._new(self._stream, held=e.norm is None)
-            return embedded
-        self._new(e.projection.source, held=True)
-        embedded = self._new(self._stream)
-        self._dense(e.projection)
-        return embedded
-
-    def _dense(self, op: Dense, *, held: bool = False) -> None:
-        self.read[id(op)] = self._get(op.source)
-        added = None
+    def rescaled(op: Dense) -> Dense:
+        into, out = factors[channels.read[op]], factors[channels.written[op]]
+        inside = np.ones_like(out) if op.norm is not None else out  # what a norm reads stays as it is
+        assert not isinstance(op.weight, Int8)
+        residual_scale, weight = op.residual_scale, op.weight
         if op.residual is not None:
-            added = self.added[id(op)] = self._get(op.residual)
-        held = held or (op.norm is None and op.activation not in _HOMOGENEOUS)
-        self.written[id(op)] = self._new(op.target, None if op.norm is not None else added, held=held)
+            change = factors[channels.added[op]] / inside
+            if (change != 1).any():
+                before = np.ones(out.shape, op.bias.dtype) if residual_scale is None else residual_scale
+                residual_scale = _times(before, change)
+        if (into != 1).any() or (inside != 1).any():  # an unchanged weight, such as the word table, stays shared
+            weight = _times(_times(weight, into), 1 / inside[:, None])
+        bias, norm = _times(op.bias, 1 / inside), _rescaled_norm(op.norm, out)
+        return replace(op, weight=weight, bias=bias, residual_scale=residual_scale, norm=norm)
 
-    def _get(self, span: Span) -> Ints:
-        return np.array(self.now[span.buffer][span.start : span.stop])
+    def to_hidden(affine: Affine | None, layer: int) -> Affine | None:
+        factor = factors[channels.end(layer)]
+        if affine is not None:
+            return Affine(_times(affine.scale, factor), affine.shift)
+        return None if (factor == 1).all() else Affine(factor.astype(plan.dtype), np.zeros(factor.shape, plan.dtype))
 
-    def _new(self, span: Span, before: Ints | None = None, *, held: bool = False) -> Ints:
-        channels = np.arange(self.count, self.count + span.width)
-        self.count += span.width
-        self.before.append(channels if before is None else before)
-        self.now[span.buffer][span.start : span.stop] = channels
-        if held:
-            self.held.append(channels)
-        return channels
-
-
-def _scaled_dense(op: Dense, channels: Channels, factors: Double) -> Dense:
-    into, out = factors[channels.read[id(op)]], factors[channels.written[id(op)]]
-    inside = np.ones_like(out) if op.norm is not None else out  # a norm needs its input as it is
-    assert not isinstance(op.weight, Int8)
-    carry = op.carry
-    if op.residual is not None:
-        change = factors[channels.added[id(op)]] / inside
-        if (change != 1).any():
-            carry = _times(np.ones(out.shape, op.bias.dtype) if carry is None else carry, change)
-    weight = op.weight
-    if (into != 1).any() or (inside != 1).any():  # an untouched weight, such as the word table, stays shared
-        weight = _times(_times(weight, into), 1 / inside[:, None])
-    return replace(op, weight=weight, bias=_times(op.bias, 1 / inside), carry=carry, norm=_scaled_norm(op.norm, out))
+    plan = plan.map_dense(rescaled).map_to_hidden(to_hidden)
+    e, embedded = plan.embeddings, 1 / factors[channels.embedded]
+    e = replace(
+        e,
+        positions=_times(e.positions, embedded),
+        types=None if e.types is None else _times(e.types, embedded),
+        norm=_rescaled_norm(e.norm, factors[channels.first]),
+    )
+    return replace(plan, embeddings=e)
 
 
-def _scaled_norm(norm: Norm | None, factor: Double) -> Norm | None:
+def _rescaled_norm(norm: Norm | None, factor: Double) -> Norm | None:
     return None if norm is None else Norm(_times(norm.scale, 1 / factor), _times(norm.bias, 1 / factor), norm.eps)
-
-
-def _scaled_state(state: Affine | None, factor: Double, dtype: np.dtype[np.generic]) -> Affine | None:
-    if state is not None:
-        return Affine(_times(state.scale, factor), state.shift)
-    return None if (factor == 1).all() else Affine(factor.astype(dtype), np.zeros(factor.shape, dtype))
 
 
 def _times(array: Array, factor: Double) -> Array:

@@ -1,69 +1,63 @@
-"""What values flow through a program: the ranges that equalisation and quantisation look at."""
+"""The ranges of the values that flow through a plan, measured on calibration texts."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.plan.batch import PackedBatch, Row, pack
 from pocketbert.plan.executor import run
-from pocketbert.plan.structure import Array, Dense, Int8, Program
-from pocketbert.runtime.batching import PackedBatch, Row, pack
+from pocketbert.plan.int8.channels import Double
+from pocketbert.plan.structure import Array, Dense, Plan
 
 __all__ = ["calibration_batch", "peaks"]
 
 _ROWS, _TOKENS = 8, 48
-_TRIMMED = 50  # one column in so many is left out of a row's typical size
-_BOUNDARIES = (101, 102)  # [CLS] and [SEP] of BERT's English vocabularies
+_TRIMMED = 50  # the largest 1 / 50 of a row's columns are left out of its typical magnitude
+_CLS, _SEP = 101, 102  # in BERT's English vocabularies
 
 
 def calibration_batch(config: PretrainedConfig) -> PackedBatch:
-    """Return a batch for a model whose texts are not at hand: pseudo-random words, the same on every call."""
+    """Return pseudo-random words to calibrate on where no texts are given, the same on every call."""
     generator = np.random.default_rng(0)
     tokens = min(_TOKENS, config.max_position_embeddings)
     rows = []
     for _ in range(_ROWS):
         ids = generator.integers(0, config.vocab_size, tokens)
         if config.vocab_size > 1000 and tokens > 2:
-            ids[0], ids[-1] = _BOUNDARIES
+            ids[0], ids[-1] = _CLS, _SEP
         rows.append(Row(ids.tolist()))
     return pack(rows)
 
 
-def peaks(program: Program, batch: PackedBatch) -> dict[int, NDArray[np.float64]]:
-    """Run a program and return how far each column rises above a typical one.
+def peaks(plan: Plan, batch: PackedBatch) -> dict[Dense, Double]:
+    """Run a plan and return how far each column rises above a typical one.
 
     Returns:
-        ``id`` of a dense product whose weight is worth 8 bits -> (in,): over all rows, the largest ratio of a value's
-        size to the typical size in its row. These are the products of embeddings and layers, and of the heads those
-        with as many weights as a square of the stream, or with the word table.
+        for each dense product that goes to int8, (in,): the largest ratio, over all rows, of a value's magnitude to the
+        typical magnitude in its row. These are the products of embeddings and layers, and those products of heads that
+        read the word table or have at least W * W weights.
     """
-    found: dict[int, NDArray[np.float64]] = {}
-    shared = program.embeddings.words
-    heads = {id(op) for branch in program.branches for op in branch.ops}
-    large = {id(op) for op in program.denses() if op.weight is shared or _count(op.weight) >= program.width**2}
+    found: dict[Dense, Double] = {}
+    words = plan.embeddings.words
+    heads = {op for branch in plan.branches for op in branch.ops}
+    small = {op for op in heads if op.weight is not words and op.weight.shape[0] * op.weight.shape[1] < plan.width**2}
 
     def observe(op: Dense, rows: Array) -> None:
-        if id(op) in heads and id(op) not in large:
-            return
-        sizes = np.abs(rows.astype(np.float64))
-        peak = (sizes / _typical(sizes)).max(axis=0)
-        found[id(op)] = np.maximum(found.get(id(op), peak), peak)
+        if op not in small:
+            sizes = np.abs(rows.astype(np.float64))
+            peak = (sizes / _typical(sizes)).max(axis=0)
+            found[op] = np.maximum(found.get(op, peak), peak)
 
-    run(program, batch, observe=observe)
+    run(plan, batch, observe=observe)
     return found
 
 
-def _count(weight: Array | Int8) -> int:
-    out, into = weight.shape
-    return out * into
-
-
-def _typical(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, K) -> (N, 1): root mean square of each row without its largest columns."""
-    left = sizes.shape[1] - -(-sizes.shape[1] // _TRIMMED)
-    kept = np.partition(sizes, left - 1, axis=1)[:, :left] if left else sizes
+def _typical(sizes: Double) -> Double:
+    """(N, K) -> (N, 1): root mean square of each row without its largest columns; 1 for a row of zeros."""
+    count = sizes.shape[1] - -(-sizes.shape[1] // _TRIMMED)
+    kept = np.partition(sizes, count - 1, axis=1)[:, :count] if count else sizes
     trimmed = np.sqrt(np.square(kept).mean(axis=1, keepdims=True))
-    every = np.sqrt(np.square(sizes).mean(axis=1, keepdims=True))
-    typical = np.where(trimmed > 0, trimmed, every)
+    whole = np.sqrt(np.square(sizes).mean(axis=1, keepdims=True))
+    typical = np.where(trimmed > 0, trimmed, whole)
     return np.asarray(np.where(typical > 0, typical, 1.0))

@@ -18,7 +18,8 @@ from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
-from pocketbert.plan import Program
+from pocketbert.plan import Plan
+from pocketbert.plan.batch import check_batch
 from pocketbert.runtime.batching import PackedBatch, groups, rectangle
 from pocketbert.runtime.onnx.file import inspect_model, read_model
 from pocketbert.runtime.onnx.graph import ROWS, build_model
@@ -81,7 +82,7 @@ class OnnxRunner:
             InputError: an id, a type or a position is out of range, or a row is empty or too long.
             CheckpointError: the graph fails or gives what its head does not promise.
         """
-        _check(self.config, batch, self._typed)
+        check_batch(self.config, batch, typed=self._typed)
         found: list[Any] = [None] * len(batch)
         for rows in groups(batch.lengths.tolist()):
             for row, output in zip(rows, self._run(batch, rows), strict=True):
@@ -132,7 +133,7 @@ def load(
         folder: a folder, whose graph is made in memory; a hub name; or a file.
         head: what to run; the model's own head by default.
         device: one of ``DEVICES``; the CPU by default.
-        dtype: ``"float32"`` or ``"int8"``; float32 by default, and what a file or a quantised checkpoint holds.
+        dtype: ``"float32"`` or ``"int8"``; float32 by default, and what a file or a quantized checkpoint holds.
         threads: most CPU threads of a call; as many as the process may use where None.
 
     Raises:
@@ -190,7 +191,7 @@ def open_session(content: bytes, *, device: str | None = None, threads: int | No
         raise CheckpointError(f"ONNX Runtime cannot run this graph: {error}") from error
 
 
-def _made(program: Program, device: str | None, threads: int | None) -> OnnxRunner:
+def _made(program: Plan, device: str | None, threads: int | None) -> OnnxRunner:
     content = build_model(program, choose=program.head == "masked_lm")
     runner = OnnxRunner(content, device=device, threads=threads)
     runner.config = program.config
@@ -228,19 +229,3 @@ def _positions(batch: PackedBatch, rows: Sequence[int]) -> list[NDArray[np.int64
         if where.size and (where.min() < 0 or where.max() >= length):
             raise InputError(f"positions of row {row} must be within its {length} tokens")
     return [batch.positions[row] for row in rows]
-
-
-def _check(config: PretrainedConfig, batch: PackedBatch, typed: bool) -> None:
-    """Check what the graph would take for something else, or fail on without a clear word."""
-    limit = config.max_position_embeddings
-    if len(batch) == 0 or batch.lengths.min() < 1:
-        raise InputError("a batch needs at least one row, and every row at least one token")
-    if batch.lengths.max() > limit:
-        raise InputError(f"{batch.lengths.max()} tokens exceed the model's {limit} positions; cut or window the text")
-    pairs = [("input_ids", batch.input_ids, config.vocab_size)]
-    if typed and batch.token_type_ids is not None:
-        pairs.append(("token_type_ids", batch.token_type_ids, config.type_vocab_size))
-    for name, values, count in pairs:
-        outside = values[(values < 0) | (values >= count)]
-        if outside.size:
-            raise InputError(f"{name} holds {outside[0]}; the model knows 0 .. {count - 1}")
