@@ -176,7 +176,7 @@ INT8 = "layers.0.ops.0.weight."
 INT8_FORGERIES = {
     "values": (lambda t: t[INT8 + "values"].fill(-128), "values reach -128"),
     "scale": (lambda t: t[INT8 + "scale"].fill(-1), "a scale is negative"),
-    "infinite": (lambda t: t[INT8 + "scale"].fill(np.inf), "not finite"),
+    "infinite": (lambda t: t[INT8 + "scale"].fill(np.inf), "scale holds NaN or infinity"),
     "shape": (lambda t: t.update({INT8 + "scale": np.zeros(3, np.float32)}), r"scale is float32 \(3,\)"),
     "columns": (
         lambda t: t.update({INT8 + "outliers": np.array([32]), INT8 + "outlier_weight": np.zeros((64, 1), np.float32)}),

@@ -8,17 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from helpers.plan_models import (
-    IB_BERT,
-    TINY,
-    UNEVEN,
-    arrays_of,
-    batch_of,
-    make,
-    relative,
-    texts,
-    torch_outputs,
-)
+from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts, torch_outputs
 from pocketbert.architecture.parameters import HEADS
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.plan import make_plan

@@ -126,7 +126,7 @@ def outlier_model():
 def test_a_channel_of_ten_million_in_the_first_row():
     model, batch = outlier_model()
     plan = make_plan(model.config, "token_classification", arrays_of(model))
-    states = run(plan, batch, hidden_hidden_states=True).hidden_states
+    states = run(plan, batch, hidden_states=True).hidden_states
     firsts = [text[0] for text in states[-1]]
     assert min(np.abs(first).max() for first in firsts) > 1e6
     assert np.abs(np.concatenate([text[1:] for text in states[-1]])).max() < 1e3

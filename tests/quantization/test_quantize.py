@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
 import json
 import shutil
@@ -214,6 +215,13 @@ def test_damaged_and_foreign_files(small, source, tmp_path):
     weights.unlink()
     with pytest.raises(CheckpointError, match="no plan at"):
         pipeline(model=folder, runtime="onnx")
+
+
+def test_the_examples_of_docstrings():
+    for module in (room, importlib.import_module("pocketbert.quantization.report")):
+        failed, attempted = doctest.testmod(module)
+        assert not failed
+        assert attempted >= 5
 
 
 # -- refused ---------------------------------------------------------------------------------------------------

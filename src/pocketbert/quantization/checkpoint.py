@@ -1,4 +1,4 @@
-"""From a float checkpoint's folder to an int8 one."""
+"""From a float checkpoint to an int8 checkpoint."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from pocketbert.tokenizer.base import TokenizerBase
 __all__ = ["MAX_LOSS", "Progress", "quantize"]
 
 MAX_LOSS = 0.01
-_PART_TOKENS = 384  # of the texts on which each part is measured
+_PART_TOKENS = 384  # tokens of text that each part is measured on
 
-Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+Progress = Callable[[str, int, int], None]  # name of the step, units done, units in total
 
 
 def quantize(
@@ -46,34 +46,44 @@ def quantize(
     head: Head | None = None,
     progress: Progress | None = None,
 ) -> QuantizationReport:
-    """Write the int8 checkpoint of a folder (or hub name), if it loses little enough.
+    """Quantize a checkpoint to int8, measure the loss, and write the int8 checkpoint if the loss is small enough.
 
-    Weights, the word table included, go to 8 bits, about a quarter of the size; biases, norms, positions and the last
-    small product of a head stay in float32. ``pipeline(task, model=out)`` runs it in int8, with nothing to choose.
-    What was measured is returned, and stored as ``report.json``.
+    Weights, the word table included, are stored in int8, about a quarter of their size in float32; biases, norms,
+    positions and the last small product of a head stay in float32. ``pipeline(task, model=out)`` runs it in int8. The
+    report is returned, and written beside the weights as ``report.json``.
 
     Args:
-        folder: where ``config.json``, the weights and the tokenizer's files lie.
+        folder: a folder with ``config.json``, weights and tokenizer files, or a hub name.
         out: a folder, made if absent; an int8 checkpoint in it is replaced once the new one is complete.
-        data: labeled records, such as a .jsonl file, on which the task's metric is compared; ``quantization.labeled``
-            lists the fields. Without them results are compared with float32's on ``texts``.
-        texts: at least two that are typical for the model, to calibrate and to compare on; built-in ones by default.
-        max_loss: the most that may be lost: of the metric, or without ``data`` of 1, the cosine between the results of
-            int8 and float32, each column less its mean. 0.01 is one point of a hundred.
-        head: which head; the one that the checkpoint was saved with by default.
-        progress: is told what is being done, and how many steps of how many are.
+        data: labeled records, such as a .jsonl file, on which the task's metric is measured before and after;
+            ``quantization.labeled`` lists the fields. By default int8 results are compared with float32 on ``texts``.
+        texts: at least two texts typical of the model's input, to calibrate and measure on; built-in ones by default.
+        max_loss: largest allowed loss: the fall of the metric, or without ``data`` 1 minus the cosine between int8 and
+            float32 results, with each column's mean subtracted. 0.01 is one percentage point.
+        head: which head; by default the one that the checkpoint was saved with.
+        progress: called with the name of the step, the units done and the units in total.
 
     Raises:
         CheckpointError, ConfigError, HubError: ``folder`` holds no float checkpoint that can be run.
         InputError: an argument or a record is wrong, or ``out`` holds another checkpoint.
         PrecisionError: the loss exceeds ``max_loss``; nothing was written.
+
+    Example, with a loose limit since the model is random:
+        >>> import tempfile
+        >>> from pocketbert import DistilBertConfig, DistilBertModel, quantize
+        >>> config = DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64, max_position_embeddings=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     DistilBertModel(config).save_pretrained(folder)
+        ...     report = quantize(folder, f"{folder}/int8", max_loss=0.1)
+        >>> report.size_after < report.size_before / 2
+        True
     """
     if isinstance(max_loss, bool) or not isinstance(max_loss, (int, float)) or not max_loss >= 0:
         raise InputError(f"max_loss={max_loss!r} must be a number of at least 0, such as {MAX_LOSS}")
     source = local_folder(folder, CONFIG_FILES, TOKENIZER_FILES, weights=True)
     target = Path(os.path.expanduser(os.fspath(out)))
     _check_target(source, target)
-    progress = progress or _silent
+    progress = progress or (lambda *_: None)
     progress("reading the checkpoint", 0, 1)
     exact = plan_checkpoint(source, head)
     tokenizer = tokenizer_of(source)
@@ -106,10 +116,6 @@ def quantize(
     return _write(report, replace(small, measured=measured), source, target)
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    pass
-
-
 def _check_target(source: Path, target: Path) -> None:
     if target.exists() and source.resolve() == target.resolve():
         raise InputError(f"out={str(target)!r} is the checkpoint itself; choose another folder")
@@ -121,12 +127,12 @@ def _check_target(source: Path, target: Path) -> None:
 
 def _parts(even: Plan, small: Plan, batch: PackedBatch, progress: Progress) -> tuple[Part, ...]:
     total = len(part_names(small))
-    found = []
+    parts: list[Part] = []
     progress("each part alone", 0, total)
     for part in part_losses(even, small, batch):
-        found.append(part)
-        progress("each part alone", len(found), total)
-    return tuple(sorted(found, key=lambda part: -part.loss))
+        parts.append(part)
+        progress("each part alone", len(parts), total)
+    return tuple(sorted(parts, key=lambda part: -part.loss))
 
 
 def _scores(
@@ -143,7 +149,7 @@ def _scores(
 
 
 def _runner(plan: Plan, head: Head) -> Runner:
-    """Return the native engine, or where it was not built the reference executor, which is slow."""
+    """Return the native engine, or if it was not built the reference executor, which is slow."""
     try:
         return NativeRunner(plan, head)
     except MissingExtra:

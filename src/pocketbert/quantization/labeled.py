@@ -1,4 +1,4 @@
-"""Labeled records, read and checked: lines of a JSON Lines file, or of any format that ``pocketbert predict`` reads.
+"""Labeled records, read and checked, from JSON Lines or any other format that ``pocketbert predict`` reads.
 
 head                        fields                                                    metrics
 sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
@@ -7,7 +7,7 @@ token_classification        tokens, tags                                        
 question_answering          question, context, answers                                F1, exact match
 multiple_choice             prompt, choices, label                                    accuracy
 next_sentence               text, text_pair, is_next                                  accuracy
-masked_lm, pretraining      text                                                      accuracy at words masked by us
+masked_lm, pretraining      text                                                      accuracy at masked words
 none                        text, text_pair, label (or sentence1, sentence2, score)   Spearman of cosines
 """
 
@@ -33,23 +33,23 @@ _FIELDS: dict[Head, Fields] = {
     "masked_lm": Fields(("text",)),
     "none": Fields((), ("text", "text_pair", "label", "sentence1", "sentence2", "score")),
 }
-_SHOWN = 3  # broken records that a message names
+_SHOWN = 3  # broken records named in a message
 
 Records = Sequence[Mapping[str, Any]]
 
 
 def scored_head(head: Head) -> Head:
-    """Return the head whose metric stands for a model: a pre-training model is judged as a masked language model."""
+    """Return the head whose metric is measured: for a pre-training model, that of its masked language model."""
     return "masked_lm" if head == "pretraining" else head
 
 
 @dataclass(frozen=True)
 class Labeled:
-    """Records that fit a model.
+    """Records that have been checked against a model.
 
     Attributes:
         head: from ``scored_head``.
-        records: the fields of each record, checked; labels by name.
+        records: the fields of each record; labels by name.
     """
 
     head: Head
@@ -69,8 +69,8 @@ def read_labeled(path: str | os.PathLike[str], head: Head, config: Any) -> Label
         config: the model's; it names the labels.
 
     Raises:
-        InputError: there is no such file or it is empty; records lack fields or name labels that the model does not
-            have; the message gives their lines.
+        InputError: there is no such file or it is empty; or records lack fields or have labels that the model lacks, in
+            lines that the message names.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file")
@@ -122,7 +122,7 @@ def _answered(row: dict[str, Any], _: Any) -> dict[str, Any]:
 def _chosen(row: dict[str, Any], _: Any) -> dict[str, Any]:
     label, choices = row["label"], row["choices"]
     if not isinstance(choices, list) or type(label) is not int or not 0 <= label < len(choices):
-        raise InputError(f"label {label!r} must be the place of the right choice, from 0")
+        raise InputError(f"label {label!r} must be the index of the right choice, from 0")
     return row
 
 
@@ -152,7 +152,7 @@ _CHECKS: dict[Head, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
 
 
 def _label(value: Any, config: Any) -> str:
-    """Return a label's name; it may be given by its number."""
+    """Return the name of a label, which may be given by its index."""
     if type(value) is int and value in config.id2label:
         return str(config.id2label[value])
     if isinstance(value, str) and value in config.label2id:
@@ -168,10 +168,10 @@ def _number(name: str, value: Any) -> float:
 
 
 def is_regression(config: Any) -> bool:
-    """Whether a classifier gives a number instead of a label."""
+    """Whether a classifier predicts a number instead of a label."""
     return bool(config.problem_type == "regression" or config.num_labels == 1)
 
 
 def is_multi_label(config: Any) -> bool:
-    """Whether a classifier gives any number of labels, each by itself."""
+    """Whether a classifier predicts any number of labels, independent of each other."""
     return bool(config.problem_type == "multi_label_classification")

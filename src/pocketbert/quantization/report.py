@@ -57,6 +57,14 @@ class QuantizationReport:
             results (for a bare encoder, of the hidden states).
         max_loss: the limit.
         parts: what int8 costs in each part alone, the worst first.
+
+    Example:
+        >>> sizes = {"size_before": 400, "size_after": 104}
+        >>> losses = {"loss": 0.002, "max_loss": 0.01, "parts": (Part("layer 3", 0.0015), Part("embeddings", 0.0002))}
+        >>> measured = {"texts": "built-in texts", "agreement": {"hidden_cosine": 0.998}, "scores": ()}
+        >>> report = QuantizationReport("int8", "model", "none", **sizes, **measured, **losses)
+        >>> report.worst.name
+        'layer 3'
     """
 
     folder: str

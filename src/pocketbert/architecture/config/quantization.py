@@ -1,4 +1,4 @@
-"""How ``config.json`` says that a checkpoint is in int8, under the name that Hugging Face gives it."""
+"""The entry of ``config.json`` that marks an int8 checkpoint, under Hugging Face's name for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUANTIZATION = {
     "quant_method": _METHOD,
     "bits": 8,
     "weights": "int8, symmetric, one scale per output channel (per word of the word table)",
-    "activations": "int8, symmetric, one scale per row, found as it is run",
+    "activations": "int8, symmetric, one scale per row, computed at run time",
 }
 
 

@@ -13,7 +13,7 @@ from pocketbert.checkpoint.formats.names import keras_name, modern_name
 from pocketbert.checkpoint.formats.tensors import Tensor
 from pocketbert.errors import CheckpointError
 from pocketbert.extras import require
-from pocketbert.storage.mapped import Header, read_header
+from pocketbert.storage.mapped import StoredTensor, read_header
 
 __all__ = ["SafetensorsFile"]
 
@@ -43,7 +43,7 @@ class SafetensorsFile:
         from safetensors import SafetensorError
 
         self.files = [file]
-        self._opened: dict[str, Any] = {}  # by framework; opened once, for a header may name a thousand tensors
+        self._opened: dict[str, Any] = {}  # by framework; opened once, since a header may name a thousand tensors
         self._transposed: set[str] = set()
         try:
             stored_as = (self._open("np").metadata() or {}).get("format")
@@ -97,11 +97,10 @@ class SafetensorsFile:
         return Tensor(file, stored_name, name, shape, _DTYPES[dtype])
 
     @cached_property
-    def _header(self) -> Header:
-        return read_header(self.files[0])
+    def _stored(self) -> dict[str, StoredTensor]:
+        return read_header(self.files[0])[1]
 
     def _words(self, tensor: Tensor) -> NDArray[np.uint16]:
         """Read the 16-bit words of a bfloat16 tensor; numpy has no such dtype."""
-        place = self._header.tensors[tensor.stored_name]
-        count, offset = (place.stop - place.start) // 2, self._header.begin + place.start
-        return np.fromfile(tensor.file, np.uint16, count, offset=offset)
+        stored = self._stored[tensor.stored_name]
+        return np.fromfile(tensor.file, np.uint16, stored.size // 2, offset=stored.offset)

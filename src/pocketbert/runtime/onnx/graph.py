@@ -15,14 +15,7 @@ from typing import Any
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.plan.structure import (
-    Affine,
-    Array,
-    Branch,
-    Embeddings,
-    Int8,
-    Plan,
-)
+from pocketbert.plan.structure import Affine, Array, Branch, Embeddings, Int8, Plan
 from pocketbert.runtime.onnx.operations import Operations
 from pocketbert.runtime.onnx.writer import Buffers
 
