@@ -53,8 +53,8 @@ def test_round_trip(tmp_path, name, kind):
     plan = plan_of(name, np.float64 if kind == "float64" else np.float32)
     if kind == "int8":
         plan = quantize(plan)
-    save_plan(plan, tmp_path)
-    again = load_plan(tmp_path)
+    save_plan(plan, tmp_path / "plan.safetensors")
+    again = load_plan(tmp_path / "plan.safetensors")
     assert_equal(plan, again)
     batch = batch_of(texts())
     for a, b in zip(run(plan, batch).hidden, run(again, batch).hidden, strict=True):

@@ -11,7 +11,8 @@ from pocketbert.plan import agreement, equalize, make_plan, quantize
 from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import run
 from pocketbert.plan.int8.arithmetic import gather, product, quantize_rows
-from pocketbert.plan.int8.equalize import rescale, trace
+from pocketbert.plan.int8.channels import Channels
+from pocketbert.plan.int8.equalize import rescale
 from pocketbert.plan.int8.weights import int8_weight
 from pocketbert.plan.structure import Int8
 from pocketbert.runtime.batching import Row, pack
@@ -43,9 +44,9 @@ def everything(plan, batch):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_any_gauge_is_exact(name):
+def test_any_rescaling_is_exact(name):
     plan = plan_of(name, np.float64)
-    channels = trace(plan)
+    channels = Channels(plan)
     generator = np.random.default_rng(0)
     factors = np.where(channels.free, np.exp(generator.uniform(-3, 3, len(channels.free))), 1.0)
     other = rescale(plan, channels, factors)

@@ -2,7 +2,7 @@
 
 plan = plan_checkpoint(folder)    # NoNorms folded, projections merged, in float32
 small = quantize(plan)            # int8 weights; small.measured is the agreement with float32
-save_plan(small, folder)          # one safetensors file; load_plan reads it
+save_plan(small, path)            # one safetensors file; load_plan reads it
 """
 
 from __future__ import annotations

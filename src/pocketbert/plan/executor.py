@@ -13,7 +13,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Head
 from pocketbert.errors import InputError
 from pocketbert.plan.batch import PackedBatch, check_batch
@@ -95,16 +94,11 @@ class ReferenceRunner:
     """
 
     def __init__(self, plan: Plan, head: Head | None = None) -> None:
-        self.plan = plan
+        self.plan, self.config = plan, plan.config
         self.head: Head = plan.head if head is None else head
         if self.head != "none" and plan.branch(self.head) is None:
             have = ", ".join(branch.name for branch in plan.branches) or "none"
             raise InputError(f"the plan has no {self.head} answer; it has: {have}")
-
-    @property
-    def config(self) -> PretrainedConfig:
-        """The model's configuration."""
-        return self.plan.config
 
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
         """Return one array per text."""

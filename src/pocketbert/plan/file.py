@@ -24,9 +24,8 @@ from pocketbert.plan.structure import Array, Plan
 from pocketbert.storage.mapped import map_tensors
 from pocketbert.storage.replacing import replacing
 
-__all__ = ["FILE_NAME", "VERSION", "load_plan", "save_plan"]
+__all__ = ["VERSION", "load_plan", "save_plan"]
 
-FILE_NAME = "plan.safetensors"  # the usual name
 VERSION = 2  # of the format; files of other versions are refused
 _FORMAT = "pocketbert plan"
 _JSON_LIMIT = 2**24  # characters; a real plan has far below a million
@@ -38,11 +37,11 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 
     Args:
         plan: float or int8.
-        path: the file, or a folder, which gets ``plan.safetensors``.
+        path: the file.
     """
     from safetensors.numpy import save_file
 
-    path = _file(path)
+    path = Path(path)
     tensors: dict[str, Array] = {}
     names: dict[int, str] = {}
 
@@ -61,14 +60,11 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 def load_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan and check it. Its arrays are read-only views into the mapped file.
 
-    Args:
-        path: the file, or the folder of a ``plan.safetensors``.
-
     Raises:
         CheckpointError: there is no such file; it is damaged, no plan, or of another version; or its operations and
             arrays don't fit together.
     """
-    path = _file(path)
+    path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"no plan at {path}")
     try:
@@ -93,11 +89,6 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     except (ConfigError, ValueError, RecursionError, TypeError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no plan: {error}") from error
     return plan
-
-
-def _file(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    return path / FILE_NAME if path.is_dir() or path.suffix != ".safetensors" else path
 
 
 def _description(metadata: dict[str, str]) -> str:

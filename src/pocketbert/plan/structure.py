@@ -313,6 +313,6 @@ class Plan:
         )
 
     def map_to_hidden(self, change: Callable[[Affine | None, int], Affine | None]) -> Plan:
-        """Return the plan with every ``to_hidden`` replaced by ``change(to_hidden, layer)``, -1 for the embeddings'."""
-        layers = (replace(layer, to_hidden=change(layer.to_hidden, i)) for i, layer in enumerate(self.layers))
-        return replace(self, embeddings_to_hidden=change(self.embeddings_to_hidden, -1), layers=tuple(layers))
+        """Return the plan with ``change(to_hidden, n)`` for every ``to_hidden``; n counts the layers before it."""
+        layers = (replace(layer, to_hidden=change(layer.to_hidden, n)) for n, layer in enumerate(self.layers, 1))
+        return replace(self, embeddings_to_hidden=change(self.embeddings_to_hidden, 0), layers=tuple(layers))

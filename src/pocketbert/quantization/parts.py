@@ -23,25 +23,14 @@ def cosine(measured: dict[str, float], head: Head) -> float:
 
 
 def part_losses(exact: Plan, small: Plan, batch: PackedBatch) -> Iterator[Part]:
-    """Measure part by part, and yield each when it is done.
-
-    Args:
-        exact: the float32 plan.
-        small: the int8 plan that ``plan.int8.weights.narrow`` made from it.
-        batch: the texts.
-    """
+    """Measure part by part, and yield each when it is done; ``small`` is what ``narrow`` made from ``exact``."""
     truth = run(exact, batch)
-    for name in part_names(small):
-        kind, _, number = name.partition(" ")
-        if kind == "layer":
-            index = int(number)
-            layers = (*exact.layers[:index], small.layers[index], *exact.layers[index + 1 :])
-            mixed = replace(exact, layers=layers)
-        elif kind == "head":
-            mixed = replace(exact, branches=small.branches)
-        else:
-            mixed = replace(exact, embeddings=small.embeddings)
-        yield Part(name, 1 - cosine(compare(truth, run(mixed, batch)), exact.head))
+    mixed = [replace(exact, embeddings=small.embeddings)]
+    for i, layer in enumerate(small.layers):
+        mixed.append(replace(exact, layers=(*exact.layers[:i], layer, *exact.layers[i + 1 :])))
+    mixed.append(replace(exact, branches=small.branches))
+    for name, plan in zip(part_names(small), mixed, strict=False):  # a bare encoder without pooler has no head
+        yield Part(name, 1 - cosine(compare(truth, run(plan, batch)), exact.head))
 
 
 def part_names(plan: Plan) -> list[str]:

@@ -147,14 +147,7 @@ class Stream:
         return dense(source, self.span, linear.then(norm), self.dtype)
 
     def add(self, source: Span, linear: Linear, norm: Affine | Norm, residual: Span | None = None) -> Dense:
-        """Update the stream to ``norm(linear(source) + residual)``.
-
-        Args:
-            source: what ``linear`` reads.
-            linear: the product.
-            norm: a layer normalization or a NoNorm.
-            residual: what is added, if it is not in the stream's own columns.
-        """
+        """Update the stream to ``norm(linear(source) + residual)``; the residual is the stream itself by default."""
         before = self.to_hidden
         if isinstance(norm, Norm):
             residual_scale, self.to_hidden = before.scale, identity(self.span.width)

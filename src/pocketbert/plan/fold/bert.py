@@ -8,39 +8,20 @@ from pocketbert.plan.structure import STREAM, Affine, Array, Embeddings, Layer, 
 
 __all__ = ["embeddings", "layers"]
 
-# what the two families call the parts of a layer
-_BERT = {
-    "layer": "encoder.layer",
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "output": "attention.output.dense",
-    "attention norm": "attention.output.LayerNorm",
-    "first": "intermediate.dense",
-    "second": "output.dense",
-    "output norm": "output.LayerNorm",
-}
-_DISTILBERT = {
-    "layer": "transformer.layer",
-    "query": "attention.q_lin",
-    "key": "attention.k_lin",
-    "value": "attention.v_lin",
-    "output": "attention.out_lin",
-    "attention norm": "sa_layer_norm",
-    "first": "ffn.lin1",
-    "second": "ffn.lin2",
-    "output norm": "output_layer_norm",
+_NAMES = {  # part of a layer -> its names in BERT and in DistilBERT
+    "query": ("attention.self.query", "attention.q_lin"),
+    "key": ("attention.self.key", "attention.k_lin"),
+    "value": ("attention.self.value", "attention.v_lin"),
+    "output": ("attention.output.dense", "attention.out_lin"),
+    "attention norm": ("attention.output.LayerNorm", "sa_layer_norm"),
+    "first": ("intermediate.dense", "ffn.lin1"),
+    "second": ("output.dense", "ffn.lin2"),
+    "output norm": ("output.LayerNorm", "output_layer_norm"),
 }
 
 
 def embeddings(reader: Reader, config: BertConfig | DistilBertConfig, table: Array) -> Embeddings:
-    """Return what the stream is before the first layer.
-
-    Args:
-        reader: the parameters.
-        config: the architecture.
-        table: (V, W), the word table.
-    """
+    """Return what the stream is before the first layer; ``table`` (V, W) is the word table."""
     name, dtype = reader.prefix + "embeddings", reader.dtype
     norm = _norm(reader, config, f"{name}.LayerNorm")
     norm = Norm(norm.scale.astype(dtype), norm.bias.astype(dtype), norm.eps)
@@ -53,13 +34,13 @@ def embeddings(reader: Reader, config: BertConfig | DistilBertConfig, table: Arr
 
 def layers(reader: Reader, config: BertConfig | DistilBertConfig) -> tuple[list[Layer], Affine]:
     """Return the layers, and the identity: the stream is the hidden state itself."""
-    names = _DISTILBERT if isinstance(config, DistilBertConfig) else _BERT
     stream = Stream(Span(STREAM, 0, config.hidden_size), reader.dtype)
-    prefix = f"{reader.prefix}{names['layer']}"
+    family = 1 if isinstance(config, DistilBertConfig) else 0
+    prefix = reader.prefix + ("encoder.layer", "transformer.layer")[family]
     found = []
     for index in range(config.num_hidden_layers):
-        parts = {part: f"{prefix}.{index}.{name}" for part, name in names.items()}
-        found.append(Layer(tuple(_layer(reader, config, parts, stream))))
+        names = {part: f"{prefix}.{index}.{options[family]}" for part, options in _NAMES.items()}
+        found.append(Layer(tuple(_layer(reader, config, names, stream))))
     return found, stream.to_hidden
 
 

@@ -26,13 +26,7 @@ __all__ = ["embeddings", "layers"]
 
 
 def embeddings(reader: Reader, config: MobileBertConfig, table: Array) -> Embeddings:
-    """Return what the stream is before the first layer; a NoNorm is folded into the weights.
-
-    Args:
-        reader: the parameters.
-        config: the architecture.
-        table: (V, E), the word table.
-    """
+    """Return what the stream is before the first layer, a NoNorm folded in; ``table`` (V, E) is the word table."""
     name, dtype = reader.prefix + "embeddings", reader.dtype
     types = reader.array(f"{name}.token_type_embeddings.weight")
     positions = reader.array(f"{name}.position_embeddings.weight") + types[0]

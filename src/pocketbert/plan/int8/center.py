@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pocketbert.plan.batch import PackedBatch
 from pocketbert.plan.executor import run
-from pocketbert.plan.int8.channels import Channels, Double, trace
+from pocketbert.plan.int8.channels import Channels, Double
 from pocketbert.plan.int8.ranges import calibration_batch
 from pocketbert.plan.structure import Affine, Array, Dense, Int8, Norm, Plan
 
@@ -33,7 +33,7 @@ def center(plan: Plan, batch: PackedBatch | None = None) -> Plan:
     Returns:
         a plan with the same results, up to rounding.
     """
-    channels = trace(plan)
+    channels = Channels(plan)
     batch = calibration_batch(plan.config) if batch is None else batch
     medians = np.zeros(len(channels.free))
     heads = {op for branch in plan.branches for op in branch.ops}
@@ -44,7 +44,7 @@ def center(plan: Plan, batch: PackedBatch | None = None) -> Plan:
 
     last = np.median(np.concatenate(run(plan, batch, observe=observe).hidden), axis=0).astype(np.float64)
     to_hidden = plan.to_hidden
-    medians[channels.ends[-1]] = last if to_hidden is None else (last - to_hidden.shift) / to_hidden.scale
+    medians[channels.streams[-1]] = last if to_hidden is None else (last - to_hidden.shift) / to_hidden.scale
     medians[~movable(plan, channels)] = 0
     return shift(plan, channels, medians.astype(plan.dtype).astype(np.float64))
 
@@ -64,13 +64,7 @@ def movable(plan: Plan, channels: Channels) -> NDArray[np.bool_]:
 
 
 def shift(plan: Plan, channels: Channels, constants: Double) -> Plan:
-    """Return the plan with a constant subtracted from every channel; its results stay.
-
-    Args:
-        plan: a float plan.
-        channels: from ``trace`` of this plan.
-        constants: (count,), 0 where a channel is not ``movable``.
-    """
+    """Return a float plan with constants (count,) subtracted from its channels, 0 where they are not ``movable``."""
 
     def shifted(op: Dense) -> Dense:
         assert not isinstance(op.weight, Int8)
@@ -81,8 +75,8 @@ def shift(plan: Plan, channels: Channels, constants: Double) -> Plan:
         norm = _shifted_norm(op.norm, subtracted)
         return replace(op, bias=(bias if norm is not None else bias - subtracted).astype(op.bias.dtype), norm=norm)
 
-    def to_hidden(affine: Affine | None, layer: int) -> Affine | None:
-        subtracted = constants[channels.end(layer)]
+    def to_hidden(affine: Affine | None, layers: int) -> Affine | None:
+        subtracted = constants[channels.streams[layers]]
         if affine is not None:
             return Affine(affine.scale, (affine.shift + affine.scale * subtracted).astype(plan.dtype))
         if not subtracted.any():
@@ -90,7 +84,7 @@ def shift(plan: Plan, channels: Channels, constants: Double) -> Plan:
         return Affine(np.ones(subtracted.shape, plan.dtype), subtracted.astype(plan.dtype))
 
     moved = plan.map_dense(shifted).map_to_hidden(to_hidden)
-    norm = _shifted_norm(plan.embeddings.norm, constants[channels.first])
+    norm = _shifted_norm(plan.embeddings.norm, constants[channels.streams[0]])
     return replace(moved, embeddings=replace(moved.embeddings, norm=norm))
 
 

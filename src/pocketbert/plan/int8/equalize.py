@@ -13,7 +13,7 @@ import numpy as np
 
 from pocketbert.errors import InputError
 from pocketbert.plan.batch import PackedBatch
-from pocketbert.plan.int8.channels import Channels, Double, trace
+from pocketbert.plan.int8.channels import Channels, Double
 from pocketbert.plan.int8.ranges import calibration_batch, peaks
 from pocketbert.plan.structure import Affine, Array, Dense, Int8, Norm, Plan
 
@@ -43,7 +43,7 @@ def equalize(plan: Plan, batch: PackedBatch | None = None) -> Plan:
     """
     if plan.quantized:
         raise InputError("the plan is in int8 already; equalize the float plan, then quantize")
-    channels = trace(plan)
+    channels = Channels(plan)
     peak = peaks(plan, calibration_batch(plan.config) if batch is None else batch)
     total, readers = np.zeros(len(channels.free)), np.zeros(len(channels.free))
     for op in plan.dense_ops():
@@ -83,13 +83,7 @@ def _agreed(channels: Channels, total: Double, readers: Double) -> Double:
 
 
 def rescale(plan: Plan, channels: Channels, factors: Double) -> Plan:
-    """Return the plan with every channel divided by its factor; its results stay.
-
-    Args:
-        plan: a float plan.
-        channels: from ``trace`` of this plan.
-        factors: (count,) positive, 1 where a channel is not free.
-    """
+    """Return a float plan with its channels divided by positive factors (count,), 1 where they are not free."""
     assert (factors > 0).all() and (factors[~channels.free] == 1).all()
 
     def rescaled(op: Dense) -> Dense:
@@ -107,8 +101,8 @@ def rescale(plan: Plan, channels: Channels, factors: Double) -> Plan:
         bias, norm = _times(op.bias, 1 / inside), _rescaled_norm(op.norm, out)
         return replace(op, weight=weight, bias=bias, residual_scale=residual_scale, norm=norm)
 
-    def to_hidden(affine: Affine | None, layer: int) -> Affine | None:
-        factor = factors[channels.end(layer)]
+    def to_hidden(affine: Affine | None, layers: int) -> Affine | None:
+        factor = factors[channels.streams[layers]]
         if affine is not None:
             return Affine(_times(affine.scale, factor), affine.shift)
         return None if (factor == 1).all() else Affine(factor.astype(plan.dtype), np.zeros(factor.shape, plan.dtype))
@@ -119,7 +113,7 @@ def rescale(plan: Plan, channels: Channels, factors: Double) -> Plan:
         e,
         positions=_times(e.positions, embedded),
         types=None if e.types is None else _times(e.types, embedded),
-        norm=_rescaled_norm(e.norm, factors[channels.first]),
+        norm=_rescaled_norm(e.norm, factors[channels.streams[0]]),
     )
     return replace(plan, embeddings=e)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.plan.structure import Affine, Array, Branch, Embeddings, Int8, Plan
+from pocketbert.plan.structure import Affine, Array, Branch, Dense, Embeddings, Int8, Plan
 from pocketbert.runtime.onnx.operations import Operations
 from pocketbert.runtime.onnx.writer import Buffers
 
@@ -102,7 +102,7 @@ class _Builder(Operations):
         for layer in self.plan.layers:
             buffers = Buffers(self, stream, self.plan.width)
             for op in layer.ops:
-                self.op(op, buffers)
+                self.dense(op, buffers) if isinstance(op, Dense) else self.attention(op, buffers)
             stream = buffers.read(self.plan.stream)
         outputs: list[tuple[str, list[Any]]] = []
         names = iter(outputs_of(self.plan))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketbert.plan.structure import Array, Attention, Dense, Int8, Norm, Op, Span
+from pocketbert.plan.structure import Array, Attention, Dense, Int8, Norm, Span
 from pocketbert.runtime.onnx.writer import Buffers, Writer
 
 __all__ = ["Operations"]
@@ -47,13 +47,6 @@ class Operations(Writer):
         values = self.node("Gather", [self.array(table.values), "input_ids"])
         scale = self.node("Gather", [self.array(np.expand_dims(table.scale, 1)), "input_ids"])  # (B, T, 1)
         return self.node("Mul", [self.node("Cast", [values], to=self.onnx.TensorProto.FLOAT), scale])
-
-    def op(self, op: Op, buffers: Buffers) -> None:
-        """Write an operation."""
-        if isinstance(op, Dense):
-            self.dense(op, buffers)
-        else:
-            self.attention(op, buffers)
 
     def attention(self, op: Attention, buffers: Buffers) -> None:
         """Write attention within each text."""
