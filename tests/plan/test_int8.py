@@ -194,7 +194,7 @@ def test_what_cannot_be_quantized():
     with pytest.raises(InputError, match="in int8 already"):
         quantize(small)
     with pytest.raises(InputError, match="in int8 already; equalize the float plan"):
-        equalize(small)
+        equalize(small, batch_of(texts()))
 
 
 @pytest.mark.slow

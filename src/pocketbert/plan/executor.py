@@ -107,9 +107,6 @@ class ReferenceRunner:
         return [array.astype(np.float32) for array in arrays]
 
 
-# -- operations ------------------------------------------------------------------------------------------------
-
-
 def _embed(e: Embeddings, batch: PackedBatch, buffers: Buffers, observe: Observer | None) -> None:
     """Write the stream as it is before the first layer."""
     within = np.concatenate([np.arange(length) for length in batch.lengths])
@@ -193,9 +190,6 @@ _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-# -- rows and columns ------------------------------------------------------------------------------------------
-
-
 def _view(buffers: Buffers, span: Span) -> Array:
     return buffers[span.buffer][:, span.start : span.stop]
 
@@ -213,9 +207,7 @@ def _rows(batch: PackedBatch, kind: str) -> tuple[Ints, Ints]:
     starts = batch.cu_seqlens[:-1]
     if kind == "first":
         chosen = [np.zeros(1, np.int64)] * len(batch)
-    elif batch.positions is None:
-        chosen = [np.arange(length) for length in batch.lengths]
     else:
-        chosen = list(batch.positions)
+        chosen = list(batch.positions or map(np.arange, batch.lengths))
     rows = np.concatenate([start + where for start, where in zip(starts, chosen, strict=True)])
     return rows.astype(np.int64), np.cumsum([0, *map(len, chosen)], dtype=np.int64)

@@ -33,12 +33,7 @@ _TENSORS_LIMIT = 2**18
 
 
 def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Write a plan; an older file stays as it was if anything fails.
-
-    Args:
-        plan: float or int8.
-        path: the file.
-    """
+    """Write a float or int8 plan; an older file stays as it was if anything fails."""
     from safetensors.numpy import save_file
 
     path = Path(path)
@@ -128,18 +123,15 @@ def _decode(hint: Any, value: Any, where: str, read: Callable[[str], Array]) -> 
         for option in arguments:
             if _is_kind(option, value):
                 return _decode(option, value, where, read)
-    elif origin is np.ndarray:
-        if isinstance(value, dict) and set(value) == {"array"} and isinstance(value["array"], str):
+    elif origin is np.ndarray and isinstance(value, dict) and set(value) == {"array"}:
+        if isinstance(value["array"], str):
             return read(value["array"])
-    elif origin is tuple:
-        if isinstance(value, list):
-            return tuple(_decode(arguments[0], item, f"{where}.{i}", read) for i, item in enumerate(value))
-    elif origin is dict:
-        if isinstance(value, dict):
-            return {name: _decode(arguments[1], item, f"{where}.{name}", read) for name, item in value.items()}
-    elif origin is Literal:
-        if isinstance(value, str) and value in arguments:
-            return value
+    elif origin is tuple and isinstance(value, list):
+        return tuple(_decode(arguments[0], item, f"{where}.{i}", read) for i, item in enumerate(value))
+    elif origin is dict and isinstance(value, dict):
+        return {name: _decode(arguments[1], item, f"{where}.{name}", read) for name, item in value.items()}
+    elif origin is Literal and isinstance(value, str) and value in arguments:
+        return value
     elif hint is PretrainedConfig:
         if isinstance(value, dict) and value.get("model_type") in AutoConfig.classes:
             return AutoConfig.classes[value["model_type"]].from_dict(value)

@@ -143,16 +143,14 @@ def _scores(
         runner = _runner(plan, labeled.head)
         return score(labeled, runner, tokenizer, lambda done: progress(what, done, len(labeled)))
 
-    before = measure("labeled data in float32", exact)
-    after = measure("labeled data in int8", small)
+    before, after = measure("labeled data in float32", exact), measure("labeled data in int8", small)
     return tuple(Score(name, before[name], after[name]) for name in before)
 
 
 def _runner(plan: Plan, head: Head) -> Runner:
-    """Return the native engine, or if it was not built the reference executor, which is slow."""
     try:
         return NativeRunner(plan, head)
-    except MissingExtra:
+    except MissingExtra:  # it was not built
         return ReferenceRunner(plan, head)
 
 

@@ -47,16 +47,16 @@ def batch_of_texts(
         raise InputError("texts must be a list of strings")
     if texts is not None and len(texts) < 2:
         raise InputError(f"{len(texts)} texts are too few to compare on; pass at least 2")
-    if tokenizer is None:
+    if tokenizer is None and texts is not None:
+        raise InputError("texts were given, but the checkpoint's folder has no tokenizer files; put them beside it")
+    if tokenizer is not None:
+        rows = _rows(tokenizer, config, SENTENCES if texts is None else list(texts)[:_MAX_TEXTS])
         if texts is not None:
-            raise InputError("texts were given, but the checkpoint's folder has no tokenizer files; put them beside it")
-        return calibration_batch(config), "pseudo-random words"
-    rows = _rows(tokenizer, config, SENTENCES if texts is None else list(texts)[:_MAX_TEXTS])
-    if texts is None:
+            return pack(rows), "given texts"
         ids = [token for row in rows for token in row.input_ids]
-        if 2 * sum(token == tokenizer.unk_token_id for token in ids) > len(ids):
-            return calibration_batch(config), "pseudo-random words"
-    return pack(rows), "built-in texts" if texts is None else "given texts"
+        if 2 * sum(token == tokenizer.unk_token_id for token in ids) <= len(ids):
+            return pack(rows), "built-in texts"
+    return calibration_batch(config), "pseudo-random words"
 
 
 def beginning(batch: PackedBatch, tokens: int) -> PackedBatch:

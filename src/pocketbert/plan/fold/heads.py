@@ -9,7 +9,7 @@ import numpy as np
 
 from pocketbert.architecture.config import DistilBertConfig, MobileBertConfig, PretrainedConfig
 from pocketbert.architecture.parameters import POOLED, Head
-from pocketbert.plan.fold.algebra import Linear, Reader, activation_name, dense
+from pocketbert.plan.fold.algebra import Linear, Reader, activation_name, dense, identity
 from pocketbert.plan.structure import STREAM, Affine, Array, Branch, Dense, Norm, Span
 
 __all__ = ["branches"]
@@ -23,7 +23,7 @@ def branches(
     Args:
         reader: the parameters.
         config: the architecture.
-        head: what the model has.
+        head: the model's.
         to_hidden: from the last stream to the last hidden state, in float64.
         table: (V, E), the word table.
         pooler: whether a bare encoder has its pooler.
@@ -71,7 +71,7 @@ def _pooled(
         return [], stream, to_hidden
     target = Span("pooled", 0, config.hidden_size)
     op = dense(stream, target, reader.linear(name).of(to_hidden), reader.dtype, activation)
-    return [op], target, Affine(np.ones(target.width), np.zeros(target.width))
+    return [op], target, identity(target.width)
 
 
 def _words(reader: Reader, config: PretrainedConfig, to_hidden: Affine, table: Array, stream: Span) -> Iterable[Dense]:

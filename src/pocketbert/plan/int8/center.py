@@ -15,26 +15,18 @@ from numpy.typing import NDArray
 from pocketbert.plan.batch import PackedBatch
 from pocketbert.plan.executor import run
 from pocketbert.plan.int8.channels import Channels, Double
-from pocketbert.plan.int8.ranges import calibration_batch
 from pocketbert.plan.structure import Affine, Array, Dense, Int8, Norm, Plan
 
 __all__ = ["center", "movable", "shift"]
 
 
-def center(plan: Plan, batch: PackedBatch | None = None) -> Plan:
+def center(plan: Plan, batch: PackedBatch) -> Plan:
     """Subtract each channel's median over all tokens; done before equalizing and quantizing.
 
-    The median and not the mean, since a few rows of a released MobileBERT reach 1e7.
-
-    Args:
-        plan: a float plan.
-        batch: typical texts; pseudo-random words where None.
-
-    Returns:
-        a plan with the same results, up to rounding.
+    The median and not the mean, since a few rows of a released MobileBERT reach 1e7. The result is a plan with the same
+    results, up to rounding; ``batch`` has typical texts.
     """
     channels = Channels(plan)
-    batch = calibration_batch(plan.config) if batch is None else batch
     medians = np.zeros(len(channels.free))
     heads = {op for branch in plan.branches for op in branch.ops}
 

@@ -14,7 +14,7 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.plan.batch import PackedBatch
 from pocketbert.plan.int8.channels import Channels, Double
-from pocketbert.plan.int8.ranges import calibration_batch, peaks
+from pocketbert.plan.int8.ranges import peaks
 from pocketbert.plan.structure import Affine, Array, Dense, Int8, Norm, Plan
 
 __all__ = ["equalize", "rescale"]
@@ -24,19 +24,13 @@ _HALVED = 4.0  # scale exponents up to +-4 are halved: activations rarely reach 
 _TOLERANCE = 4.0  # a stream keeps its t while the exponent that its next reader prefers is within this
 
 
-def equalize(plan: Plan, batch: PackedBatch | None = None) -> Plan:
+def equalize(plan: Plan, batch: PackedBatch) -> Plan:
     """Even out the ranges of the channels before quantizing.
 
     A channel's t approaches the square root of its range among the values over its range among the weights that read
     it, which splits the spread between the rounding of values and that of weights. A channel of a residual stream keeps
-    its t over several layers where that is near enough.
-
-    Args:
-        plan: a float plan.
-        batch: typical texts; pseudo-random words where None.
-
-    Returns:
-        a plan with the same results.
+    its t over several layers where that is near enough. The result is a plan with the same results; ``batch`` has
+    typical texts.
 
     Raises:
         InputError: the plan is quantized already.
@@ -44,7 +38,7 @@ def equalize(plan: Plan, batch: PackedBatch | None = None) -> Plan:
     if plan.quantized:
         raise InputError("the plan is in int8 already; equalize the float plan, then quantize")
     channels = Channels(plan)
-    peak = peaks(plan, calibration_batch(plan.config) if batch is None else batch)
+    peak = peaks(plan, batch)
     total, readers = np.zeros(len(channels.free)), np.zeros(len(channels.free))
     for op in plan.dense_ops():
         if op not in peak:

@@ -87,5 +87,4 @@ def with_head(plan: Plan, head: Head) -> Plan:
 
 
 def _facts(config: PretrainedConfig) -> dict[str, Any]:
-    facts = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
-    return facts | {"num_labels": config.num_labels}
+    return {k: v for k, v in config.to_dict().items() if k not in _NAMES} | {"num_labels": config.num_labels}

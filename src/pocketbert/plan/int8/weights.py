@@ -64,13 +64,9 @@ def quantize(
 def narrow(plan: Plan, batch: PackedBatch, *, outliers: bool = True) -> Plan:
     """Return a float32 plan with int8 weights, without centering, equalizing or measuring.
 
-    A head's small products stay in float32 (see ``ranges.peaks``), and so do biases, norms and the position table. A
-    decoder that shares the word table shares the int8 one.
-
-    Args:
-        plan: a float32 plan.
-        batch: typical texts.
-        outliers: keep outlier columns in float32.
+    A head's small products stay in float32 (see ``ranges.peaks``), and so do biases, norms and the position table, and
+    with ``outliers`` the outlier columns on the texts of ``batch``. A decoder that shares the word table shares the
+    int8 one.
     """
     table = plan.embeddings.words
     assert not isinstance(table, Int8)
@@ -91,12 +87,7 @@ def narrow(plan: Plan, batch: PackedBatch, *, outliers: bool = True) -> Plan:
 
 
 def int8_weight(weight: Array, outliers: NDArray[np.int64]) -> Int8:
-    """Quantize a weight (out, in) with ``scale = largest magnitude of the row / 127``.
-
-    Args:
-        weight: (out, in) float.
-        outliers: ascending columns that stay in float32 and don't count for the scale.
-    """
+    """Quantize a weight (out, in) with ``scale = largest magnitude of the row / 127``, outlier columns left out."""
     inside = weight.astype(np.float32, copy=True)
     inside[:, outliers] = 0
     scale = (np.abs(inside).max(axis=1) / np.float32(127)).astype(np.float32)

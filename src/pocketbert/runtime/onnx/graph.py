@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.plan.structure import Affine, Array, Branch, Dense, Embeddings, Int8, Plan
+from pocketbert.plan.structure import Affine, Branch, Dense, Embeddings, Int8, Plan
 from pocketbert.runtime.onnx.operations import Operations
 from pocketbert.runtime.onnx.writer import Buffers
 
@@ -61,17 +61,12 @@ def build_model(plan: Plan, *, choose: bool = False) -> bytes:
     """
     if plan.dtype != np.float32:
         raise InputError(f"ONNX graphs are made of float32 and int8 plans, this one is {plan.dtype}")
-    size = sum(array.nbytes for array in _arrays(plan).values())
+    tables = [plan.embeddings.words, plan.embeddings.positions, *(op.weight for op in plan.dense_ops())]
+    arrays = [table.values if isinstance(table, Int8) else table for table in tables]
+    size = sum({id(array): array.nbytes for array in arrays}.values())  # a shared array is stored once
     if size > _SIZE_LIMIT:
         raise InputError(f"the weights have {size} bytes; an ONNX file in one piece holds at most {_SIZE_LIMIT}")
     return _Builder(plan, choose).content()
-
-
-def _arrays(plan: Plan) -> dict[int, Array]:
-    """Return the large arrays, each once, by ``id``."""
-    weights = [plan.embeddings.words, *(op.weight for op in plan.dense_ops())]
-    arrays = [weight.values if isinstance(weight, Int8) else weight for weight in weights]
-    return {id(array): array for array in (plan.embeddings.positions, *arrays)}
 
 
 class _Builder(Operations):
@@ -87,13 +82,11 @@ class _Builder(Operations):
         names = ["input_ids", "attention_mask"] + ["token_type_ids"] * (self.plan.embeddings.types is not None)
         inputs = [(name, _TOKENS) for name in names]
         model = self.model([*inputs, (ROWS, ["chosen"])] if self.choose else inputs, self._run())
-        self.onnx.helper.set_model_props(model, {METADATA: json.dumps(self._facts())})
+        config = json.loads(self.plan.config.to_json_string())
+        facts = {"version": VERSION, "head": self.plan.head, "int8": self.plan.quantized, "config": config}
+        self.onnx.helper.set_model_props(model, {METADATA: json.dumps(facts)})
         content: bytes = model.SerializeToString()
         return content
-
-    def _facts(self) -> dict[str, Any]:
-        config = json.loads(self.plan.config.to_json_string())
-        return {"version": VERSION, "head": self.plan.head, "int8": self.plan.quantized, "config": config}
 
     def _run(self) -> list[tuple[str, list[Any]]]:
         """Write every node and return the outputs with their shapes."""
@@ -125,8 +118,7 @@ class _Builder(Operations):
         words = self.words(e.words)
         width = self.plan.width
         if e.projection is None:
-            x = self.node("Add", [words, x])
-            x = self.rows(x, width)
+            x = self.rows(self.node("Add", [words, x]), width)
             return x if e.norm is None else self.norm(x, e.norm)
         size = e.words.shape[1]
         if e.trigram:
