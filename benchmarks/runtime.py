@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,8 @@ from rich.table import Table
 import pocketbert
 from pocketbert.bench.timing import interleaved
 from pocketbert.plan import make_plan
-from pocketbert.plan.program import Dense
-from pocketbert.plan.quantize import quantize
+from pocketbert.plan.int8.weights import quantize
+from pocketbert.plan.structure import Dense
 from pocketbert.runtime.batching import Row, run_rows
 from pocketbert.runtime.native import NativeRunner
 
@@ -93,7 +92,7 @@ def ours(model: Any, threads: int) -> tuple[dict[Name, Run], int]:
     def packed(runner: NativeRunner) -> Run:
         return lambda texts: run_rows(runner, [Row(text) for text in texts])
 
-    work = sum(op.weight.size for op in plan.denses() if isinstance(op, Dense))
+    work = sum(op.weight.size for op in plan.dense_ops() if isinstance(op, Dense))
     return {name: packed(runner) for name, runner in runners.items()}, work
 
 
@@ -116,11 +115,17 @@ def best_peer(times: Times, precision: str = "") -> tuple[float, str]:
 
 
 def int8_limit(threads: int) -> float:
-    """Return the int8 product's operations a second on all threads at once."""
-    from pocketbert import _native
-
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(lambda _: _native.int8_rate("", 64, 768, 768), range(threads)))
+    """Return the int8 product's operations per second on all threads at once; needs cmake and a C++20 compiler."""
+    root = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as build:
+        options = ["-DPOCKETBERT_MODULE=OFF", "-DPOCKETBERT_CHECK=ON"]
+        for command in (
+            ["cmake", "-S", str(root / "src/pocketbert/engine"), "-B", build, *options],
+            ["cmake", "--build", build, "--target", "int8_limit"],
+        ):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = [f"{build}/int8_limit", str(threads)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def errors(model: Any, runs: dict[Name, Run], texts: list[list[int]]) -> dict[Name, float]:

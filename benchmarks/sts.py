@@ -23,8 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pocketbert.plan import Program, plan_checkpoint, quantize
-from pocketbert.plan.ranges import calibration_batch
+from pocketbert.plan import Plan, plan_checkpoint, quantize
+from pocketbert.plan.int8.ranges import calibration_batch
 from pocketbert.quantization.metrics import spearman
 from pocketbert.quantization.texts import batch_of_texts
 from pocketbert.runtime.batching import PackedBatch, Row, run_rows
@@ -53,12 +53,12 @@ def read(folder: Path, data: Path) -> Pairs:
     return Pairs([Row(row) for row in ids], [record["label"] for record in records])
 
 
-def native(program: Program) -> Run:
+def native(program: Plan) -> Run:
     runner = NativeRunner(program, "none")
     return lambda rows: run_rows(runner, rows)
 
 
-def dynamic_int8(program: Program) -> Run:
+def dynamic_int8(program: Plan) -> Run:
     """Return onnxruntime on its own int8 graph of the same folded weights, a text at a time."""
     import onnxruntime as ort
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -94,14 +94,14 @@ def score(found: np.ndarray, pairs: Pairs) -> float:
     return 100 * spearman((found[:half] * found[half:]).sum(axis=1), pairs.labels)
 
 
-def variants(program: Program, batch: PackedBatch, ingredients: bool) -> dict[str, Callable[[], Program]]:
-    found: dict[str, Callable[[], Program]] = {"pocketbert int8": lambda: quantize(program, batch)}
+def variants(program: Plan, batch: PackedBatch, ingredients: bool) -> dict[str, Callable[[], Plan]]:
+    found: dict[str, Callable[[], Plan]] = {"pocketbert int8": lambda: quantize(program, batch)}
     if ingredients:
         steps: dict[str, dict[str, Any]] = {
-            "plain, per row and channel": {"centre": False, "equalise": False, "outliers": False},
-            "+ centred": {"equalise": False, "outliers": False},
-            "+ equalised": {"centre": False, "outliers": False},
-            "+ outlier columns": {"centre": False, "equalise": False},
+            "plain, per row and channel": {"center": False, "equalize": False, "outliers": False},
+            "+ centered": {"equalize": False, "outliers": False},
+            "+ equalized": {"center": False, "outliers": False},
+            "+ outlier columns": {"center": False, "equalize": False},
         }
         for name, options in steps.items():
             found[name] = lambda options=options: quantize(program, batch, **options)

@@ -11,7 +11,7 @@ import pytest
 from helpers.plan_models import make, texts
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
 from pocketbert.plan import make_plan, quantize
-from pocketbert.plan.program import Dense
+from pocketbert.plan.structure import Dense
 from pocketbert.runtime import native
 from pocketbert.runtime.batching import PackedBatch, Row, pack
 from pocketbert.runtime.native import NativeRunner

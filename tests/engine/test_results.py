@@ -155,8 +155,8 @@ def test_outlier_columns(path):
     stream[:, 3] *= 400  # a column that towers
     program = type(program)(**{**vars(program), "embeddings": type(program.embeddings)(
         **{**vars(program.embeddings), "words": stream, "norm": None})})  # fmt: skip
-    small = quantize(program, equalise=False)
-    assert any(op.weight.outliers.size for op in small.denses() if hasattr(op.weight, "outliers"))
+    small = quantize(program, equalize=False)
+    assert any(op.weight.outliers.size for op in small.dense_ops() if hasattr(op.weight, "outliers"))
     batch = pack(rows_of(model))
     found = np.concatenate(NativeRunner(small, "none", threads=2)(batch))
     expected = np.concatenate(reference(small, batch).hidden)

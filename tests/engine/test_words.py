@@ -10,8 +10,8 @@ import pytest
 from helpers.plan_models import make, texts
 from pocketbert.errors import CheckpointError
 from pocketbert.plan import make_plan, quantize
-from pocketbert.plan.folder import save_quantised
-from pocketbert.plan.quantize import int8_weight
+from pocketbert.plan.int8.folder import save_quantized
+from pocketbert.plan.int8.weights import int8_weight
 from pocketbert.runtime.batching import pack
 from pocketbert.runtime.native import NativeRunner, load
 
@@ -45,7 +45,7 @@ def test_rows_are_the_dequantised_ones(name, path):
 def test_a_folder_gives_the_bits_of_its_program(tmp_path, family, path):
     model, arrays = make(family, "masked_lm", awkward_norms=False)
     small = quantize(make_plan(model.config, "masked_lm", arrays, np.float32))
-    save_quantised(small, tmp_path)
+    save_quantized(small, tmp_path)
     batch = pack(texts(types=0))
     for head in ("masked_lm", "none"):
         for a, b in zip(load(tmp_path, head)(batch), NativeRunner(small, head)(batch), strict=True):

@@ -1,4 +1,4 @@
-"""Any channel may be held less a constant; centring does so, and int8 gains by it."""
+"""Subtracting any constant from a channel changes no result; centering does so, and int8 gains by it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts
-from pocketbert.plan import agreement, centre, make_plan, quantize
-from pocketbert.plan.centre import movable, shift
-from pocketbert.plan.check import check_program
+from pocketbert.plan import agreement, center, make_plan, quantize
+from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import run
-from pocketbert.plan.gauge import trace
+from pocketbert.plan.int8.center import movable, shift
+from pocketbert.plan.int8.channels import Channels
 
 CASES = {
     "MobileBERT": ("MobileBert", {}),
@@ -26,54 +26,54 @@ CASES = {
 }
 
 
-def plan(name, dtype=np.float32):
+def plan_of(name, dtype=np.float32):
     family, changes = CASES[name]
     head = "masked_lm" if family == "DistilBert" else "pretraining"
     model, arrays = make(family, head, changes, awkward_norms=False)
     return make_plan(model.config, head, arrays, dtype)
 
 
-def everything(program, batch):
-    result = run(program, batch, states=True)
-    return [array for arrays in (*result.states, *result.branches.values(), result.pooled) for array in arrays]
+def everything(plan, batch):
+    result = run(plan, batch, hidden_states=True)
+    return [array for arrays in (*result.hidden_states, *result.branches.values(), result.pooled) for array in arrays]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_any_shift_is_exact(name):
-    program = plan(name, np.float64)
-    channels = trace(program)
-    free = movable(program, channels)
+    plan = plan_of(name, np.float64)
+    channels = Channels(plan)
+    free = movable(plan, channels)
     generator = np.random.default_rng(0)
-    other = shift(program, channels, np.where(free, generator.normal(0, 3, len(free)), 0.0))
-    check_program(other)
+    other = shift(plan, channels, np.where(free, generator.normal(0, 3, len(free)), 0.0))
+    check_plan(other)
     assert free.any()
     batch = batch_of(texts())
-    for a, b in zip(everything(program, batch), everything(other, batch), strict=True):
+    for a, b in zip(everything(plan, batch), everything(other, batch), strict=True):
         assert relative(b, a) <= 1e-12
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_centring_in_float32_keeps_the_results(name):
-    program = plan(name)
-    other = centre(program, batch_of(texts()))
-    check_program(other)
+    plan = plan_of(name)
+    other = center(plan, batch_of(texts()))
+    check_plan(other)
     batch = batch_of(texts(seed=9))
-    for a, b in zip(everything(program, batch), everything(other, batch), strict=True):
+    for a, b in zip(everything(plan, batch), everything(other, batch), strict=True):
         assert relative(b, a) <= 1e-5
 
 
 def test_the_middle_of_a_channel_is_taken_out():
-    program = plan("MobileBERT")
+    plan = plan_of("MobileBERT")
     batch = batch_of(texts())
-    centred = centre(program, batch)
-    inside = {id(op) for layer in centred.layers for op in layer.ops}
+    centered = center(plan, batch)
+    inside = {op for layer in centered.layers for op in layer.ops}
     middles = []
 
     def observe(op, rows):
-        if id(op) in inside and op.source.buffer in ("x", "inner", "context"):
+        if op in inside and op.source.buffer in ("x", "inner", "context"):
             middles.append(np.abs(np.median(rows, axis=0)).max())
 
-    run(centred, batch, observe=observe)
+    run(centered, batch, observe=observe)
     assert len(middles) > 10
     assert max(middles) < 1e-4
 
@@ -85,9 +85,9 @@ def test_int8_gains_where_all_tokens_have_much_in_common():
             if "LayerNorm" in name and name.endswith("bias"):
                 parameter.add_(3 * torch.sign(parameter))
     batch = batch_of(texts())
-    program = make_plan(model.config, "token_classification", arrays_of(model))
+    plan = make_plan(model.config, "token_classification", arrays_of(model))
     without, with_it = (
-        agreement(program, quantize(program, batch, centre=flag), batch)["token_classification_error"]
+        agreement(plan, quantize(plan, batch, center=flag), batch)["token_classification_error"]
         for flag in (False, True)
     )
     assert with_it < without / 2

@@ -1,4 +1,4 @@
-"""The folded program equals the torch model in float64, on every configuration, head and awkward norm weight."""
+"""The folded plan equals the torch model in float64, on every configuration, head and awkward norm weight."""
 
 from __future__ import annotations
 
@@ -8,23 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from helpers.plan_models import (
-    IB_BERT,
-    TINY,
-    UNEVEN,
-    arrays_of,
-    batch_of,
-    make,
-    relative,
-    texts,
-    torch_outputs,
-)
+from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts, torch_outputs
 from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.plan import make_plan
-from pocketbert.plan.check import check_program
+from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import ReferenceRunner, run
-from pocketbert.plan.program import Attention, Dense
+from pocketbert.plan.structure import Attention, Dense
 from pocketbert.runtime.batching import Row
 
 EXACT = 1e-12
@@ -93,15 +83,15 @@ HEADED = [
 ]
 
 
-def assert_same(model, program, rows, limit=EXACT):
+def assert_same(model, plan, rows, limit=EXACT):
     """Every hidden state and every answer of every text."""
-    result = run(program, batch_of(rows), states=True)
+    result = run(plan, batch_of(rows), hidden_states=True)
     for index, row in enumerate(rows):
         expected = torch_outputs(model, row)
-        assert len(result.states) == len(expected.hidden_states)
+        assert len(result.hidden_states) == len(expected.hidden_states)
         for number, state in enumerate(expected.hidden_states):
-            assert relative(result.states[number][index], state[0].numpy()) <= limit, f"hidden state {number}"
-        np.testing.assert_array_equal(result.hidden[index], result.states[-1][index])
+            assert relative(result.hidden_states[number][index], state[0].numpy()) <= limit, f"hidden state {number}"
+        np.testing.assert_array_equal(result.hidden[index], result.hidden_states[-1][index])
         found = {name: values[index] for name, values in result.branches.items()}
         if "pooler_output" in expected:
             assert relative(result.pooled[index], expected.pooler_output[0].numpy()) <= limit
@@ -120,9 +110,9 @@ def assert_same(model, program, rows, limit=EXACT):
 def test_every_configuration(family, changes):
     head = "masked_lm" if family == "DistilBert" else "pretraining"
     model, arrays = make(family, head, changes)
-    program = make_plan(model.config, head, arrays, np.float64)
-    check_program(program)
-    assert_same(model, program, texts(types=0 if family == "DistilBert" else 2))
+    plan = make_plan(model.config, head, arrays, np.float64)
+    check_plan(plan)
+    assert_same(model, plan, texts(types=0 if family == "DistilBert" else 2))
 
 
 @pytest.mark.parametrize(
@@ -134,9 +124,9 @@ def test_every_head(family, head, activate):
     if family == "MobileBert":
         changes["classifier_activation"] = activate
     model, arrays = make(family, head, changes, seed=1)
-    program = make_plan(model.config, head, arrays, np.float64)
-    check_program(program)
-    assert_same(model, program, texts(types=0 if family == "DistilBert" else 2))
+    plan = make_plan(model.config, head, arrays, np.float64)
+    check_plan(plan)
+    assert_same(model, plan, texts(types=0 if family == "DistilBert" else 2))
 
 
 @pytest.mark.slow
@@ -171,9 +161,9 @@ def test_long_products_of_norm_weights_stay_in_range():
         if "norm" in name.lower() and name.endswith("weight"):
             state[name] *= 0.05
     model.load_state_dict(state)
-    program = make_plan(model.config, "none", arrays_of(model), np.float64)
-    assert_same(model, program, texts())
-    scales = np.concatenate([np.abs(layer.state.scale) for layer in program.layers])
+    plan = make_plan(model.config, "none", arrays_of(model), np.float64)
+    assert_same(model, plan, texts())
+    scales = np.concatenate([np.abs(layer.to_hidden.scale) for layer in plan.layers])
     assert scales.min() >= 2.0**-24
     assert scales.max() <= 2.0**24
 
@@ -181,46 +171,46 @@ def test_long_products_of_norm_weights_stay_in_range():
 def test_float32_is_as_near_as_torch():
     model, arrays = make("MobileBert", "pretraining")
     single = {name: value.astype(np.float32) for name, value in arrays.items()}
-    program = make_plan(model.config, "pretraining", single)
-    assert program.dtype == np.float32
-    assert_same(model, program, texts(), limit=3e-5)
+    plan = make_plan(model.config, "pretraining", single)
+    assert plan.dtype == np.float32
+    assert_same(model, plan, texts(), limit=3e-5)
 
 
 def test_no_norm_leaves_nothing_behind():
     model, arrays = make("MobileBert", awkward_norms=False)
-    program = make_plan(model.config, "none", arrays)
-    for layer in program.layers:
+    plan = make_plan(model.config, "none", arrays)
+    for layer in plan.layers:
         kinds = [type(op) for op in layer.ops]
         assert kinds == [Dense, Attention] + [Dense] * (1 + 2 * 4 + 1)
-        assert all(op.norm is None and op.carry is None for op in layer.ops if isinstance(op, Dense))
-    assert program.embeddings.norm is None
-    assert program.embeddings.projection.norm is None
+        assert all(op.norm is None and op.residual_scale is None for op in layer.ops if isinstance(op, Dense))
+    assert plan.embeddings.norm is None
+    assert plan.embeddings.projection.norm is None
 
 
 @pytest.mark.parametrize("family", ["Bert", "DistilBert"])
 def test_layer_norms_stay_and_query_key_value_are_one(family):
     model, arrays = make(family)
-    program = make_plan(model.config, "none", arrays)
-    for layer in program.layers:
+    plan = make_plan(model.config, "none", arrays)
+    for layer in plan.layers:
         assert [type(op) for op in layer.ops] == [Dense, Attention, Dense, Dense, Dense]
         assert [op.norm is not None for op in layer.ops if isinstance(op, Dense)] == [False, True, False, True]
-        assert layer.state is None
+        assert layer.to_hidden is None
 
 
 def test_a_tied_decoder_shares_the_word_table():
     for family in ("MobileBert", "Bert", "DistilBert"):
         model, arrays = make(family, "masked_lm")
-        program = make_plan(model.config, "masked_lm", arrays)
-        assert program.branch("masked_lm").ops[1].weight is program.embeddings.words
+        plan = make_plan(model.config, "masked_lm", arrays)
+        assert plan.branch("masked_lm").ops[1].weight is plan.embeddings.words
 
 
 def test_a_text_gives_alone_what_it_gives_in_a_batch():
     model, arrays = make("MobileBert", "pretraining")
-    program = make_plan(model.config, "pretraining", arrays, np.float64)
+    plan = make_plan(model.config, "pretraining", arrays, np.float64)
     rows = texts()
-    together = run(program, batch_of(rows))
+    together = run(plan, batch_of(rows))
     for index, row in enumerate(rows):
-        alone = run(program, batch_of([row]))
+        alone = run(plan, batch_of([row]))
         assert relative(together.hidden[index], alone.hidden[0]) <= 1e-14
         for name in alone.branches:
             assert relative(together.branches[name][index], alone.branches[name][0]) <= 1e-13
@@ -228,11 +218,11 @@ def test_a_text_gives_alone_what_it_gives_in_a_batch():
 
 def test_positions_choose_word_logits():
     model, arrays = make("Bert", "masked_lm")
-    program = make_plan(model.config, "masked_lm", arrays, np.float64)
+    plan = make_plan(model.config, "masked_lm", arrays, np.float64)
     rows = texts(lengths=(6, 4, 9))
-    every = ReferenceRunner(program)(batch_of(rows))
+    every = ReferenceRunner(plan)(batch_of(rows))
     asked = [[2, 0], [], [8]]
-    chosen = ReferenceRunner(program)(
+    chosen = ReferenceRunner(plan)(
         batch_of([Row(r.input_ids, r.token_type_ids, p) for r, p in zip(rows, asked, strict=True)])
     )
     for whole, part, where in zip(every, chosen, asked, strict=True):
@@ -262,8 +252,8 @@ def test_needs_no_torch():
 def test_the_arrays_are_left_alone_and_not_shared():
     model, arrays = make("MobileBert", "masked_lm")
     before = {name: value.copy() for name, value in arrays.items()}
-    program = make_plan(model.config, "masked_lm", arrays, np.float64)
-    assert not any(np.shares_memory(program.embeddings.words, value) for value in arrays.values())
+    plan = make_plan(model.config, "masked_lm", arrays, np.float64)
+    assert not any(np.shares_memory(plan.embeddings.words, value) for value in arrays.values())
     for name, value in arrays.items():
         np.testing.assert_array_equal(value, before[name])
 

@@ -1,4 +1,4 @@
-"""Equalisation changes nothing, int8 stays near, and a channel of 1e7 in the first row does not ruin it."""
+"""Equalization changes nothing, int8 stays near, and a channel of 1e7 in the first row does not ruin it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import pytest
 
 from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts
 from pocketbert.errors import InputError
-from pocketbert.plan import agreement, equalise, make_plan, quantize
-from pocketbert.plan.arithmetic import gather, product, quantize_rows
-from pocketbert.plan.check import check_program
+from pocketbert.plan import agreement, equalize, make_plan, quantize
+from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import run
-from pocketbert.plan.gauge import rescale, trace
-from pocketbert.plan.program import Int8
-from pocketbert.plan.quantize import int8_weight
+from pocketbert.plan.int8.arithmetic import gather, product, quantize_rows
+from pocketbert.plan.int8.channels import Channels
+from pocketbert.plan.int8.equalize import rescale
+from pocketbert.plan.int8.weights import int8_weight
+from pocketbert.plan.structure import Int8
 from pocketbert.runtime.batching import Row, pack
 
 LAYER_NORM = {"normalization_type": "layer_norm"}
@@ -30,39 +31,39 @@ CASES = {
 }
 
 
-def plan(name, dtype=np.float32, awkward_norms=True):
+def plan_of(name, dtype=np.float32, awkward_norms=True):
     family, changes = CASES[name]
     head = "masked_lm" if family == "DistilBert" else "pretraining"
     model, arrays = make(family, head, changes, awkward_norms=awkward_norms)
     return make_plan(model.config, head, arrays, dtype)
 
 
-def everything(program, batch):
-    result = run(program, batch, states=True)
-    return [array for arrays in (*result.states, *result.branches.values(), result.pooled) for array in arrays]
+def everything(plan, batch):
+    result = run(plan, batch, hidden_states=True)
+    return [array for arrays in (*result.hidden_states, *result.branches.values(), result.pooled) for array in arrays]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_any_gauge_is_exact(name):
-    program = plan(name, np.float64)
-    channels = trace(program)
+def test_any_rescaling_is_exact(name):
+    plan = plan_of(name, np.float64)
+    channels = Channels(plan)
     generator = np.random.default_rng(0)
     factors = np.where(channels.free, np.exp(generator.uniform(-3, 3, len(channels.free))), 1.0)
-    other = rescale(program, channels, factors)
-    check_program(other)
+    other = rescale(plan, channels, factors)
+    check_plan(other)
     assert channels.free.any()
     batch = batch_of(texts())
-    for a, b in zip(everything(program, batch), everything(other, batch), strict=True):
+    for a, b in zip(everything(plan, batch), everything(other, batch), strict=True):
         assert relative(b, a) <= 1e-12
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_equalisation_changes_not_a_bit(name):
-    program = plan(name)
-    other = equalise(program, batch_of(texts()))
-    check_program(other)
+def test_equalization_changes_not_a_bit(name):
+    plan = plan_of(name)
+    other = equalize(plan, batch_of(texts()))
+    check_plan(other)
     batch = batch_of(texts(seed=9))
-    for a, b in zip(everything(program, batch), everything(other, batch), strict=True):
+    for a, b in zip(everything(plan, batch), everything(other, batch), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -70,15 +71,15 @@ def test_equalisation_changes_not_a_bit(name):
 @pytest.mark.parametrize("awkward_norms", [True, False])
 def test_int8_is_near(name, awkward_norms):
     batch = batch_of(texts())
-    program = plan(name, awkward_norms=awkward_norms)
-    small = quantize(program, batch)
-    check_program(small)
-    assert small.measured == agreement(program, small, batch)
+    plan = plan_of(name, awkward_norms=awkward_norms)
+    small = quantize(plan, batch)
+    check_plan(small)
+    assert small.measured == agreement(plan, small, batch)
     assert small.measured["hidden_cosine"] > 0.98
-    again = agreement(program, small, batch_of(texts(seed=8)))  # other texts than those of the calibration
+    again = agreement(plan, small, batch_of(texts(seed=8)))  # other texts than those of the calibration
     assert again["hidden_cosine"] > 0.98
     assert again["masked_lm_error"] < 0.1
-    large = [op for op in small.denses() if op not in small.branch("masked_lm").ops and op.target.width > 2]
+    large = [op for op in small.dense_ops() if op not in small.branch("masked_lm").ops and op.target.width > 2]
     assert all(isinstance(op.weight, Int8) for op in large)
 
 
@@ -125,13 +126,13 @@ def outlier_model():
 
 def test_a_channel_of_ten_million_in_the_first_row():
     model, batch = outlier_model()
-    program = make_plan(model.config, "token_classification", arrays_of(model))
-    states = run(program, batch, states=True).states
+    plan = make_plan(model.config, "token_classification", arrays_of(model))
+    states = run(plan, batch, hidden_states=True).hidden_states
     firsts = [text[0] for text in states[-1]]
     assert min(np.abs(first).max() for first in firsts) > 1e6
     assert np.abs(np.concatenate([text[1:] for text in states[-1]])).max() < 1e3
     measured = {
-        (even, columns): quantize(program, batch, centre=False, equalise=even, outliers=columns).measured
+        (even, columns): quantize(plan, batch, center=False, equalize=even, outliers=columns).measured
         for even in (False, True)
         for columns in (False, True)
     }
@@ -141,12 +142,12 @@ def test_a_channel_of_ten_million_in_the_first_row():
     for columns in (False, True):
         assert measured[True, columns]["hidden_cosine_worst"] > 0.98
         assert measured[True, columns]["token_classification_error"] < 0.05
-    usual = quantize(program, batch).measured
+    usual = quantize(plan, batch).measured
     assert usual["hidden_cosine_worst"] > 0.995
     assert usual["token_classification_error"] < 0.03
 
 
-def test_quantised_rows():
+def test_quantized_rows():
     x = np.array([[1.0, -2.0, 0.5, 100.0], [0.0, 0.0, 0.0, 7.0], [127.0, 2.5, -3.5, 1e30]], np.float32)
     values, scale = quantize_rows(x, np.array([3]))
     np.testing.assert_array_equal(values, [[64, -127, 32, 0], [0, 0, 0, 0], [127, 2, -4, 0]])
@@ -185,15 +186,15 @@ def test_long_integer_products_are_exact():
     np.testing.assert_array_equal(product(x.astype(np.float32), small), expected)
 
 
-def test_what_cannot_be_quantised():
-    program = plan("BERT")
+def test_what_cannot_be_quantized():
+    plan = plan_of("BERT")
     with pytest.raises(InputError, match="takes a float32 plan, this one is float64"):
-        quantize(plan("BERT", np.float64))
-    small = quantize(program)
+        quantize(plan_of("BERT", np.float64))
+    small = quantize(plan)
     with pytest.raises(InputError, match="in int8 already"):
         quantize(small)
-    with pytest.raises(InputError, match="in int8 already; equalise the float plan"):
-        equalise(small)
+    with pytest.raises(InputError, match="in int8 already; equalize the float plan"):
+        equalize(small, batch_of(texts()))
 
 
 @pytest.mark.slow
@@ -204,7 +205,7 @@ def test_a_real_encoder(minilm):
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
     texts = ["The quick brown fox jumps over the lazy dog.", "Numbers such as 3.14 are odd words.", "A b c."] * 2
     batch = pack([Row(tokenizer(text)["input_ids"]) for text in texts])
-    program = plan_checkpoint(minilm)
-    small = quantize(program)  # calibrated on random words
-    measured = agreement(program, small, batch)
+    plan = plan_checkpoint(minilm)
+    small = quantize(plan)  # calibrated on random words
+    measured = agreement(plan, small, batch)
     assert measured["hidden_cosine"] > 0.995

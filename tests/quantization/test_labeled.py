@@ -1,4 +1,4 @@
-"""A task's metric on labelled records: what counts, what it is worth, and which records are refused."""
+"""A task's metric on labeled records: what counts, what it is worth, and which records are refused."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ BROKEN = {
     "no json": ("ForSequenceClassification", "{", "line 2: not JSON"),
     "lengths": ("ForTokenClassification", {"tokens": ["a", "b"], "tags": ["bad"]}, "two lists of the same length"),
     "answers": ("ForQuestionAnswering", {"question": "a", "context": "b", "answers": "c"}, "must be a list of strings"),
-    "choice": ("ForMultipleChoice", {"prompt": "a", "choices": ["b"], "label": 1}, "label 1 must be the place of"),
+    "choice": ("ForMultipleChoice", {"prompt": "a", "choices": ["b"], "label": 1}, "label 1 must be the index of"),
     "similarity": ("Model", {"text": "a", "label": 1}, r"no field 'text_pair' \(or 'sentence2'\)"),
     "score": ("Model", {"text": "a", "text_pair": "b", "label": "x"}, "label must be a number, not 'x'"),
 }

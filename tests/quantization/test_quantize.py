@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
 import json
 import shutil
@@ -21,10 +22,10 @@ from pocketbert.command.cli import app
 from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, InputError, PrecisionError
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
-from pocketbert.plan.folder import load_quantised
-from pocketbert.plan.program import Dense, Int8
-from pocketbert.plan.quantize import narrow
-from pocketbert.plan.ranges import calibration_batch
+from pocketbert.plan.int8.folder import load_quantized
+from pocketbert.plan.int8.ranges import calibration_batch
+from pocketbert.plan.int8.weights import narrow
+from pocketbert.plan.structure import Dense, Int8
 from pocketbert.quantization import checkpoint as room
 from pocketbert.quantization import quantize
 from pocketbert.quantization.parts import part_losses, part_names
@@ -93,12 +94,12 @@ def test_a_quarter_of_the_size(tmp_path):
 
 
 def test_weights_are_views_into_the_mapped_file(small):
-    program = load_quantised(small)
-    assert isinstance(program.embeddings.words, Int8)
+    plan = load_quantized(small)
+    assert isinstance(plan.embeddings.words, Int8)
     for array in (
-        program.embeddings.words.values,
-        program.layers[0].ops[0].weight.values,
-        program.embeddings.positions,
+        plan.embeddings.words.values,
+        plan.layers[0].ops[0].weight.values,
+        plan.embeddings.positions,
     ):
         assert not array.flags.owndata
         assert not array.flags.writeable
@@ -108,9 +109,9 @@ def test_weights_are_views_into_the_mapped_file(small):
 def test_every_head(tmp_path, family, kind):
     source = checkpoint_of(tmp_path, family, kind)
     report = quantize(source, tmp_path / "int8", **LOOSE)
-    exact, program = plan_checkpoint(source), load_quantised(tmp_path / "int8")
-    assert program.measured == report.agreement
-    assert [branch.name for branch in program.branches] == [branch.name for branch in exact.branches]
+    exact, plan = plan_checkpoint(source), load_quantized(tmp_path / "int8")
+    assert plan.measured == report.agreement
+    assert [branch.name for branch in plan.branches] == [branch.name for branch in exact.branches]
     assert {f"{branch.name}_cosine" for branch in exact.branches} <= report.agreement.keys()
     assert report.agreement["hidden_cosine"] > 0.99
     found = inspect_checkpoint(tmp_path / "int8")
@@ -123,17 +124,17 @@ def test_every_head(tmp_path, family, kind):
 def test_pretraining_serves_both_heads_and_hidden_states(tmp_path):
     source = checkpoint_of(tmp_path, "MobileBert", "ForPreTraining")
     quantize(source, tmp_path / "int8", **LOOSE)
-    whole = load_quantised(tmp_path / "int8")
+    whole = load_quantized(tmp_path / "int8")
     for head, branches in (("masked_lm", ["masked_lm"]), ("next_sentence", ["next_sentence"]), ("none", [])):
-        part = load_quantised(tmp_path / "int8", head)
+        part = load_quantized(tmp_path / "int8", head)
         assert [branch.name for branch in part.branches] == branches
         assert part.head == head
     assert len(whole.branches) == 2
-    with pytest.raises(CheckpointError, match="int8 has the head pretraining, not question_answering; quantise"):
-        load_quantised(tmp_path / "int8", "question_answering")
+    with pytest.raises(CheckpointError, match="int8 has the head pretraining, not question_answering; quantize"):
+        load_quantized(tmp_path / "int8", "question_answering")
 
 
-def test_quantising_again_replaces_an_int8_checkpoint_only(source, tmp_path):
+def test_quantizing_again_replaces_an_int8_checkpoint_only(source, tmp_path):
     out = tmp_path / "int8"
     quantize(source, out, **LOOSE)
     quantize(source, out, **LOOSE)
@@ -155,7 +156,7 @@ def test_quantising_again_replaces_an_int8_checkpoint_only(source, tmp_path):
 def test_the_pipeline_runs_it_in_int8(small, runtime):
     pytest.importorskip("onnxruntime")
     found = pipeline(model=small, runtime=runtime, top_k=None)
-    truth = pipeline("text-classification", model=ReferenceRunner(load_quantised(small)), tokenizer=small, top_k=None)
+    truth = pipeline("text-classification", model=ReferenceRunner(load_quantized(small)), tokenizer=small, top_k=None)
     for mine, other in zip(found(SENTENCES[:6]), truth(SENTENCES[:6]), strict=True):
         assert [label["label"] for label in mine] == [label["label"] for label in other]
         # roundings (bfloat16's, where the CPU has AMX) move some values to the next of 127 steps
@@ -191,13 +192,13 @@ def test_labels_may_be_renamed_but_nothing_else(small, tmp_path):
         (folder / "config.json").write_text(json.dumps(config | fields))
 
     store(id2label={0: "x", 1: "y", 2: "z"}, label2id={"x": 0, "y": 1, "z": 2})
-    assert load_quantised(folder).config.id2label[2] == "z"
+    assert load_quantized(folder).config.id2label[2] == "z"
     store(id2label={0: "x"}, label2id={"x": 0})
     with pytest.raises(CheckpointError, match="contradict each other: num_labels"):
-        load_quantised(folder)
+        load_quantized(folder)
     store(n_layers=2)
     with pytest.raises(CheckpointError, match=r"config.json and model.safetensors contradict each other: n_layers"):
-        load_quantised(folder)
+        load_quantized(folder)
 
 
 def test_damaged_and_foreign_files(small, source, tmp_path):
@@ -214,6 +215,13 @@ def test_damaged_and_foreign_files(small, source, tmp_path):
     weights.unlink()
     with pytest.raises(CheckpointError, match="no plan at"):
         pipeline(model=folder, runtime="onnx")
+
+
+def test_the_examples_of_docstrings():
+    for module in (room, importlib.import_module("pocketbert.quantization.report")):
+        failed, attempted = doctest.testmod(module)
+        assert not failed
+        assert attempted >= 5
 
 
 # -- refused ---------------------------------------------------------------------------------------------------
@@ -253,11 +261,11 @@ def test_the_worst_part_is_found(source):
 
 
 def test_an_interrupt_leaves_nothing(source, tmp_path, monkeypatch):
-    def interrupted(program, folder):
+    def interrupted(plan, folder):
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room, "save_quantised", interrupted)
+    monkeypatch.setattr(room, "save_quantized", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quantize(source, tmp_path / "int8", **LOOSE)
     assert not (tmp_path / "int8").exists()

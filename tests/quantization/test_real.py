@@ -10,7 +10,7 @@ import pytest
 
 from pocketbert.checkpoint.convert import convert_bert_to_distilbert
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
-from pocketbert.plan.folder import load_quantised
+from pocketbert.plan.int8.folder import load_quantized
 from pocketbert.quantization import quantize
 
 BUILT = importlib.util.find_spec("pocketbert._native") is not None
@@ -40,8 +40,8 @@ def test_embeddings_stay_near(minilm, shared, tmp_path):
     lines = (shared / "data" / "stsb" / "test.jsonl").read_text("utf-8").splitlines()[::100]
     texts = [json.loads(line)["text"] for line in lines]
     embeddings = []
-    for program in (plan_checkpoint(source), load_quantised(tmp_path / "int8")):
-        runner = ReferenceRunner(program)
+    for plan in (plan_checkpoint(source), load_quantized(tmp_path / "int8")):
+        runner = ReferenceRunner(plan)
         embed = pipeline("feature-extraction", model=runner, tokenizer=source, pooling="mean", normalize=True)
         embeddings.append(np.stack(embed(texts)))
     assert (embeddings[0] * embeddings[1]).sum(axis=1).min() > 0.998

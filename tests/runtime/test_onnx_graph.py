@@ -1,4 +1,4 @@
-"""The ONNX graph gives what the folded program and the torch models give, each text as if it were alone."""
+"""The ONNX graph gives what the folded plan and the torch models give, each text as if it were alone."""
 
 from __future__ import annotations
 
@@ -89,15 +89,15 @@ def rows_of(typed):
     return texts(types=2 if typed else 0)
 
 
-def outputs(session, program, rows, typed):
+def outputs(session, plan, rows, typed):
     """Return output -> one array a text, without its padding."""
     batch = batch_of(rows)
-    names = outputs_of(program)
+    names = outputs_of(plan)
     assert [value.name for value in session.get_outputs()] == names
     values = session.run(names, rectangle(batch, range(len(rows)), typed))
     width = max(map(len, rows))
     by_text = ("pooler_output", "seq_relationship_logits")
-    first = program.head in ("sequence_classification", "multiple_choice", "next_sentence")
+    first = plan.head in ("sequence_classification", "multiple_choice", "next_sentence")
     return {
         name: [row if first or name in by_text else row[: len(text)] for row, text in zip(value, rows, strict=True)]
         for name, value in zip(names, values, strict=True)
@@ -105,43 +105,43 @@ def outputs(session, program, rows, typed):
     }
 
 
-def assert_same(model, program, typed, limit=NEAR):
+def assert_same(model, plan, typed, limit=NEAR):
     rows = rows_of(typed)
-    session = open_session(build_model(program), threads=1)
-    together = outputs(session, program, rows, typed)
-    assert list(together) == outputs_of(program)
-    result = run(program, batch_of(rows))
+    session = open_session(build_model(plan), threads=1)
+    together = outputs(session, plan, rows, typed)
+    assert list(together) == outputs_of(plan)
+    result = run(plan, batch_of(rows))
     branches = list(result.branches.values())
     for index, row in enumerate(rows):
-        alone = outputs(session, program, [row], typed)
+        alone = outputs(session, plan, [row], typed)
         expected = torch_outputs(model, row)
-        plan = [values[index] for values in ([result.hidden, result.pooled] if program.head == "none" else branches)]
-        if program.head == "question_answering":
-            plan = list(plan[0].T)
-        for (name, values), folded in zip(together.items(), plan, strict=False):
+        folded = [values[index] for values in ([result.hidden, result.pooled] if plan.head == "none" else branches)]
+        if plan.head == "question_answering":
+            folded = list(folded[0].T)
+        for (name, values), mine in zip(together.items(), folded, strict=False):
             reference = expected[name][0].numpy()
             assert values[index].shape == reference.shape
             assert relative(values[index], reference) <= limit, name
-            assert relative(values[index], folded) <= limit, name
+            assert relative(values[index], mine) <= limit, name
             assert relative(values[index], alone[name][0]) <= limit, name
 
 
 @pytest.mark.parametrize(("family", "changes"), CONFIGURATIONS)
 def test_every_configuration(family, changes):
-    model, program, typed = small(family, "masked_lm" if family == "DistilBert" else "pretraining", changes)
-    assert_same(model, program, typed)
+    model, plan, typed = small(family, "masked_lm" if family == "DistilBert" else "pretraining", changes)
+    assert_same(model, plan, typed)
 
 
 @pytest.mark.parametrize(("family", "head"), HEADED)
 def test_every_head(family, head):
-    model, program, typed = small(family, head, {} if head == "question_answering" else {"num_labels": 3})
-    assert_same(model, program, typed)
+    model, plan, typed = small(family, head, {} if head == "question_answering" else {"num_labels": 3})
+    assert_same(model, plan, typed)
 
 
 def test_a_bare_mobilebert_without_pooler_layer_gives_its_first_state():
-    model, program, typed = small("MobileBert", "none", {"classifier_activation": False})
-    assert outputs_of(program) == ["last_hidden_state", "pooler_output"]
-    assert_same(model, program, typed)
+    model, plan, typed = small("MobileBert", "none", {"classifier_activation": False})
+    assert outputs_of(plan) == ["last_hidden_state", "pooler_output"]
+    assert_same(model, plan, typed)
 
 
 @pytest.mark.slow
@@ -156,8 +156,8 @@ def test_every_configuration_with_every_head(family, head):
 
 @pytest.mark.parametrize("family", ["MobileBert", "Bert", "DistilBert"])
 def test_what_stands_in_the_padding_is_not_seen(family):
-    _, program, typed = small(family, "none")
-    session = open_session(build_model(program), threads=1)
+    _, plan, typed = small(family, "none")
+    session = open_session(build_model(plan), threads=1)
     feed = rectangle(batch_of(rows_of(typed)), range(5), typed)
     before = session.run(["last_hidden_state"], feed)[0]
     padding = feed["attention_mask"] == 0
@@ -168,8 +168,8 @@ def test_what_stands_in_the_padding_is_not_seen(family):
 
 @pytest.mark.parametrize("family", ["MobileBert", "Bert", "DistilBert"])
 def test_rows_of_padding_alone_are_finite_and_disturb_none(family):
-    _, program, typed = small(family, "none")
-    session = open_session(build_model(program), threads=1)
+    _, plan, typed = small(family, "none")
+    session = open_session(build_model(plan), threads=1)
     feed = rectangle(batch_of(rows_of(typed)), range(5), typed)
     whole = session.run(["last_hidden_state"], feed)[0]
     feed["attention_mask"][1] = 0
@@ -179,8 +179,8 @@ def test_rows_of_padding_alone_are_finite_and_disturb_none(family):
 
 
 def test_a_mask_of_any_number_but_0_is_text():
-    _, program, typed = small("MobileBert", "none")
-    session = open_session(build_model(program), threads=1)
+    _, plan, typed = small("MobileBert", "none")
+    session = open_session(build_model(plan), threads=1)
     feed = rectangle(batch_of(rows_of(typed)), range(5), typed)
     before = session.run(None, feed)[0]
     feed["attention_mask"] *= 7
@@ -189,8 +189,8 @@ def test_a_mask_of_any_number_but_0_is_text():
 
 def test_the_file_is_valid_small_and_plain():
     for family, head in (("MobileBert", "pretraining"), ("Bert", "masked_lm"), ("DistilBert", "question_answering")):
-        _, program, typed = small(family, head)
-        for plan in (program, quantize(program)):
+        _, exact, typed = small(family, head)
+        for plan in (exact, quantize(exact)):
             model = onnx.load_model_from_string(build_model(plan))
             onnx.checker.check_model(model, full_check=True)
             assert (model.ir_version, [entry.version for entry in model.opset_import]) == (10, [20])
@@ -207,8 +207,8 @@ def test_the_file_is_valid_small_and_plain():
 
 
 def test_a_folded_layer_is_few_nodes_and_a_tied_table_stands_once():
-    _, program, _ = small("MobileBert", "masked_lm", awkward_norms=False)
-    graph = onnx.load_model_from_string(build_model(program)).graph
+    _, plan, _ = small("MobileBert", "masked_lm", awkward_norms=False)
+    graph = onnx.load_model_from_string(build_model(plan)).graph
     kinds = [node.op_type for node in graph.node]
     assert kinds.count("Gemm") == 1 + 3 * 11 + 3
     assert "LayerNormalization" not in kinds[:-8]
@@ -217,8 +217,8 @@ def test_a_folded_layer_is_few_nodes_and_a_tied_table_stands_once():
 
 
 def test_an_int8_table_stands_once_too():
-    _, program, _ = small("MobileBert", "masked_lm", awkward_norms=False)
-    graph = onnx.load_model_from_string(build_model(quantize(program))).graph
+    _, plan, _ = small("MobileBert", "masked_lm", awkward_norms=False)
+    graph = onnx.load_model_from_string(build_model(quantize(plan))).graph
     tables = [tensor for tensor in graph.initializer if sorted(tensor.dims) == [12, 61]]
     assert [tensor.data_type for tensor in tables] == [onnx.TensorProto.INT8]
 
@@ -235,12 +235,12 @@ def test_an_int8_table_stands_once_too():
 )
 def test_int8_is_what_the_program_means_by_it(family, changes):
     """A few roundings may fall otherwise, each a step of 1/127 of its row's largest."""
-    _, program, typed = small(family, "masked_lm", changes)
+    _, plan, typed = small(family, "masked_lm", changes)
     rows = rows_of(typed)
-    shrunk = quantize(program, batch_of(rows))
+    shrunk = quantize(plan, batch_of(rows))
     found = outputs(open_session(build_model(shrunk), threads=1), shrunk, rows, typed)["logits"]
     expected = run(shrunk, batch_of(rows)).branches["masked_lm"]
-    exact = run(program, batch_of(rows)).branches["masked_lm"]
+    exact = run(plan, batch_of(rows)).branches["masked_lm"]
     spread = np.concatenate(exact).std()
     steps = np.concatenate([a - b for a, b in zip(found, expected, strict=True)])
     off = np.concatenate([a - b for a, b in zip(found, exact, strict=True)])
@@ -249,22 +249,22 @@ def test_int8_is_what_the_program_means_by_it(family, changes):
 
 
 def test_int8_keeps_outlier_columns_in_float32():
-    _, program, typed = small("Bert", "none")
-    program.embeddings.norm.scale[3] = 1e4  # one column towers over every row
+    _, plan, typed = small("Bert", "none")
+    plan.embeddings.norm.scale[3] = 1e4  # an outlier column
     rows = rows_of(typed)
-    shrunk = quantize(program, batch_of(rows), equalise=False)
-    assert next(iter(shrunk.denses())).weight.outliers.tolist() == [3]
+    shrunk = quantize(plan, batch_of(rows), equalize=False)
+    assert next(iter(shrunk.dense_ops())).weight.outliers.tolist() == [3]
     found = outputs(open_session(build_model(shrunk), threads=1), shrunk, rows, typed)["last_hidden_state"]
     for values, expected in zip(found, run(shrunk, batch_of(rows)).hidden, strict=True):
         assert relative(values, expected) < 0.02
 
 
 def test_the_rows_of_a_graph_that_chooses():
-    _, program, typed = small("Bert", "masked_lm")
+    _, plan, typed = small("Bert", "masked_lm")
     rows = [Row([3, 4, 5]), Row([6, 7])]
     feed = rectangle(batch_of(rows), range(2), typed)
-    whole = open_session(build_model(program), threads=1).run(["logits"], feed)[0]
-    chosen = open_session(build_model(program, choose=True), threads=1).run(
+    whole = open_session(build_model(plan), threads=1).run(["logits"], feed)[0]
+    chosen = open_session(build_model(plan, choose=True), threads=1).run(
         ["logits"], {**feed, "rows": np.array([4, 0], np.int64)}
     )[0]
     assert relative(chosen, np.stack([whole[1, 1], whole[0, 0]])) <= NEAR

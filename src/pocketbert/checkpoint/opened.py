@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pocketbert.architecture import families
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.config.quantization import is_quantised
+from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.architecture.families import Family, family_of
 from pocketbert.architecture.heads import BARE, Answer, Head, head_named
 from pocketbert.checkpoint.fitting import Fit, fit
@@ -40,7 +40,7 @@ class Opened:
     @property
     def is_quantized(self) -> bool:
         """Whether it is an int8 checkpoint, whose weights are a plan and no named parameters."""
-        return is_quantised(self.config)
+        return is_quantized(self.config)
 
     @cached_property
     def weights(self) -> Checkpoint:

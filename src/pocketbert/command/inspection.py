@@ -11,7 +11,7 @@ from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
-from pocketbert.plan.folder import WEIGHTS, load_quantised
+from pocketbert.plan.int8.folder import WEIGHTS, load_quantized
 from pocketbert.storage.hub import HubOptions
 from pocketbert.storage.mapped import map_tensors
 
@@ -77,7 +77,7 @@ def inspect_checkpoint(source: str | os.PathLike[str] | Opened, options: HubOpti
         ConfigError: the configuration belongs to no family of this library.
     """
     opened = open_model(source, hub=options)
-    return _inspect_quantised(opened) if opened.is_quantized else _inspect_float(opened)
+    return _inspect_quantized(opened) if opened.is_quantized else _inspect_float(opened)
 
 
 def _inspect_float(opened: Opened) -> Inspection:
@@ -97,13 +97,13 @@ def _inspect_float(opened: Opened) -> Inspection:
     )
 
 
-def _inspect_quantised(opened: Opened) -> Inspection:
+def _inspect_quantized(opened: Opened) -> Inspection:
     """Return what an int8 checkpoint is; its parameters are those of the checkpoint that it was made from."""
-    program, file = load_quantised(opened), opened.folder / WEIGHTS
+    plan, file = load_quantized(opened), opened.folder / WEIGHTS
     return Inspection(
-        **_common(opened, program.head, program.branch("pooled") is not None if program.head == BARE else None),
+        **_common(opened, plan.head, plan.branch("pooled") is not None if plan.head == BARE else None),
         guessed=False,
-        facts=_facts(opened.config) | {"quantised": "int8, for the native and onnx runtimes"},
+        facts=_facts(opened.config) | {"quantized": "int8, for the native and onnx runtimes"},
         dtypes=dict(Counter(str(tensor.dtype) for tensor in map_tensors(file)[1].values())),
         files=[file.name],
         size=file.stat().st_size,

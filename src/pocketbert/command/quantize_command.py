@@ -26,8 +26,8 @@ def quantize_command(
     """Write a checkpoint in int8, a quarter of the size, and say what that costs; refused above --max-loss."""
     from rich.console import Console
 
+    from pocketbert.command.quantization_table import print_report
     from pocketbert.quantization import quantize
-    from pocketbert.quantization.table import print_report
 
     chosen = checked_head(head)
     lines = None if texts is None else _lines(texts)

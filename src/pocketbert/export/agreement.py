@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketbert.errors import InputError, PrecisionError
-from pocketbert.plan.program import Array
+from pocketbert.plan.structure import Array
 
 __all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "check_limit", "judge", "measure"]
 

@@ -13,8 +13,8 @@ from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError
 from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
-from pocketbert.plan import Program, plan_checkpoint, quantize, run
-from pocketbert.plan.program import Array
+from pocketbert.plan import Plan, plan_checkpoint, quantize, run
+from pocketbert.plan.structure import Array
 from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
 from pocketbert.runtime.onnx.graph import build_model, outputs_of
 from pocketbert.runtime.onnx.runner import open_session
@@ -44,7 +44,7 @@ def export_onnx(
         source: a folder, a hub name, or a checkpoint that is opened already.
         out: the file; one that is there is replaced once the new one is complete.
         head: which head; the one that the checkpoint was saved with by default.
-        int8: store the products' weights in 8 bits and quantise activations row by row, as ``plan.quantize`` does.
+        int8: store the products' weights in 8 bits and quantize activations row by row, as ``plan.quantize`` does.
         limit: what to refuse: with ``int8`` an agreement below it (0.9 by default), else an error above it (1e-3).
 
     Raises:
@@ -67,7 +67,7 @@ def export_onnx(
     return Report(path, len(content), exact.head, int8, inputs, errors, agreement)
 
 
-def compare(program: Program, content: bytes) -> tuple[dict[str, float], dict[str, float]]:
+def compare(program: Plan, content: bytes) -> tuple[dict[str, float], dict[str, float]]:
     """Run a graph on built-in texts of several lengths, alone and padded together, beside a program.
 
     Returns:
@@ -97,7 +97,7 @@ def _batches(config: PretrainedConfig, typed: bool) -> Iterator[PackedBatch]:
         yield pack(rows)
 
 
-def _expected(program: Program, batch: PackedBatch) -> list[list[Array]]:
+def _expected(program: Plan, batch: PackedBatch) -> list[list[Array]]:
     """Return what the reference executor gives for each output of the graph."""
     result = run(program, batch)
     if program.head == BARE:

@@ -1,29 +1,30 @@
-"""A checkpoint as a program of fused layers: plain arrays that any runtime can run. Needs numpy only.
+"""A checkpoint as a plan of fused operations: plain arrays that any runtime can run. Needs numpy only.
 
-program = plan_checkpoint(folder)       # NoNorms folded, projections merged, in float32
-small = quantize(program)               # int8 weights; small.measured says how near it is
-save_plan(small, folder)                # one safetensors file; load_plan reads it
+plan = plan_checkpoint(folder)    # NoNorms folded, projections merged, in float32
+small = quantize(plan)            # int8 weights; small.measured is the agreement with float32
+save_plan(small, path)            # one safetensors file; load_plan reads it
 """
 
 from __future__ import annotations
 
 from pocketbert.plan.build import make_plan, plan_checkpoint
-from pocketbert.plan.centre import centre
-from pocketbert.plan.check import check_program
+from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import ReferenceRunner, Result, run
-from pocketbert.plan.files import load_plan, save_plan
-from pocketbert.plan.gauge import equalise
-from pocketbert.plan.program import Program
-from pocketbert.plan.quantize import agreement, quantize
+from pocketbert.plan.file import load_plan, save_plan
+from pocketbert.plan.int8.agreement import agreement
+from pocketbert.plan.int8.center import center
+from pocketbert.plan.int8.equalize import equalize
+from pocketbert.plan.int8.weights import quantize
+from pocketbert.plan.structure import Plan
 
 __all__ = [
-    "Program",
+    "Plan",
     "ReferenceRunner",
     "Result",
     "agreement",
-    "centre",
-    "check_program",
-    "equalise",
+    "center",
+    "check_plan",
+    "equalize",
     "load_plan",
     "make_plan",
     "plan_checkpoint",

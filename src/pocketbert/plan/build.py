@@ -1,4 +1,4 @@
-"""From a configuration and arrays, or a checkpoint folder, to a program."""
+"""From a configuration and arrays, or a checkpoint folder, to a plan."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pocketbert.architecture.config import BertConfig, DistilBertConfig, MobileB
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.plan import bert, heads, mobilebert
 from pocketbert.plan.check import used_buffers
-from pocketbert.plan.fold import Reader
-from pocketbert.plan.program import Program
+from pocketbert.plan.fold import bert, heads, mobilebert
+from pocketbert.plan.fold.algebra import Reader
+from pocketbert.plan.structure import Plan
 
 __all__ = ["make_plan", "plan_checkpoint"]
 
@@ -30,12 +30,12 @@ def make_plan(
     head: str,
     arrays: Mapping[str, NDArray[Any]],
     dtype: DTypeLike = np.float32,
-) -> Program:
-    """Fold a model into a program. Everything is computed in float64 and then narrowed.
+) -> Plan:
+    """Fold a model into a plan. Everything is computed in float64 and then cast.
 
     Args:
         config: the architecture.
-        head: the head that the program has; a pre-training checkpoint also serves ``"masked_lm"``.
+        head: the head that the plan has; a pre-training checkpoint also serves ``"masked_lm"``.
         arrays: every parameter by its name on disk, with or without the family's prefix; a bare encoder has a pooler
             where they hold one. Names of other heads are left alone.
         dtype: float32 or float64.
@@ -60,19 +60,19 @@ def make_plan(
     table = reader.table(f"{prefix}embeddings.word_embeddings.weight")
     if isinstance(config, MobileBertConfig):
         first = mobilebert.embeddings(reader, config, table)
-        layers, state = mobilebert.layers(reader, config)
+        layers, to_hidden = mobilebert.layers(reader, config)
     else:
         assert isinstance(config, BertConfig | DistilBertConfig)  # families.parameters knows no other
         first = bert.embeddings(reader, config, table)
-        layers, state = bert.layers(reader, config)
-    branches = heads.branches(reader, config, head, state, table, pooler=pooler)
-    program = Program(copy.deepcopy(config), head, {}, first, None, tuple(layers), tuple(branches))
-    return replace(program, buffers=used_buffers(program))
+        layers, to_hidden = bert.layers(reader, config)
+    branches = heads.branches(reader, config, head, to_hidden, table, pooler=pooler)
+    plan = Plan(copy.deepcopy(config), head, {}, first, None, tuple(layers), tuple(branches))
+    return replace(plan, buffers=used_buffers(plan))
 
 
 def plan_checkpoint(
     source: str | os.PathLike[str] | Opened, head: str | None = None, dtype: DTypeLike = np.float32
-) -> Program:
+) -> Plan:
     """Fold a checkpoint.
 
     Args:

@@ -1,4 +1,4 @@
-"""Checkpoints in int8: measured before they are written, and refused where they lose too much."""
+"""int8 checkpoints: their loss is measured, and they are written only if it is small enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a float checkpoint's folder to an int8 one."""
+"""From a float checkpoint to an int8 checkpoint."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from pocketbert.architecture.config import AutoConfig
-from pocketbert.architecture.config.quantization import is_quantised
-from pocketbert.architecture.heads import head_named
+from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
-from pocketbert.plan import Program, ReferenceRunner, agreement, centre, equalise, plan_checkpoint
-from pocketbert.plan.folder import WEIGHTS, save_quantised
-from pocketbert.plan.quantize import narrow
-from pocketbert.quantization.labelled import Labelled, read_labelled
+from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, plan_checkpoint
+from pocketbert.plan.batch import PackedBatch
+from pocketbert.plan.int8.folder import WEIGHTS, save_quantized
+from pocketbert.plan.int8.weights import narrow
+from pocketbert.quantization.labeled import Labeled, read_labeled
 from pocketbert.quantization.parts import cosine, part_losses, part_names
 from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
-from pocketbert.runtime.batching import PackedBatch, Runner
+from pocketbert.runtime.batching import Runner
 from pocketbert.runtime.native import NativeRunner
 from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.storage.replacing import replacing
@@ -30,9 +30,9 @@ from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 __all__ = ["MAX_LOSS", "Progress", "quantize"]
 
 MAX_LOSS = 0.01
-_PART_TOKENS = 384  # of the texts on which each part is measured
+_PART_TOKENS = 384  # tokens of text that each part is measured on
 
-Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+Progress = Callable[[str, int, int], None]  # name of the step, units done, units in total
 
 
 def quantize(
@@ -45,27 +45,37 @@ def quantize(
     head: str | None = None,
     progress: Progress | None = None,
 ) -> QuantizationReport:
-    """Write the int8 checkpoint of a folder (or hub name), if it loses little enough.
+    """Quantize a checkpoint to int8, measure the loss, and write the int8 checkpoint if the loss is small enough.
 
-    Weights, the word table included, go to 8 bits, about a quarter of the size; biases, norms, positions and the last
-    small product of a head stay in float32. ``pipeline(task, model=out)`` runs it in int8, with nothing to choose.
-    What was measured is returned, and stored as ``report.json``.
+    Weights, the word table included, are stored in int8, about a quarter of their size in float32; biases, norms,
+    positions and the last small product of a head stay in float32. ``pipeline(task, model=out)`` runs it in int8. The
+    report is returned, and written beside the weights as ``report.json``.
 
     Args:
-        folder: where ``config.json``, the weights and the tokenizer's files lie.
+        folder: a folder with ``config.json``, weights and tokenizer files, or a hub name.
         out: a folder, made if absent; an int8 checkpoint in it is replaced once the new one is complete.
-        data: labelled records, such as a .jsonl file, on which the task's metric is compared; ``quantization.labelled``
-            lists the fields. Without them results are compared with float32's on ``texts``.
-        texts: at least two that are typical for the model, to calibrate and to compare on; built-in ones by default.
-        max_loss: the most that may be lost: of the metric, or without ``data`` of 1, the cosine between the results of
-            int8 and float32, each column less its mean. 0.01 is one point of a hundred.
-        head: which head; the one that the checkpoint was saved with by default.
-        progress: is told what is being done, and how many steps of how many are.
+        data: labeled records, such as a .jsonl file, on which the task's metric is measured before and after;
+            ``quantization.labeled`` lists the fields. By default int8 results are compared with float32 on ``texts``.
+        texts: at least two texts typical of the model's input, to calibrate and measure on; built-in ones by default.
+        max_loss: largest allowed loss: the fall of the metric, or without ``data`` 1 minus the cosine between int8 and
+            float32 results, with each column's mean subtracted. 0.01 is one percentage point.
+        head: which head; by default the one that the checkpoint was saved with.
+        progress: called with the name of the step, the units done and the units in total.
 
     Raises:
         CheckpointError, ConfigError, HubError: ``folder`` holds no float checkpoint that can be run.
         InputError: an argument or a record is wrong, or ``out`` holds another checkpoint.
         PrecisionError: the loss exceeds ``max_loss``; nothing was written.
+
+    Example, with a loose limit since the model is random:
+        >>> import tempfile
+        >>> from pocketbert import DistilBertConfig, DistilBertModel, quantize
+        >>> config = DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64, max_position_embeddings=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     DistilBertModel(config).save_pretrained(folder)
+        ...     report = quantize(folder, f"{folder}/int8", max_loss=0.1)
+        >>> report.size_after < report.size_before / 2
+        True
     """
     if isinstance(max_loss, bool) or not isinstance(max_loss, (int, float)) or not max_loss >= 0:
         raise InputError(f"max_loss={max_loss!r} must be a number of at least 0, such as {MAX_LOSS}")
@@ -73,21 +83,21 @@ def quantize(
     source = opened.folder
     target = Path(os.path.expanduser(os.fspath(out)))
     _check_target(source, target)
-    progress = progress or _silent
+    progress = progress or (lambda *_: None)
     progress("reading the checkpoint", 0, 1)
     exact = plan_checkpoint(opened, head)
     tokenizer = tokenizer_of(source)
     if data is not None and tokenizer is None:
         raise InputError(f"data={str(data)!r} needs the tokenizer's files beside the checkpoint in {source}")
-    labelled = None if data is None else read_labelled(data, head_named(exact.head).answers[0].name, exact.config)
+    labeled = None if data is None else read_labeled(data, head_named(exact.head).answers[0].name, exact.config)
     batch, kind = batch_of_texts(tokenizer, exact.config, texts)
 
-    progress("quantising", 0, 1)
-    even = equalise(centre(exact, batch), batch)
+    progress("quantizing", 0, 1)
+    even = equalize(center(exact, batch), batch)
     small = narrow(even, batch)
     measured = agreement(exact, small, batch)
     parts = _parts(even, small, beginning(batch, _PART_TOKENS), progress)
-    scores = _scores(labelled, tokenizer, exact, small, progress) if labelled and tokenizer else ()
+    scores = _scores(labeled, tokenizer, exact, small, progress) if labeled and tokenizer else ()
     report = QuantizationReport(
         folder=str(target),
         source=str(source),
@@ -106,48 +116,42 @@ def quantize(
     return _write(report, replace(small, measured=measured), source, target)
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    pass
-
-
 def _check_target(source: Path, target: Path) -> None:
     if target.exists() and source.resolve() == target.resolve():
         raise InputError(f"out={str(target)!r} is the checkpoint itself; choose another folder")
     if target.is_file():
         raise InputError(f"out={str(target)!r} is a file; pass a folder")
-    if (target / "config.json").is_file() and not is_quantised(AutoConfig.from_pretrained(target)):
+    if (target / "config.json").is_file() and not is_quantized(AutoConfig.from_pretrained(target)):
         raise InputError(f"out={str(target)!r} holds another checkpoint, which is not in int8; choose another folder")
 
 
-def _parts(even: Program, small: Program, batch: PackedBatch, progress: Progress) -> tuple[Part, ...]:
+def _parts(even: Plan, small: Plan, batch: PackedBatch, progress: Progress) -> tuple[Part, ...]:
     total = len(part_names(small))
-    found = []
+    parts: list[Part] = []
     progress("each part alone", 0, total)
     for part in part_losses(even, small, batch):
-        found.append(part)
-        progress("each part alone", len(found), total)
-    return tuple(sorted(found, key=lambda part: -part.loss))
+        parts.append(part)
+        progress("each part alone", len(parts), total)
+    return tuple(sorted(parts, key=lambda part: -part.loss))
 
 
 def _scores(
-    labelled: Labelled, tokenizer: TokenizerBase, exact: Program, small: Program, progress: Progress
+    labeled: Labeled, tokenizer: TokenizerBase, exact: Plan, small: Plan, progress: Progress
 ) -> tuple[Score, ...]:
-    def measure(what: str, program: Program) -> dict[str, float]:
-        progress(what, 0, len(labelled))
-        runner = _runner(program, labelled.head)
-        return score(labelled, runner, tokenizer, lambda done: progress(what, done, len(labelled)))
+    def measure(what: str, plan: Plan) -> dict[str, float]:
+        progress(what, 0, len(labeled))
+        runner = _runner(plan, labeled.head)
+        return score(labeled, runner, tokenizer, lambda done: progress(what, done, len(labeled)))
 
-    before = measure("labelled data in float32", exact)
-    after = measure("labelled data in int8", small)
+    before, after = measure("labeled data in float32", exact), measure("labeled data in int8", small)
     return tuple(Score(name, before[name], after[name]) for name in before)
 
 
-def _runner(program: Program, head: str) -> Runner:
-    """Return the native engine, or where it was not built the reference executor, which is slow."""
+def _runner(plan: Plan, head: str) -> Runner:
     try:
-        return NativeRunner(program, head)
-    except MissingExtra:
-        return ReferenceRunner(program, head)
+        return NativeRunner(plan, head)
+    except MissingExtra:  # it was not built
+        return ReferenceRunner(plan, head)
 
 
 def _judge(report: QuantizationReport) -> None:
@@ -165,9 +169,9 @@ def _judge(report: QuantizationReport) -> None:
     )
 
 
-def _write(report: QuantizationReport, program: Program, source: Path, target: Path) -> QuantizationReport:
+def _write(report: QuantizationReport, plan: Plan, source: Path, target: Path) -> QuantizationReport:
     with replacing(target) as stage:
-        save_quantised(program, stage)
+        save_quantized(plan, stage)
         report = replace(report, size_after=(stage / WEIGHTS).stat().st_size)
         (stage / FILE_NAME).write_text(report.to_json(), "utf-8")
         for name in TOKENIZER_FILES:

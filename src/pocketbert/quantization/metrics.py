@@ -1,4 +1,4 @@
-"""Metrics of answers, 1 at best."""
+"""Metrics of answers; each is 1 at best."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = [
     "words_of",
 ]
 
-Entity = tuple[str, int, int]  # kind, first character, last one + 1; right only if all three are
+Entity = tuple[str, int, int]  # kind, first character, last character + 1; correct only if all three are
 T = TypeVar("T")
 
 
 def share(hits: Iterable[bool]) -> float:
-    """Return the share of hits."""
+    """Return the share of true values."""
     return float(np.mean(list(hits)))
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
-    """Return the correlation of ranks; equal values share their mean rank. Of a constant it is 0."""
+    """Return Spearman's rank correlation; ties get their mean rank. It is 0 where one side is constant."""
     x, y = _ranks(a), _ranks(b)
     x, y = x - x.mean(), y - y.mean()
     size = float(np.linalg.norm(x) * np.linalg.norm(y))
@@ -53,18 +53,18 @@ def _ranks(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def places(words: Sequence[str]) -> list[tuple[int, int]]:
-    """Return where each word stands in ``" ".join(words)``."""
+    """Return where each word begins and ends in ``" ".join(words)``."""
     starts = np.cumsum([0, *(len(word) + 1 for word in words)]).tolist()
     return [(start, start + len(word)) for start, word in zip(starts, words, strict=False)]
 
 
 def is_chunked(labels: Iterable[str]) -> bool:
-    """Whether labels mark entities (``B-``, ``I-``) and not every word by itself."""
+    """Whether labels mark entities (``B-``, ``I-``) rather than single words."""
     return any(label.startswith(("B-", "I-")) for label in labels)
 
 
 def entities(tags: Sequence[Tag], spans: Sequence[tuple[int, int]]) -> set[Entity]:
-    """Return the entities that a text's tags mark, as seqeval reads them; ``O`` is none."""
+    """Return the entities that a text's tags mark, as seqeval reads them."""
     found: list[Entity] = []
     before = None
     for tag, (start, end) in zip(tags, spans, strict=True):
@@ -77,14 +77,14 @@ def entities(tags: Sequence[Tag], spans: Sequence[tuple[int, int]]) -> set[Entit
 
 
 def set_f1(found: Sequence[Set[T]], gold: Sequence[Set[T]]) -> float:
-    """Return F1 over all texts of what was found in each, entities or labels. Where there is nothing at all it is 1."""
+    """Return micro-averaged F1 over all texts, of entities or labels; 1 where nothing is found and nothing is right."""
     right = sum(len(mine & theirs) for mine, theirs in zip(found, gold, strict=True))
     total = sum(map(len, found)) + sum(map(len, gold))
     return 2 * right / total if total else 1.0
 
 
 def words_of(groups: Iterable[EntityGroup], spans: Sequence[tuple[int, int]]) -> list[str | None]:
-    """Return each word's kind, from groups that stand in the order of the text; None for a word that has none."""
+    """Return the kind of each word from groups in the order of the text; None for a word outside of all groups."""
     kinds: list[str | None] = [None] * len(spans)
     for group in groups:
         for index, (start, end) in enumerate(spans):
@@ -93,16 +93,16 @@ def words_of(groups: Iterable[EntityGroup], spans: Sequence[tuple[int, int]]) ->
     return kinds
 
 
-# -- answers, as the script of SQuAD (arXiv 1606.05250) counts them ----------------------------------------------
+# -- answers, scored like SQuAD's evaluation script (arXiv 1606.05250) ----------------------------------------------
 
 
 def answer_exact(answer: str, right: Sequence[str]) -> float:
-    """Return 1 if an answer is one of the right ones, or empty where there is none; spelling aside."""
+    """Return 1 if an answer equals a right one after normalization, or is empty where there is no right one."""
     return float(any(_plain(answer) == _plain(other) for other in right or [""]))
 
 
 def answer_f1(answer: str, right: Sequence[str]) -> float:
-    """Return the best F1 over words that an answer reaches against a right one."""
+    """Return the largest F1 over words between an answer and a right one."""
     return max(_f1(_plain(answer).split(), _plain(other).split()) for other in right or [""])
 
 
@@ -114,6 +114,6 @@ def _f1(found: list[str], gold: list[str]) -> float:
 
 
 def _plain(text: str) -> str:
-    """Lower-case words without punctuation and articles."""
+    """Normalize as SQuAD does: lower case, without punctuation and articles."""
     text = "".join(character for character in text.lower() if character not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())

@@ -1,4 +1,4 @@
-"""What int8 costs in each part of a model: run with that part in int8 and all others in float32."""
+"""What int8 costs in each part of a model, measured with that part in int8 and all others in float32."""
 
 from __future__ import annotations
 
@@ -6,45 +6,34 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pocketbert.architecture.heads import BARE
-from pocketbert.plan import Program, run
-from pocketbert.plan.quantize import compare
+from pocketbert.plan import Plan, run
+from pocketbert.plan.batch import PackedBatch
+from pocketbert.plan.int8.agreement import compare
 from pocketbert.quantization.report import Part
-from pocketbert.runtime.batching import PackedBatch
 
 __all__ = ["cosine", "part_names", "part_losses"]
 
 
 def cosine(measured: dict[str, float], head: str) -> float:
-    """Return the least cosine of the results that a model is there for: its heads', or else its hidden states'."""
-    found = {name: value for name, value in measured.items() if name.endswith("_cosine")}
-    if head != BARE and len(found) > 1:
-        del found["hidden_cosine"]
-    return min(found.values())
+    """Return the least cosine among a head's answers, or for a bare encoder that of hidden states and pooler."""
+    cosines = {name: value for name, value in measured.items() if name.endswith("_cosine")}
+    if head != BARE and len(cosines) > 1:
+        del cosines["hidden_cosine"]
+    return min(cosines.values())
 
 
-def part_losses(exact: Program, small: Program, batch: PackedBatch) -> Iterator[Part]:
-    """Yield the parts in order, each as soon as it is measured.
-
-    Args:
-        exact: the float32 program that was narrowed, equalised if it was.
-        small: what ``plan.quantize.narrow`` made of it.
-        batch: the texts.
-    """
+def part_losses(exact: Plan, small: Plan, batch: PackedBatch) -> Iterator[Part]:
+    """Measure part by part, and yield each when it is done; ``small`` is what ``narrow`` made from ``exact``."""
     truth = run(exact, batch)
-    for name in part_names(small):
-        kind, _, number = name.partition(" ")
-        if kind == "layer":
-            index = int(number)
-            layers = (*exact.layers[:index], small.layers[index], *exact.layers[index + 1 :])
-            mixed = replace(exact, layers=layers)
-        elif kind == "head":
-            mixed = replace(exact, branches=small.branches)
-        else:
-            mixed = replace(exact, embeddings=small.embeddings)
-        yield Part(name, 1 - cosine(compare(truth, run(mixed, batch)), exact.head))
+    mixed = [replace(exact, embeddings=small.embeddings)]
+    for i, layer in enumerate(small.layers):
+        mixed.append(replace(exact, layers=(*exact.layers[:i], layer, *exact.layers[i + 1 :])))
+    mixed.append(replace(exact, branches=small.branches))
+    for name, plan in zip(part_names(small), mixed, strict=False):  # a bare encoder without pooler has no head
+        yield Part(name, 1 - cosine(compare(truth, run(plan, batch)), exact.head))
 
 
-def part_names(program: Program) -> list[str]:
-    """Return the names of a program's parts, in order."""
-    layers = [f"layer {index}" for index in range(len(program.layers))]
-    return ["embeddings", *layers, *(["head"] if program.branches else [])]
+def part_names(plan: Plan) -> list[str]:
+    """Return the names of a plan's parts, in order."""
+    layers = [f"layer {index}" for index in range(len(plan.layers))]
+    return ["embeddings", *layers, *(["head"] if plan.branches else [])]

@@ -1,4 +1,4 @@
-"""What quantising did to a model: typed, printable, and stored beside the weights as ``report.json``."""
+"""What quantizing a model cost, as stored beside the weights in ``report.json``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE_NAME = "report.json"
 
 @dataclass(frozen=True)
 class Score:
-    """A metric on labelled data, 1 at best, with the float32 weights and with the int8 ones."""
+    """A metric on labeled data, at best 1, with float32 weights and with int8 weights."""
 
     name: str
     before: float
@@ -21,15 +21,15 @@ class Score:
 
     @property
     def fall(self) -> float:
-        """How much is lost; negative where int8 does better."""
+        """``before - after``; negative where int8 does better."""
         return self.before - self.after
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the model (``"embeddings"``, ``"layer 3"``, ``"head"``) and what int8 in it alone costs.
+    """A part of the model (``"embeddings"``, ``"layer 3"``, ``"head"``) and what int8 in that part alone costs.
 
-    ``loss`` is 1 less the agreement with float32, as in ``QuantizationReport``.
+    ``loss`` is 1 minus the cosine between results and those of float32; see ``QuantizationReport.loss``.
     """
 
     name: str
@@ -42,19 +42,27 @@ class QuantizationReport:
 
     Attributes:
         folder: the int8 checkpoint.
-        source: the checkpoint that it was made from.
+        source: the float checkpoint.
         head: the head that both have.
         size_before: bytes of the source's weights.
         size_after: bytes of the int8 weights.
         texts: what agreement was measured on: ``"built-in texts"``, ``"given texts"`` or ``"pseudo-random
             words"``.
-        agreement: of the int8 results with the float32 ones, see ``plan.agreement``: cosines, shares of equal answers
-            and errors, of the hidden states and of every head.
-        scores: the task's metrics on labelled data, the deciding one first; empty without such data.
-        loss: what ``max_loss`` limits: the fall of the first score, or without scores 1 less the least cosine of the
-            results (of the hidden states for a bare encoder).
+        agreement: of int8 results with those of float32, for the hidden states and every answer: cosines, errors and
+            shares of equal answers, by the names that ``plan.agreement`` lists.
+        scores: the task's metrics on labeled data, the deciding one first; empty where no data was given.
+        loss: what ``max_loss`` limits: the fall of the first score, or without scores 1 minus the least cosine of the
+            results (for a bare encoder, of the hidden states).
         max_loss: the limit.
         parts: what int8 costs in each part alone, the worst first.
+
+    Example:
+        >>> sizes = {"size_before": 400, "size_after": 104}
+        >>> losses = {"loss": 0.002, "max_loss": 0.01, "parts": (Part("layer 3", 0.0015), Part("embeddings", 0.0002))}
+        >>> measured = {"texts": "built-in texts", "agreement": {"hidden_cosine": 0.998}, "scores": ()}
+        >>> report = QuantizationReport("int8", "model", "none", **sizes, **measured, **losses)
+        >>> report.worst.name
+        'layer 3'
     """
 
     folder: str
@@ -71,15 +79,15 @@ class QuantizationReport:
 
     @property
     def worst(self) -> Part:
-        """The part that loses most."""
+        """The part with the largest loss."""
         return self.parts[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``report.json``."""
+        """Return the report as a dictionary."""
         return asdict(self)
 
     def to_json(self) -> str:
-        """Return ``report.json``; it holds no path of this machine."""
+        """Return the text of ``report.json``, which leaves out ``folder`` and ``source``."""
         content = self.to_dict()
         del content["folder"], content["source"]
         return json.dumps(content, indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""A task's metric on labelled records: what int8 costs where it matters."""
+"""The task's metric of a model on labeled records."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
+from pocketbert.plan.batch import Row
 from pocketbert.quantization import metrics
-from pocketbert.quantization.labelled import Labelled, Records, is_multi_label, is_regression
-from pocketbert.runtime.batching import Row, Runner, run_rows
+from pocketbert.quantization.labeled import Labeled, Records, is_multi_label, is_regression
+from pocketbert.runtime.batching import Runner, run_rows
 from pocketbert.tasks.entities import tags_of
 from pocketbert.tasks.feature_extraction import FeatureExtraction
 from pocketbert.tasks.multiple_choice import MultipleChoice
@@ -23,21 +24,19 @@ from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["scores"]
 
-_AT_ONCE = 64  # texts whose word logits are in memory
-_CHOSEN = 0.5  # from this probability on, a label of several holds
-_MASKED = 0.15  # share of a text's words that are masked, BERT's own
+_AT_ONCE = 64  # texts per batch, whose word logits are in memory together
+_THRESHOLD = 0.5  # probability from which on a label is predicted, where there may be several
+_MASKED = 0.15  # share of a text's words that are masked, as in BERT's pre-training
 
 
-def scores(
-    labelled: Labelled, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]
-) -> dict[str, float]:
-    """Run every record.
+def scores(labeled: Labeled, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]) -> dict[str, float]:
+    """Run a model on every record and compute its metrics.
 
     Args:
-        labelled: the records.
-        runner: with their head.
+        labeled: the records.
+        runner: runs the records' head.
         tokenizer: the model's.
-        step: is told how many records are done, now and then.
+        step: called now and then with the number of records that are done.
 
     Returns:
         metric -> value, 1 at best; the deciding one first.
@@ -45,15 +44,15 @@ def scores(
 
     def watched(items: Iterable[Any], each: float = 1) -> Iterable[Any]:
         for done, item in enumerate(items, 1):
-            step(min(int(done * each), len(labelled)))
+            step(min(int(done * each), len(labeled)))
             yield item
 
-    return _SCORES[labelled.head](labelled.records, runner, tokenizer, watched)
+    return _SCORES[labeled.head](labeled.records, runner, tokenizer, watched)
 
 
 class _Watched(Protocol):
     def __call__(self, items: Iterable[Any], each: float = 1) -> Iterable[Any]:
-        """Pass items on and tell how many records are done; an item stands for ``each`` of them."""
+        """Yield items while reporting progress; an item counts as ``each`` records."""
 
 
 def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
@@ -66,7 +65,7 @@ def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, 
     if regression:
         return {"Spearman": metrics.spearman([found[0]["score"] for found in answers], truth)}
     if is_multi_label(runner.config):
-        chosen = [{label["label"] for label in found if label["score"] >= _CHOSEN} for found in answers]
+        chosen = [{label["label"] for label in found if label["score"] >= _THRESHOLD} for found in answers]
         return {"F1 of labels": metrics.set_f1(chosen, [set(labels) for labels in truth])}
     return {"accuracy": metrics.share(found[0]["label"] == label for found, label in zip(answers, truth, strict=True))}
 

@@ -1,4 +1,4 @@
-"""Short texts of many kinds, to calibrate and to compare on where nobody brings their own."""
+"""Short texts of many kinds, to calibrate and measure on where no texts are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The batch of texts that a model is calibrated on and compared on."""
+"""The texts that a model is calibrated and measured on."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import numpy as np
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
-from pocketbert.plan.ranges import calibration_batch
+from pocketbert.plan.batch import PackedBatch, Row, pack
+from pocketbert.plan.int8.ranges import calibration_batch
 from pocketbert.quantization.sentences import SENTENCES
-from pocketbert.runtime.batching import PackedBatch, Row, pack
 from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.tokenizer.auto import AutoTokenizer
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["batch_of_texts", "beginning", "tokenizer_of"]
 
-_PAIRS = 3  # one text in so many is joined with the next one, where the model knows token types
-_ASKED = 4  # words of a text whose logits a masked language model gives
-_MOST = 256  # texts
+_PAIRED = 3  # every third text is a pair, where the model has token types
+_LOGITS = 4  # words per text whose logits a masked language model computes
+_MAX_TEXTS = 256
 
 
 def tokenizer_of(folder: Path) -> TokenizerBase | None:
-    """Return the tokenizer of a folder, or None where it has none."""
-    found = any((folder / name).is_file() for name in TOKENIZER_FILES)
-    return AutoTokenizer.from_pretrained(folder) if found else None
+    """Return the tokenizer of a folder, or None if there is none."""
+    exists = any((folder / name).is_file() for name in TOKENIZER_FILES)
+    return AutoTokenizer.from_pretrained(folder) if exists else None
 
 
 def batch_of_texts(
     tokenizer: TokenizerBase | None, config: PretrainedConfig, texts: Sequence[str] | None
 ) -> tuple[PackedBatch, str]:
-    """Return the batch, and what it is: ``"given texts"``, ``"built-in texts"`` or ``"pseudo-random words"``.
+    """Return the batch and its origin: ``"given texts"``, ``"built-in texts"`` or ``"pseudo-random words"``.
 
     Args:
         tokenizer: the model's.
         config: the model's.
-        texts: at least two; the built-in ones where None, or pseudo-random words where there is no tokenizer or it
-            knows fewer than half of their words.
+        texts: at least two; where None, built-in ones, or pseudo-random words if there is no tokenizer or it knows
+            fewer than half of the built-in words.
 
     Raises:
         InputError: fewer than two texts, or texts without a tokenizer.
@@ -47,20 +47,20 @@ def batch_of_texts(
         raise InputError("texts must be a list of strings")
     if texts is not None and len(texts) < 2:
         raise InputError(f"{len(texts)} texts are too few to compare on; pass at least 2")
-    if tokenizer is None:
+    if tokenizer is None and texts is not None:
+        raise InputError("texts were given, but the checkpoint's folder has no tokenizer files; put them beside it")
+    if tokenizer is not None:
+        rows = _rows(tokenizer, config, SENTENCES if texts is None else list(texts)[:_MAX_TEXTS])
         if texts is not None:
-            raise InputError("texts were given, but the checkpoint's folder has no tokenizer files; put them beside it")
-        return calibration_batch(config), "pseudo-random words"
-    rows = _rows(tokenizer, config, SENTENCES if texts is None else list(texts)[:_MOST])
-    if texts is None:
+            return pack(rows), "given texts"
         ids = [token for row in rows for token in row.input_ids]
-        if 2 * sum(token == tokenizer.unk_token_id for token in ids) > len(ids):
-            return calibration_batch(config), "pseudo-random words"
-    return pack(rows), "built-in texts" if texts is None else "given texts"
+        if 2 * sum(token == tokenizer.unk_token_id for token in ids) <= len(ids):
+            return pack(rows), "built-in texts"
+    return calibration_batch(config), "pseudo-random words"
 
 
 def beginning(batch: PackedBatch, tokens: int) -> PackedBatch:
-    """Return the first texts of a batch, as many as fit into so many tokens, and at least two."""
+    """Return the first texts of a batch that together have at most ``tokens`` tokens, and at least two."""
     count = max(2, int(np.searchsorted(batch.cu_seqlens, tokens, side="right")) - 1)
     ends = batch.cu_seqlens[: count + 1]
     types = None if batch.token_type_ids is None else batch.token_type_ids[: ends[-1]]
@@ -72,9 +72,9 @@ def _rows(tokenizer: TokenizerBase, config: PretrainedConfig, texts: Sequence[st
     limit = min(config.max_position_embeddings, tokenizer.model_max_length)
     rows = []
     for index, text in enumerate(texts):
-        pair = texts[index - 1] if typed and index % _PAIRS == 1 else None
-        found = tokenizer(text, pair, truncation=True, max_length=limit, verbose=False)
-        ids = found["input_ids"]
-        types = found.get("token_type_ids") if typed else None
-        rows.append(Row(ids, types, range(1, len(ids), max(1, len(ids) // _ASKED))))
+        pair = texts[index - 1] if typed and index % _PAIRED == 1 else None
+        encoded = tokenizer(text, pair, truncation=True, max_length=limit, verbose=False)
+        ids = encoded["input_ids"]
+        types = encoded.get("token_type_ids") if typed else None
+        rows.append(Row(ids, types, range(1, len(ids), max(1, len(ids) // _LOGITS))))
     return rows

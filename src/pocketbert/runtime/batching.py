@@ -7,8 +7,6 @@ anything that maps a packed batch to one array a row; this file knows nothing of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError, PrecisionError
+from pocketbert.plan.batch import PackedBatch, Row, pack
 
 __all__ = [
     "BATCH_TOKENS",
@@ -42,51 +41,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One sequence, special tokens included.
-
-    Attributes:
-        input_ids: the tokens.
-        token_type_ids: the segment of each token; None if all are 0.
-        positions: the tokens whose word logits are wanted, for a runner with a masked-language-model head.
-    """
-
-    input_ids: Sequence[int]
-    token_type_ids: Sequence[int] | None = None
-    positions: Sequence[int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-
-@dataclass(frozen=True)
-class PackedBatch:
-    """Rows laid end to end, without padding.
-
-    Attributes:
-        input_ids: (tokens,) int64, the rows one after the other.
-        token_type_ids: (tokens,) int64, or None if all are 0.
-        cu_seqlens: (rows + 1,) int64; row r is ``input_ids[cu_seqlens[r] : cu_seqlens[r + 1]]``.
-        positions: one (n,) int64 a row, counted from the row's start, of the tokens whose word logits are wanted; None
-            for every token of every row.
-    """
-
-    input_ids: Ints
-    token_type_ids: Ints | None
-    cu_seqlens: Ints
-    positions: tuple[Ints, ...] | None = None
-
-    @property
-    def lengths(self) -> Ints:
-        """(rows,) tokens of each row."""
-        return np.diff(self.cu_seqlens)
-
-    def __len__(self) -> int:
-        """The number of rows."""
-        return len(self.cu_seqlens) - 1
-
-
 class Runner(Protocol):
     """What runs a model: float32 logits or states for a packed batch.
 
@@ -106,23 +60,6 @@ class Runner(Protocol):
 
     def __call__(self, batch: PackedBatch) -> Sequence[Floats]:
         """Return one array a row, in the batch's order."""
-
-
-def pack(rows: Sequence[Row]) -> PackedBatch:
-    """Lay ``rows`` end to end."""
-    ends = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    types: Ints | None = None
-    if any(row.token_type_ids is not None for row in rows):
-        types = np.fromiter(
-            chain.from_iterable(row.token_type_ids or [0] * len(row) for row in rows), np.int64, int(ends[-1])
-        )
-    positions = None
-    if any(row.positions is not None for row in rows):
-        positions = tuple(
-            np.asarray(range(len(row)) if row.positions is None else row.positions, np.int64) for row in rows
-        )
-    ids = np.fromiter(chain.from_iterable(row.input_ids for row in rows), np.int64, int(ends[-1]))
-    return PackedBatch(ids, types, ends, positions)
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

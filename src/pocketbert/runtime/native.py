@@ -1,4 +1,4 @@
-"""The native CPU engine behind the runner's interface: a program goes in once, packed batches come and go.
+"""The native CPU engine behind the runner's interface: a plan goes in once, packed batches come and go.
 
 The engine gives every text the bits that it gives alone, in any batch and with any number of threads. The path (the
 instruction set) is chosen by the CPU; ``POCKETBERT_CPU`` may name another that it can run: ``portable``, ``avx2``,
@@ -19,7 +19,7 @@ from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.program import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Op, Program, Span
+from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Op, Plan, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import plan_of_checkpoint, plan_of_model
 from pocketbert.runtime.results import answer_of, chosen_tokens, split_tokens
@@ -45,33 +45,33 @@ def native_paths() -> list[str]:
 
 
 class NativeRunner:
-    """Runs a program on the native engine; see ``pocketbert.runtime.batching.Runner`` for what comes out.
+    """Runs a plan on the native engine; see ``pocketbert.runtime.batching.Runner`` for what comes out.
 
     Several Python threads may call one runner at once.
 
     Args:
-        program: float32, or int8 as ``plan.quantize`` makes it.
-        head: which answer, where the program has several; ``"none"`` gives hidden states.
+        plan: float32, or int8 as ``plan.quantize`` makes it.
+        head: which answer, where the plan has several; ``"none"`` gives hidden states.
         threads: most CPU threads of a call; as many as the process may use where None.
 
     Raises:
         MissingExtra: the extension was not built.
-        InputError: the program has no such answer or is not float32, ``threads`` is no positive number, or
+        InputError: the plan has no such answer or is not float32, ``threads`` is no positive number, or
             ``POCKETBERT_CPU`` names a path that this CPU cannot run.
-        CheckpointError: the program holds NaN or infinity, or its parts do not fit together.
+        CheckpointError: the plan holds NaN or infinity, or its parts do not fit together.
     """
 
-    def __init__(self, program: Program, head: str | None = None, *, threads: int | None = None) -> None:
-        self.config: PretrainedConfig = program.config
-        self.head: str = program.head if head is None else head
+    def __init__(self, plan: Plan, head: str | None = None, *, threads: int | None = None) -> None:
+        self.config: PretrainedConfig = plan.config
+        self.head: str = plan.head if head is None else head
         self.threads = check_threads(threads)
-        self._answer = answer_of(program.head, self.head)
-        names = [branch.name for branch in program.branches]
+        self._answer = answer_of(plan.head, self.head)
+        names = [branch.name for branch in plan.branches]
         self._branch: int | None = None if self.head == BARE else names.index(self.head)
-        if program.dtype != np.float32:
-            raise InputError(f"the native engine runs float32 and int8 plans, this one is {program.dtype}")
-        self._takes_types = program.embeddings.types is not None
-        self._engine = _build(program, os.environ.get(CPU_VARIABLE, ""))
+        if plan.dtype != np.float32:
+            raise InputError(f"the native engine runs float32 and int8 plans, this one is {plan.dtype}")
+        self._takes_types = plan.embeddings.types is not None
+        self._engine = _build(plan, os.environ.get(CPU_VARIABLE, ""))
         self._width = int(self._engine.result_width(self._branch))
 
     @property
@@ -118,7 +118,7 @@ def load(
         source: a folder, a hub name, or a checkpoint that is opened already.
         head: what to run; the checkpoint's own head by default.
         device: the engine runs on the CPU.
-        dtype: ``"float32"`` (the default), or ``"int8"``, which quantises now; a checkpoint that is quantised already
+        dtype: ``"float32"`` (the default), or ``"int8"``, which quantizes now; a checkpoint that is quantized already
             runs in int8.
         threads: see ``NativeRunner``.
 
@@ -128,9 +128,9 @@ def load(
     """
     if device not in (None, "cpu"):
         raise InputError(f"device={device!r}: the native engine runs on the CPU; runtime='torch' knows other devices")
-    program = plan_of_checkpoint(source, head, dtype)
-    runner = NativeRunner(program, threads=threads)
-    release(program.embeddings.positions)  # the engine packed the weights; the tables' rows come back as they are used
+    plan = plan_of_checkpoint(source, head, dtype)
+    runner = NativeRunner(plan, threads=threads)
+    release(plan.embeddings.positions)  # the engine packed the weights; the tables' rows come back as they are used
     return runner
 
 
@@ -153,36 +153,36 @@ def _extension() -> ModuleType:
         ) from error
 
 
-def _build(program: Program, path: str) -> Any:
-    """Return the engine of a program."""
+def _build(plan: Plan, path: str) -> Any:
+    """Return the engine of a plan."""
     extension = _extension()
     try:
         builder = extension.Builder(path)
     except ValueError as error:
         raise InputError(f"{CPU_VARIABLE}={path!r}: {error}") from error
     try:
-        return _Writer(extension, builder, program).finish()
+        return _Writer(extension, builder, plan).finish()
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"the native engine cannot run this plan: {error}") from error
 
 
 class _Writer:
-    """Hands a program to a builder."""
+    """Hands a plan to a builder."""
 
-    def __init__(self, extension: ModuleType, builder: Any, program: Program) -> None:
-        self.extension, self.builder, self.program = extension, builder, program
-        names = [STREAM, *(name for name in program.buffers if name != STREAM)]
-        self.buffers = {name: int(builder.buffer(program.buffers[name])) for name in names}
+    def __init__(self, extension: ModuleType, builder: Any, plan: Plan) -> None:
+        self.extension, self.builder, self.plan = extension, builder, plan
+        names = [STREAM, *(name for name in plan.buffers if name != STREAM)]
+        self.buffers = {name: int(builder.buffer(plan.buffers[name])) for name in names}
 
     def finish(self) -> Any:
-        self._embeddings(self.program.embeddings)
-        for layer in self.program.layers:
+        self._embeddings(self.plan.embeddings)
+        for layer in self.plan.layers:
             for op in layer.ops:
                 self._op(op)
-        state = self.program.state
+        state = self.plan.to_hidden
         if state is not None:
             self.builder.state(_floats(state.scale), _floats(state.shift))
-        for branch in self.program.branches:
+        for branch in self.plan.branches:
             self.builder.branch()
             for op in branch.ops:
                 self._dense(op)
@@ -215,7 +215,7 @@ class _Writer:
             _floats(op.bias),
             op.activation,
             None if op.residual is None else self._columns(op.residual),
-            _maybe(op.carry),
+            _maybe(op.residual_scale),
             _norm(op.norm),
         )
 

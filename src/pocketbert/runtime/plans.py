@@ -8,8 +8,8 @@ from typing import Any
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
-from pocketbert.plan import Program, make_plan, plan_checkpoint, quantize
-from pocketbert.plan.folder import load_quantised
+from pocketbert.plan import Plan, make_plan, plan_checkpoint, quantize
+from pocketbert.plan.int8.folder import load_quantized
 
 __all__ = ["check_dtype", "plan_of_checkpoint", "plan_of_model"]
 
@@ -25,7 +25,7 @@ def check_dtype(dtype: str | None) -> str | None:
     return dtype
 
 
-def plan_of_checkpoint(source: str | os.PathLike[str] | Opened, head: str | None, dtype: str | None) -> Program:
+def plan_of_checkpoint(source: str | os.PathLike[str] | Opened, head: str | None, dtype: str | None) -> Plan:
     """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantized.
 
     Args:
@@ -35,7 +35,7 @@ def plan_of_checkpoint(source: str | os.PathLike[str] | Opened, head: str | None
 
     Raises:
         InputError: the dtype is neither, or is float32 and the checkpoint is in int8.
-        CheckpointError, ConfigError, HubError: see ``plan_checkpoint`` and ``plan.folder.load_quantised``.
+        CheckpointError, ConfigError, HubError: see ``plan_checkpoint`` and ``plan.int8.folder.load_quantized``.
     """
     check_dtype(dtype)
     opened = open_model(source)
@@ -44,12 +44,12 @@ def plan_of_checkpoint(source: str | os.PathLike[str] | Opened, head: str | None
             raise InputError(
                 f"dtype='float32', but {opened.folder} is in int8; leave it out, or pass the original checkpoint"
             )
-        return load_quantised(opened, head)
+        return load_quantized(opened, head)
     plan = plan_checkpoint(opened, head)
     return quantize(plan) if dtype == "int8" else plan
 
 
-def plan_of_model(model: Any, head: str) -> Program:
+def plan_of_model(model: Any, head: str) -> Plan:
     """Fold a torch model's present parameters.
 
     Raises:

@@ -1,33 +1,41 @@
-"""The tensors of a safetensors file as views into the mapped file: nothing is read before it is used."""
+"""Safetensors files: the header, checked, and the tensors as views into the mapped file."""
 
 from __future__ import annotations
 
 import json
 import math
 import mmap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketbert.errors import CheckpointError
-from pocketbert.plan.program import Array
 
-__all__ = ["map_tensors", "release"]
+__all__ = ["StoredTensor", "map_tensors", "read_header", "release"]
 
-_HEADER_LIMIT = 2**26  # bytes; the header of a real plan has far below a million
+_HEADER_LIMIT = 2**26  # bytes; real headers have far below a million
 _DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "I8": np.int8}
 
 
-def map_tensors(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
-    """Map a safetensors file.
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file: ``size`` bytes from byte ``offset`` on; ``dtype`` is safetensors' name, such as ``"F32"``."""
 
-    Returns:
-        its metadata, and its tensors by name, read-only; they keep the file mapped.
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+def read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredTensor]]:
+    """Return the metadata of a safetensors file, and its tensors by name, which are checked to fill the file.
 
     Raises:
-        CheckpointError, ValueError: it is truncated, no safetensors file, or has tensors that no plan holds.
-        OSError: it cannot be read.
+        CheckpointError: the file is truncated, or its header is damaged or larger than 64 MiB.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         size = path.stat().st_size
@@ -38,25 +46,64 @@ def map_tensors(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
             header = json.loads(file.read(length).decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise _damaged(f"its header is not JSON: {error}") from error
-        if not isinstance(header, dict):
-            raise _damaged("its header is no object")
-        metadata = header.pop("__metadata__", {})
-        strings = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
-        if not strings:
-            raise _damaged("its metadata is no mapping of strings")
-        begin, left = 8 + length, size - 8 - length
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    tensors, used = {}, 0
-    for name, facts in header.items():
-        tensors[name] = _view(content, begin, left, name, facts)
-        used += tensors[name].nbytes
-    if used != left:
+    if not isinstance(header, dict):
+        raise _damaged("its header is no object")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _damaged("its metadata is no mapping of strings")
+    begin, left = 8 + length, size - 8 - length
+    tensors = {name: _stored(name, facts, begin, left) for name, facts in header.items()}
+    if (used := sum(tensor.size for tensor in tensors.values())) != left:
         raise _damaged(f"its tensors have {used} bytes, {left} follow the header")
     return metadata, tensors
 
 
-def release(array: Array) -> None:
-    """Let go of the memory that a mapped file takes, of which ``array`` is a part; what is used later is read again.
+def _stored(name: str, facts: Any, begin: int, left: int) -> StoredTensor:
+    """Return a tensor; the file has ``left`` bytes of tensors from byte ``begin`` on."""
+    if not isinstance(facts, dict) or set(facts) != {"dtype", "shape", "data_offsets"}:
+        raise _damaged(f"tensor {name[:60]!r} is described as {str(facts)[:60]}")
+    dtype, shape, offsets = facts["dtype"], facts["shape"], facts["data_offsets"]
+    if not isinstance(dtype, str):
+        raise _damaged(f"tensor {name[:60]!r} has dtype {str(dtype)[:20]!r}")
+    if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
+        raise _damaged(f"tensor {name[:60]!r} has shape {str(shape)[:60]} at {str(offsets)[:60]}")
+    start, stop = offsets
+    if not start <= stop <= left:
+        raise _damaged(f"tensor {name[:60]!r} lies at {start} .. {stop} of {left} bytes")
+    return StoredTensor(dtype, tuple(shape), begin + start, stop - start)
+
+
+def map_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Map a safetensors file.
+
+    Returns:
+        its metadata, and its tensors by name, read-only; they keep the file mapped.
+
+    Raises:
+        CheckpointError: see ``read_header``; or a tensor's size is not that of its shape, or its dtype is none of F64,
+            F32, I64 and I8.
+        OSError, ValueError: the file cannot be read or mapped.
+    """
+    metadata, tensors = read_header(path)
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return metadata, {name: _view(content, name, tensor) for name, tensor in tensors.items()}
+
+
+def _view(content: mmap.mmap, name: str, tensor: StoredTensor) -> NDArray[Any]:
+    if tensor.dtype not in _DTYPES:
+        raise _damaged(f"tensor {name[:60]!r} has dtype {tensor.dtype[:20]!r}, which is none of {', '.join(_DTYPES)}")
+    count, dtype = math.prod(tensor.shape), np.dtype(_DTYPES[tensor.dtype])
+    if tensor.size != count * dtype.itemsize:
+        raise _damaged(f"tensor {name[:60]!r} of shape {str(tensor.shape)[:60]} has {tensor.size} bytes")
+    if not count:
+        return np.zeros(tensor.shape, dtype)
+    array: NDArray[Any] = np.frombuffer(content, dtype, count, tensor.offset).reshape(tensor.shape)
+    return array if array.flags.aligned else array.copy()
+
+
+def release(array: NDArray[Any]) -> None:
+    """Free the memory of the mapped file that ``array`` is a view of; pages that are used later are read again.
 
     Does nothing for an array that is not mapped, or where the system has no such call.
     """
@@ -68,28 +115,9 @@ def release(array: Array) -> None:
         owner.madvise(mmap.MADV_DONTNEED)
 
 
-def _view(content: mmap.mmap, begin: int, left: int, name: str, facts: Any) -> Array:
-    """Return a tensor; ``left`` bytes of tensors stand from byte ``begin`` on."""
-    if not isinstance(facts, dict) or set(facts) != {"dtype", "shape", "data_offsets"}:
-        raise _damaged(f"tensor {name[:60]!r} is described as {str(facts)[:60]}")
-    dtype, shape, offsets = facts["dtype"], facts["shape"], facts["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise _damaged(f"tensor {name[:60]!r} has dtype {str(dtype)[:20]!r}; a plan holds {', '.join(_DTYPES)}")
-    if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
-        raise _damaged(f"tensor {name[:60]!r} has shape {str(shape)[:60]} at {str(offsets)[:60]}")
-    start, stop = offsets
-    count, kind = math.prod(shape), np.dtype(_DTYPES[dtype])
-    if not start <= stop <= left or stop - start != count * kind.itemsize:
-        raise _damaged(f"tensor {name[:60]!r} of shape {str(shape)[:60]} lies at {start} .. {stop} of {left} bytes")
-    if not count:
-        return np.zeros(shape, kind)
-    array: Array = np.frombuffer(content, kind, count, begin + start).reshape(shape)
-    return array if array.flags.aligned else array.copy()
-
-
 def _counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
 def _damaged(what: str) -> CheckpointError:
-    return CheckpointError(f"it is damaged or no plan: {what}")
+    return CheckpointError(f"it is damaged or no safetensors file: {what}")

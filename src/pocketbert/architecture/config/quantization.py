@@ -1,13 +1,13 @@
-"""How ``config.json`` says that a checkpoint is in int8, under the name that Hugging Face gives it."""
+"""The entry of ``config.json`` that marks an int8 checkpoint, under Hugging Face's name for it."""
 
 from __future__ import annotations
 
 from pocketbert.architecture.config.pretrained import PretrainedConfig
 
-__all__ = ["QUANTIZATION", "is_quantised"]
+__all__ = ["QUANTIZATION", "is_quantized"]
 
 _METHOD = "pocketbert"
-# plan.arithmetic has the rounding
+# plan.int8.arithmetic defines the rounding
 QUANTIZATION = {
     "quant_method": _METHOD,
     "bits": 8,
@@ -16,7 +16,7 @@ QUANTIZATION = {
 }
 
 
-def is_quantised(config: PretrainedConfig) -> bool:
+def is_quantized(config: PretrainedConfig) -> bool:
     """Whether a configuration is that of a checkpoint which ``pocketbert quantize`` wrote."""
     found = getattr(config, "quantization_config", None)
     return isinstance(found, dict) and found.get("quant_method") == _METHOD

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pocketbert.checkpoint.formats.names import keras_name, modern_name
 from pocketbert.checkpoint.formats.tensors import Tensor
 from pocketbert.errors import CheckpointError
 from pocketbert.extras import require
+from pocketbert.storage.mapped import StoredTensor, read_header
 
 __all__ = ["SafetensorsFile"]
 
@@ -64,7 +65,7 @@ class SafetensorsFile:
     def array(self, tensor: Tensor) -> NDArray[Any]:
         """See ``WeightsFile``."""
         if tensor.dtype == "bfloat16":
-            stored = (self._raw(tensor).astype(np.uint32) << 16).view(np.float32)
+            stored = (self._words(tensor).astype(np.uint32) << 16).view(np.float32)
             stored = stored.reshape(tensor.shape[::-1] if tensor.name in self._transposed else tensor.shape)
         else:
             stored = np.asarray(self._open("np").get_tensor(tensor.stored_name))
@@ -95,10 +96,11 @@ class SafetensorsFile:
             shape = shape[::-1]
         return Tensor(file, stored_name, name, shape, _DTYPES[dtype])
 
-    def _raw(self, tensor: Tensor) -> NDArray[np.uint16]:
-        """Read the 16-bit words of a tensor for which numpy has no dtype."""
-        with tensor.file.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            start, end = json.loads(file.read(length))[tensor.stored_name]["data_offsets"]
-            file.seek(8 + length + start)
-            return np.frombuffer(file.read(end - start), np.uint16)
+    @cached_property
+    def _stored(self) -> dict[str, StoredTensor]:
+        return read_header(self.files[0])[1]
+
+    def _words(self, tensor: Tensor) -> NDArray[np.uint16]:
+        """Read the 16-bit words of a bfloat16 tensor; numpy has no such dtype."""
+        stored = self._stored[tensor.stored_name]
+        return np.fromfile(tensor.file, np.uint16, stored.size // 2, offset=stored.offset)

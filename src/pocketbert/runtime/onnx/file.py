@@ -1,7 +1,7 @@
-"""ONNX files of this library, read without trust: a stranger's graph may only be what an export writes.
+"""ONNX files of this library, read without trust: a graph is refused if no export of this library writes its like.
 
-Such a file is whole in itself (no reference to other files), has no loops, functions or operations of its own, and
-says in its metadata which model it is.
+An exported file refers to no other file, has no loops, functions or custom operations, and describes its model in its
+metadata.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _INPUTS = ["input_ids", "attention_mask", "token_type_ids", ROWS]
 
 @dataclass(frozen=True)
 class Facts:
-    """What an ONNX file says of itself.
+    """The description of its model in an ONNX file.
 
     Attributes:
         config: the architecture and the labels.
         head: the head that the model has.
-        int8: whether weights are in 8 bits.
+        int8: whether weights are in int8.
         inputs: names of the graph's inputs.
         outputs: names of its outputs.
     """
@@ -53,19 +53,17 @@ def read_model(path: Path) -> bytes:
     """
     try:
         size = path.stat().st_size
-        if size > _SIZE_LIMIT:
-            raise CheckpointError(f"it has {size} bytes; an ONNX file in one piece has at most {_SIZE_LIMIT}")
-        return path.read_bytes()
-    except CheckpointError:
-        raise
+        if size <= _SIZE_LIMIT:
+            return path.read_bytes()
     except FileNotFoundError as error:
         raise CheckpointError("there is no such file") from error
     except OSError as error:
         raise CheckpointError(f"it cannot be read: {error}") from error
+    raise CheckpointError(f"it has {size} bytes; an ONNX file in one piece has at most {_SIZE_LIMIT}")
 
 
 def inspect_model(content: bytes) -> Facts:
-    """Check the content of an ONNX file, without running it, and return what it says of itself.
+    """Check the content of an ONNX file, without running it, and return its description.
 
     Raises:
         MissingExtra: onnx is not installed.
@@ -90,7 +88,7 @@ def inspect_model(content: bytes) -> Facts:
 
 
 def _check_graph(onnx: Any, model: Any) -> None:
-    """Refuse whatever an export does not write."""
+    """Refuse what an export does not write."""
     graph = model.graph
     if model.functions or model.training_info or graph.sparse_initializer:
         raise UnsafeFileError("it has functions, training steps or sparse tensors, which no export of this library has")
@@ -111,8 +109,8 @@ def _check_graph(onnx: Any, model: Any) -> None:
 
 def _facts(text: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Facts:
     try:
-        found = json.loads(text)
-        version, head, int8, config = (found[name] for name in ("version", "head", "int8", "config"))
+        content = json.loads(text)
+        version, head, int8, config = (content[name] for name in ("version", "head", "int8", "config"))
         if version != VERSION:
             raise CheckpointError(f"it has version {version!r} and this library reads {VERSION}; export it again")
         if head not in HEADS or type(int8) is not bool:

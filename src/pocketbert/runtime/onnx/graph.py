@@ -1,7 +1,7 @@
-"""A program as an ONNX graph: one node for nearly every operation, so that what is folded stays folded.
+"""A plan as an ONNX graph, with one node for nearly every operation, so that what is folded stays folded.
 
-Buffers hold (N, columns) as in the program, with N = B x T; only attention looks at texts. Padding is taken out where
-it could be seen: the trigram gets zeros there, and no token attends to it.
+Buffers are (N, columns) as in the plan, with N = B x T; only attention and the trigram look at other tokens. They never
+see padding: the trigram reads zeros there, and attention masks it.
 
 Shapes: B texts, T tokens, N = B * T, W width, E width of the word table, H heads, D head size.
 """
@@ -17,123 +17,106 @@ import numpy as np
 from pocketbert.architecture.families import family_of
 from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.errors import InputError
-from pocketbert.plan.program import (
-    STREAM,
-    Affine,
-    Array,
-    Branch,
-    Embeddings,
-    Int8,
-    Program,
-    Span,
-)
+from pocketbert.plan.structure import Affine, Branch, Dense, Embeddings, Int8, Plan
 from pocketbert.runtime.onnx.operations import Operations
 from pocketbert.runtime.onnx.writer import Buffers
 
 __all__ = ["METADATA", "ROWS", "VERSION", "build_model", "outputs_of"]
 
-METADATA = "pocketbert"  # under this name a file says what it is
-VERSION = 1  # of what stands under it
-ROWS = "rows"  # the extra input of a graph that chooses its rows: which of the N tokens are answered
-_SIZE_LIMIT = 2**31 - 2**20  # bytes; a protobuf message ends at 2 GiB
+METADATA = "pocketbert"  # the metadata entry that describes the model
+VERSION = 1  # of that description
+ROWS = "rows"  # the optional input that chooses rows: indices of the tokens, among the N, whose logits are computed
+_SIZE_LIMIT = 2**31 - 2**20  # bytes; a protobuf message has at most 2 GiB
 
 _TOKENS: list[Any] = ["batch", "length"]
 
 
-def outputs_of(program: Program) -> list[str]:
+def outputs_of(plan: Plan) -> list[str]:
     """Return the names of the graph's outputs, in order; they are those of the torch models' outputs."""
-    pools = program.head == BARE and _pools(program)
-    return [*head_named(program.head).fields, *(["pooler_output"] if pools else [])]
+    pools = plan.head == BARE and _pools(plan)
+    return [*head_named(plan.head).fields, *(["pooler_output"] if pools else [])]
 
 
-def _pools(program: Program) -> bool:
+def _pools(plan: Plan) -> bool:
     """Whether a bare encoder pools; MobileBERT may do it without a pooler, by taking the first hidden state."""
-    return family_of(program.config).pooled_layer(program.config) is None or program.branch("pooled") is not None
+    return family_of(plan.config).pooled_layer(plan.config) is None or plan.branch("pooled") is not None
 
 
-def build_model(program: Program, *, choose: bool = False) -> bytes:
-    """Return a program as the content of an ONNX file.
+def build_model(plan: Plan, *, choose: bool = False) -> bytes:
+    """Return a plan as the content of an ONNX file.
 
     Inputs are ``input_ids``, ``attention_mask`` and, where the model has types, ``token_type_ids``, each (B, T) int64.
-    Texts begin at the first column; where the mask is 0 there is no text.
+    Texts begin at the first column; the mask is 0 at padding.
 
     Args:
-        program: float32, or int8 as ``plan.quantize`` makes it.
-        choose: add an input ``rows``, (n,) int64 indices into the B * T tokens; branches that answer by token answer
+        plan: float32, or int8 as ``plan.quantize`` makes it.
+        choose: add an input ``rows``, (n,) int64 indices into the B * T tokens; branches that answer per token compute
             only these, as (n, columns).
 
     Raises:
         MissingExtra: onnx is not installed.
-        InputError: the program is not float32, or the file would exceed protobuf's 2 GiB.
+        InputError: the plan is not float32, or the file would exceed protobuf's 2 GiB.
     """
-    if program.dtype != np.float32:
-        raise InputError(f"ONNX graphs are made of float32 and int8 plans, this one is {program.dtype}")
-    size = sum(array.nbytes for array in _arrays(program).values())
+    if plan.dtype != np.float32:
+        raise InputError(f"ONNX graphs are made of float32 and int8 plans, this one is {plan.dtype}")
+    tables = [plan.embeddings.words, plan.embeddings.positions, *(op.weight for op in plan.dense_ops())]
+    arrays = [table.values if isinstance(table, Int8) else table for table in tables]
+    size = sum({id(array): array.nbytes for array in arrays}.values())  # a shared array is stored once
     if size > _SIZE_LIMIT:
         raise InputError(f"the weights have {size} bytes; an ONNX file in one piece holds at most {_SIZE_LIMIT}")
-    return _Builder(program, choose).content()
-
-
-def _arrays(program: Program) -> dict[int, Array]:
-    """Return the large arrays, each once."""
-    weights = [program.embeddings.words, *(op.weight for op in program.denses())]
-    arrays = [weight.values if isinstance(weight, Int8) else weight for weight in weights]
-    return {id(array): array for array in (program.embeddings.positions, *arrays)}
+    return _Builder(plan, choose).content()
 
 
 class _Builder(Operations):
-    """Writes the graph of a program."""
+    """Writes the graph of a plan."""
 
-    def __init__(self, program: Program, choose: bool) -> None:
+    def __init__(self, plan: Plan, choose: bool) -> None:
         super().__init__()
-        self.program = program
+        self.plan = plan
         self.choose = choose
 
     def content(self) -> bytes:
         """Return the file's content."""
-        names = ["input_ids", "attention_mask"] + ["token_type_ids"] * (self.program.embeddings.types is not None)
+        names = ["input_ids", "attention_mask"] + ["token_type_ids"] * (self.plan.embeddings.types is not None)
         inputs = [(name, _TOKENS) for name in names]
         model = self.model([*inputs, (ROWS, ["chosen"])] if self.choose else inputs, self._run())
-        self.onnx.helper.set_model_props(model, {METADATA: json.dumps(self._facts())})
+        config = json.loads(self.plan.config.to_json_string())
+        facts = {"version": VERSION, "head": self.plan.head, "int8": self.plan.quantized, "config": config}
+        self.onnx.helper.set_model_props(model, {METADATA: json.dumps(facts)})
         content: bytes = model.SerializeToString()
         return content
 
-    def _facts(self) -> dict[str, Any]:
-        config = json.loads(self.program.config.to_json_string())
-        return {"version": VERSION, "head": self.program.head, "int8": self.program.quantised, "config": config}
-
     def _run(self) -> list[tuple[str, list[Any]]]:
-        """Write every node; return the outputs with their shapes."""
+        """Write every node and return the outputs with their shapes."""
         self.start()
-        stream = self._embed(self.program.embeddings)
-        for layer in self.program.layers:
-            buffers = Buffers(self, stream, self.program.width)
+        stream = self._embed(self.plan.embeddings)
+        for layer in self.plan.layers:
+            buffers = Buffers(self, stream, self.plan.width)
             for op in layer.ops:
-                self.op(op, buffers)
-            stream = buffers.read(Span(STREAM, 0, self.program.width))
+                self.dense(op, buffers) if isinstance(op, Dense) else self.attention(op, buffers)
+            stream = buffers.read(self.plan.stream)
         outputs: list[tuple[str, list[Any]]] = []
-        names = iter(outputs_of(self.program))
-        if self.program.head == BARE:
-            width = self.program.width
-            hidden = self.rename(self.by_text(self._true(stream, self.program.state), width), next(names))
+        names = iter(outputs_of(self.plan))
+        if self.plan.head == BARE:
+            width = self.plan.width
+            hidden = self.rename(self.by_text(self._hidden(stream, self.plan.to_hidden), width), next(names))
             outputs.append((hidden, [*_TOKENS, width]))
-            if _pools(self.program) and not self.program.branches:
+            if _pools(self.plan) and not self.plan.branches:
                 outputs.append((self.rename(self.first(hidden), next(names)), ["batch", width]))
-        for branch in self.program.branches:
+        for branch in self.plan.branches:
             outputs += self._branch(branch, stream, names)
         return outputs
 
     def _embed(self, e: Embeddings) -> str:
-        """Write the first value of the stream, (N, W)."""
+        """Write the stream as it is before the first layer, (N, W)."""
         length = self.slice(self.shape, 1, 2, axis=0)
         x = self.slice(self.array(e.positions), 0, length, axis=0)  # (T, W)
         if e.types is not None:
             x = self.node("Add", [self.node("Gather", [self.array(e.types), "token_type_ids"]), x])  # (B, T, W)
         words = self.words(e.words)
-        width = self.program.width
+        width = self.plan.width
         if e.projection is None:
-            x = self.node("Add", [words, x])
-            x = self.rows(x, width)
+            x = self.rows(self.node("Add", [words, x]), width)
             return x if e.norm is None else self.norm(x, e.norm)
         size = e.words.shape[1]
         if e.trigram:
@@ -141,39 +124,39 @@ class _Builder(Operations):
             words = self.node("Mul", [words, self.node("Unsqueeze", [kept, self.ints(2)])])
             words = self._trigram(words, length)
             size *= 3
-        assert e.types is not None  # x is (B, T, W): what has a projection has types
+        assert e.types is not None  # MobileBERT has both, so x is (B, T, W)
         buffers = Buffers(self, self.rows(x, width), width)
         buffers.write(e.projection.source, self.rows(words, size))
         self.dense(e.projection, buffers)
-        return buffers.read(Span(STREAM, 0, width))
+        return buffers.read(self.plan.stream)
 
     def _trigram(self, words: str, length: str) -> str:
-        """(B, T, E) -> (B, T, 3 E): next, own, previous; zeros beyond the ends."""
-        ended = self.node("Pad", [words, self.ints(0, 1, 0, 0, 1, 0)])
-        following = self.slice(ended, 2, np.iinfo(np.int64).max, axis=1)
-        previous = self.slice(ended, 0, length, axis=1)
+        """(B, T, E) -> (B, T, 3 E): vectors of the next token, of its own, of the previous one; 0 beyond both ends."""
+        padded = self.node("Pad", [words, self.ints(0, 1, 0, 0, 1, 0)])
+        following = self.slice(padded, 2, np.iinfo(np.int64).max, axis=1)
+        previous = self.slice(padded, 0, length, axis=1)
         return self.node("Concat", [following, words, previous], axis=2)
 
     def _branch(self, branch: Branch, stream: str, names: Iterator[str]) -> list[tuple[str, list[Any]]]:
-        """Write a branch; return its outputs with their shapes."""
+        """Write a branch and return its outputs with their shapes."""
         tokens = _TOKENS
         if branch.rows == "first":
-            stream, tokens = self.first(self.by_text(stream, self.program.width)), ["batch"]
+            stream, tokens = self.first(self.by_text(stream, self.plan.width)), ["batch"]
         elif self.choose:
             stream, tokens = self.node("Gather", [stream, ROWS], axis=0), ["chosen"]
-        buffers = Buffers(self, stream, self.program.width)
+        buffers = Buffers(self, stream, self.plan.width)
         for op in branch.ops:
             self.dense(op, buffers)
-        found, width = buffers.read(branch.target), branch.target.width
+        result, width = buffers.read(branch.target), branch.target.width
         if len(tokens) == 2:
-            found = self.by_text(found, width)
-        answer = head_named(self.program.head).answer(branch.name)
+            result = self.by_text(result, width)
+        answer = head_named(self.plan.head).answer(branch.name)
         if answer is None or len(answer.fields) == 1:
-            return [(self.rename(found, next(names)), [*tokens, width])]
-        columns = [self.node("Gather", [found, self.scalar(np.int64(column))], axis=-1) for column in range(width)]
+            return [(self.rename(result, next(names)), [*tokens, width])]
+        columns = [self.node("Gather", [result, self.scalar(np.int64(column))], axis=-1) for column in range(width)]
         return [(self.rename(column, next(names)), tokens) for column in columns]
 
-    def _true(self, x: str, state: Affine | None) -> str:
-        if state is None:
+    def _hidden(self, x: str, to_hidden: Affine | None) -> str:
+        if to_hidden is None:
             return x
-        return self.node("Add", [self.node("Mul", [x, self.array(state.scale)]), self.array(state.shift)])
+        return self.node("Add", [self.node("Mul", [x, self.array(to_hidden.scale)]), self.array(to_hidden.shift)])

@@ -1,6 +1,6 @@
-"""What a program's operations are in ONNX.
+"""A plan's operations as ONNX nodes.
 
-Buffers hold (N, columns), with N = B x T; only attention looks at texts.
+Buffers are (N, columns), with N = B x T; only attention looks at other tokens.
 
 Shapes: B texts, T tokens, N = B * T, H heads, D head size.
 """
@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pocketbert.plan.program import Array, Attention, Dense, Int8, Norm, Op, Span
+from pocketbert.plan.structure import Array, Attention, Dense, Int8, Norm, Span
 from pocketbert.runtime.onnx.writer import Buffers, Writer
 
 __all__ = ["Operations"]
 
-_OFFSET, _RANGE, _DEAD = np.uint8(128), np.float32(127), np.float32(1e-30)  # see plan.arithmetic.quantize_rows
-_UNSEEN = np.finfo(np.float32).min  # finite, so that a row of padding alone is no NaN
+_OFFSET, _RANGE, _TINY = np.uint8(128), np.float32(127), np.float32(1e-30)  # see plan.int8.arithmetic.quantize_rows
+_MASKED = np.finfo(np.float32).min  # finite, so that softmax over padding alone gives no NaN
 _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "relu": ("Relu", {}),
     "gelu": ("Gelu", {"approximate": "none"}),
@@ -27,33 +27,26 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class Operations(Writer):
-    """Writes a program's operations."""
+    """Writes a plan's operations."""
 
     def __init__(self) -> None:
         super().__init__()
         self.quantized: dict[Any, tuple[str, str]] = {}
 
     def start(self) -> None:
-        """Write what all operations share: the shape of the inputs and the mask."""
+        """Write what several operations read: the shape of the inputs and the mask."""
         self.shape = self.node("Shape", ["input_ids"])  # (2,): B, T
         self.seen = self.node("Cast", ["attention_mask"], to=self.onnx.TensorProto.BOOL)  # (B, T)
-        bias = self.node("Where", [self.seen, self.scalar(np.float32(0)), self.scalar(_UNSEEN)])
+        bias = self.node("Where", [self.seen, self.scalar(np.float32(0)), self.scalar(_MASKED)])
         self.bias = self.node("Unsqueeze", [bias, self.ints(1, 2)])  # (B, 1, 1, T)
 
     def words(self, table: Array | Int8) -> str:
-        """Write the gathering of word vectors, (B, T, E)."""
+        """Gather word vectors, (B, T, E)."""
         if not isinstance(table, Int8):
             return self.node("Gather", [self.array(table), "input_ids"])
         values = self.node("Gather", [self.array(table.values), "input_ids"])
         scale = self.node("Gather", [self.array(np.expand_dims(table.scale, 1)), "input_ids"])  # (B, T, 1)
         return self.node("Mul", [self.node("Cast", [values], to=self.onnx.TensorProto.FLOAT), scale])
-
-    def op(self, op: Op, buffers: Buffers) -> None:
-        """Write an operation."""
-        if isinstance(op, Dense):
-            self.dense(op, buffers)
-        else:
-            self.attention(op, buffers)
 
     def attention(self, op: Attention, buffers: Buffers) -> None:
         """Write attention within each text."""
@@ -70,7 +63,7 @@ class Operations(Writer):
         buffers.write(op.target, self.rows(context, op.target.width))
 
     def dense(self, op: Dense, buffers: Buffers) -> None:
-        """Write a dense product with all that follows it."""
+        """Write a dense product with its activation, residual and norm."""
         x = self._product(op, buffers.read(op.source))
         if op.activation == "relu6":
             x = self.node("Clip", [x, self.scalar(np.float32(0)), self.scalar(np.float32(6))])
@@ -81,8 +74,8 @@ class Operations(Writer):
             x = self.node(kind, [x], **attributes)
         if op.residual is not None:
             residual = buffers.read(op.residual)
-            if op.carry is not None:
-                residual = self.node("Mul", [residual, self.array(op.carry)])
+            if op.residual_scale is not None:
+                residual = self.node("Mul", [residual, self.array(op.residual_scale)])
             x = self.node("Add", [x, residual])
         buffers.write(op.target, x if op.norm is None else self.norm(x, op.norm))
 
@@ -90,7 +83,7 @@ class Operations(Writer):
         """(N, in) -> (N, out), with bias.
 
         The int8 product is exact where the CPU has VNNI, AMX or NEON; on x86 without VNNI, ONNX Runtime adds pairs of
-        products in 16 bits, and the rare pair that does not fit is clipped.
+        products in 16 bits with saturation, which a pair rarely reaches.
         """
         weight = op.weight
         if not isinstance(weight, Int8):
@@ -112,7 +105,7 @@ class Operations(Writer):
         return self.node("Add", [x, self.array(op.bias)])
 
     def _quantized(self, x: str, width: int, outliers: Array) -> tuple[str, str]:
-        """(N, in) -> (N, in) uint8 around 128, (N, 1) scale; see ``plan.arithmetic.quantize_rows``."""
+        """(N, in) -> (N, in) uint8 around 128, (N, 1) scale; see ``plan.int8.arithmetic.quantize_rows``."""
         key = (x, *outliers.tolist())
         if key not in self.quantized:
             if outliers.size:
@@ -120,7 +113,7 @@ class Operations(Writer):
                 inside[outliers] = 0
                 x = self.node("Mul", [x, self.array(inside)])
             largest = self.node("ReduceMax", [self.node("Abs", [x]), self.ints(1)], keepdims=1)
-            inverse = self.node("Div", [self.scalar(_RANGE), self.node("Max", [largest, self.scalar(_DEAD)])])
+            inverse = self.node("Div", [self.scalar(_RANGE), self.node("Max", [largest, self.scalar(_TINY)])])
             spread = self.node("Mul", [x, inverse])
             values = self.node("QuantizeLinear", [spread, self.scalar(np.float32(1)), self.scalar(_OFFSET)])
             self.quantized[key] = values, self.node("Div", [largest, self.scalar(_RANGE)])

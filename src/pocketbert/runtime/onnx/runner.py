@@ -1,4 +1,4 @@
-"""The folded program on ONNX Runtime: where the native engine was not built, and for other hardware.
+"""The folded plan on ONNX Runtime: where the native engine was not built, and for other hardware.
 
 A graph takes rectangles, so rows of similar length are padded together; no row notices (see ``export.operations``). In
 float32 a row is the same alone and in a batch to a few roundings; in int8 these may move a value to the next step.
@@ -19,7 +19,8 @@ from pocketbert.architecture.heads import head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
-from pocketbert.plan import Program
+from pocketbert.plan import Plan
+from pocketbert.plan.batch import check_batch
 from pocketbert.runtime.batching import PackedBatch, groups, rectangle
 from pocketbert.runtime.onnx.file import inspect_model, read_model
 from pocketbert.runtime.onnx.graph import ROWS, build_model
@@ -82,7 +83,7 @@ class OnnxRunner:
             InputError: an id, a type or a position is out of range, or a row is empty or too long.
             CheckpointError: the graph fails or gives what its head does not promise.
         """
-        _check(self.config, batch, self._typed)
+        check_batch(self.config, batch, typed=self._typed)
         found: list[Any] = [None] * len(batch)
         for rows in groups(batch.lengths.tolist()):
             for row, output in zip(rows, self._run(batch, rows), strict=True):
@@ -131,7 +132,7 @@ def load(
         source: a folder, a hub name, a checkpoint that is opened already, or a file.
         head: what to run; the model's own head by default.
         device: one of ``DEVICES``; the CPU by default.
-        dtype: ``"float32"`` or ``"int8"``; float32 by default, and what a file or a quantised checkpoint holds.
+        dtype: ``"float32"`` or ``"int8"``; float32 by default, and what a file or a quantized checkpoint holds.
         threads: most CPU threads of a call; as many as the process may use where None.
 
     Raises:
@@ -191,10 +192,10 @@ def open_session(content: bytes, *, device: str | None = None, threads: int | No
         raise CheckpointError(f"ONNX Runtime cannot run this graph: {error}") from error
 
 
-def _made(program: Program, device: str | None, threads: int | None) -> OnnxRunner:
-    content = build_model(program, choose=any(a.per == "position" for a in head_named(program.head).answers))
+def _made(plan: Plan, device: str | None, threads: int | None) -> OnnxRunner:
+    content = build_model(plan, choose=any(a.per == "position" for a in head_named(plan.head).answers))
     runner = OnnxRunner(content, device=device, threads=threads)
-    runner.config = program.config
+    runner.config = plan.config
     return runner
 
 

@@ -1,4 +1,4 @@
-"""The parts of an ONNX graph: nodes, constants that stand once, and what a program's buffers hold meanwhile."""
+"""The parts of an ONNX graph: nodes, constants, and the tensors that stand for the columns of a plan's buffers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from pocketbert.extras import require
-from pocketbert.plan.program import STREAM, Array, Span
+from pocketbert.plan.structure import STREAM, Array, Span
 
 __all__ = ["OPERATIONS", "OPSET", "Buffers", "Writer"]
 
 OPSET = 20  # the first with Gelu; nothing here needs a later one
-_IR_VERSION = 10  # the one that belongs to it
+_IR_VERSION = 10  # the one released with that opset
 
-# everything that a graph may consist of; a reader refuses the rest
+# every operation that an export may have; files with others are refused
 OPERATIONS = frozenset(
     {
         *("Abs", "Add", "Cast", "Clip", "Concat", "Div", "Gather", "Gelu", "Gemm", "LayerNormalization", "MatMul"),
@@ -25,14 +25,14 @@ OPERATIONS = frozenset(
 
 
 class Writer:
-    """Writes one graph; every method returns the name of a tensor in it."""
+    """Writes one graph; its methods return names of tensors in it."""
 
     def __init__(self) -> None:
         self.onnx = require("onnx")
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
         self.known: dict[Any, str] = {}
-        self.kept: list[Array] = []  # so that an id stays that of its array
+        self.kept: list[Array] = []  # keeps the arrays alive, so that their ids stay unique
 
     def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
         """Append a node and return the name of its output."""
@@ -56,7 +56,7 @@ class Writer:
         return self.known[values]
 
     def scalar(self, value: np.generic) -> str:
-        """Return the name of a constant without dimensions."""
+        """Return the name of a 0-dimensional constant."""
         key = (value.dtype.name, value.item())
         if key not in self.known:
             self.known[key] = self.array(np.array(value))
@@ -68,7 +68,7 @@ class Writer:
         return self.node("Slice", [name, self.ints(start), end, self.ints(axis)])
 
     def rename(self, old: str, new: str) -> str:
-        """Give an output of the graph its name; nothing may have read it under the old one."""
+        """Rename a tensor that is an output of the graph and that no node has read yet."""
         node = next(node for node in reversed(self.nodes) if old in node.output)
         node.output[list(node.output).index(old)] = new
         return new
@@ -77,17 +77,17 @@ class Writer:
         """Return the ModelProto with int64 inputs and float32 outputs, each (name, shape)."""
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
         given = [helper.make_tensor_value_info(name, kinds.INT64, shape) for name, shape in inputs]
-        found = [helper.make_tensor_value_info(name, kinds.FLOAT, shape) for name, shape in outputs]
-        graph = helper.make_graph(self.nodes, "pocketbert", given, found, list(self.tensors.values()))
+        results = [helper.make_tensor_value_info(name, kinds.FLOAT, shape) for name, shape in outputs]
+        graph = helper.make_graph(self.nodes, "pocketbert", given, results, list(self.tensors.values()))
         opset = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION, producer_name="pocketbert")
 
 
 class Buffers:
-    """What stands in which columns while the graph is written: a tensor's name for each piece.
+    """Which tensor holds which columns of the buffers while the graph is written.
 
     Args:
-        writer: where a cut is written.
+        writer: where slices are written.
         stream: the tensor of the residual stream.
         width: its columns.
     """
@@ -97,7 +97,7 @@ class Buffers:
         self.pieces = {Span(STREAM, 0, width): stream}
 
     def write(self, span: Span, name: str) -> None:
-        """Put a tensor into columns; what it covers in part is cut."""
+        """Let a tensor be these columns; a tensor that it covers in part is sliced."""
         for old, tensor in [item for item in self.pieces.items() if item[0].overlaps(span)]:
             del self.pieces[old]
             for start, stop in ((old.start, min(old.stop, span.start)), (max(old.start, span.stop), old.stop)):
@@ -106,7 +106,7 @@ class Buffers:
         self.pieces[span] = name
 
     def read(self, span: Span) -> str:
-        """Return a tensor of exactly these columns."""
+        """Return a tensor of exactly these columns, sliced and concatenated if need be."""
         if span in self.pieces:
             return self.pieces[span]
         parts = []

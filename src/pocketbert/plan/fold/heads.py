@@ -1,4 +1,4 @@
-"""The heads as branches of a program; each takes the stream's last scale and shift into its first product."""
+"""The heads as branches of a plan; the stream's last scale and shift are folded into its first product."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.families import PooledText, family_of
 from pocketbert.architecture.heads import BARE
-from pocketbert.plan.fold import Linear, Reader, activation_name, dense
-from pocketbert.plan.program import STREAM, Affine, Array, Branch, Dense, Norm, Span
+from pocketbert.plan.fold.algebra import Linear, Reader, activation_name, dense, identity
+from pocketbert.plan.structure import STREAM, Affine, Array, Branch, Dense, Norm, Span
 
 __all__ = ["branches"]
 
 
 def branches(
-    reader: Reader, config: PretrainedConfig, head: str, state: Affine, table: Array, *, pooler: bool
+    reader: Reader, config: PretrainedConfig, head: str, to_hidden: Affine, table: Array, *, pooler: bool
 ) -> list[Branch]:
     """Return the branches of a head.
 
     Args:
         reader: the parameters.
         config: the architecture.
-        head: what the model has.
-        state: from the last value of the stream to the last hidden state, in float64.
+        head: the model's.
+        to_hidden: from the last stream to the last hidden to_hidden, in float64.
         table: (V, E), the word table.
         pooler: whether a bare encoder has its pooler.
     """
@@ -32,33 +32,35 @@ def branches(
     record = family.head(head)
     stream = Span(STREAM, 0, config.hidden_size)
     layer = family.pooled_layer(config) if (pooler if head == BARE else record.reads_pooled) else None
-    pooled, source, seen = _pooled(reader, layer, state, stream)
+    pooled, source, seen = _pooled(reader, layer, to_hidden, stream)
     if head == BARE:
         return [Branch("pooled", "first", tuple(pooled))] if pooled else []
     found = []
     for answer in record.answers:
         if answer.per == "position":
-            found.append(Branch(answer.name, "tokens", tuple(_words(reader, config, state, table, stream))))
+            found.append(Branch(answer.name, "tokens", tuple(_words(reader, config, to_hidden, table, stream))))
             continue
         assert answer.layer is not None
         first = answer.per == "text"
-        linear = reader.linear(answer.layer).of(seen if first else state)
+        linear = reader.linear(answer.layer).of(seen if first else to_hidden)
         op = dense(source if first else stream, Span(answer.name, 0, len(linear.bias)), linear, reader.dtype)
         found.append(Branch(answer.name, "first" if first else "tokens", (*pooled, op) if first else (op,)))
     return found
 
 
-def _pooled(reader: Reader, layer: PooledText | None, state: Affine, stream: Span) -> tuple[list[Dense], Span, Affine]:
+def _pooled(
+    reader: Reader, layer: PooledText | None, to_hidden: Affine, stream: Span
+) -> tuple[list[Dense], Span, Affine]:
     """Return the pooled text's product if it has a layer, where the text then stands, and the map to its true value."""
     if layer is None:
-        return [], stream, state
+        return [], stream, to_hidden
     name = (reader.prefix if layer.in_encoder else "") + layer.layer
     target = Span("pooled", 0, stream.width)
-    op = dense(stream, target, reader.linear(name).of(state), reader.dtype, layer.activation)
-    return [op], target, Affine(np.ones(target.width), np.zeros(target.width))
+    op = dense(stream, target, reader.linear(name).of(to_hidden), reader.dtype, layer.activation)
+    return [op], target, identity(target.width)
 
 
-def _words(reader: Reader, config: PretrainedConfig, state: Affine, table: Array, stream: Span) -> Iterable[Dense]:
+def _words(reader: Reader, config: PretrainedConfig, to_hidden: Affine, table: Array, stream: Span) -> Iterable[Dense]:
     """Yield the masked-language-model head; a tied decoder shares the word table's memory."""
     family = family_of(config)
     words = family.words
@@ -66,7 +68,7 @@ def _words(reader: Reader, config: PretrainedConfig, state: Affine, table: Array
     norm = reader.norm(words.norm, family.eps(config))
     assert isinstance(norm, Norm)  # a real one, even with no_norm
     activation = activation_name(config.hidden_act)
-    yield dense(stream, transform, reader.linear(words.transform).of(state), reader.dtype, activation, norm=norm)
+    yield dense(stream, transform, reader.linear(words.transform).of(to_hidden), reader.dtype, activation, norm=norm)
     logits = Span("masked_lm", 0, config.vocab_size)
     weight = table if config.tie_word_embeddings else reader.table(f"{words.decoder}.weight")
     narrow = weight.shape[1]

@@ -1,25 +1,23 @@
-"""The report of quantising, for people to read."""
+"""A quantization report as tables for the terminal."""
 
 from __future__ import annotations
 
 from rich import filesize
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from pocketbert.quantization.report import QuantizationReport
 
 __all__ = ["print_report"]
 
-_PARTS = 5  # that are shown
+_SHOWN = 5  # parts with the largest losses
 
 
 def print_report(report: QuantizationReport, console: Console | None = None) -> None:
-    """Print sizes, agreement, the metric and the parts that lose most."""
+    """Print sizes, metrics, agreement and the parts with the largest losses."""
     console = console or Console()
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column()
+    facts = Table(Column(style="bold"), Column(), show_header=False, box=None, pad_edge=False)
     share = report.size_after / report.size_before
     sizes = f"{filesize.decimal(report.size_before)} before, {filesize.decimal(report.size_after)} after ({share:.0%})"
     rows = {"int8 checkpoint": report.folder, "head": report.head.replace("_", " "), "weights": sizes}
@@ -34,20 +32,15 @@ def print_report(report: QuantizationReport, console: Console | None = None) -> 
     for name, value in report.agreement.items():
         answer, kind = ("hidden", "worst") if name == "hidden_cosine_worst" else name.rsplit("_", 1)
         answers.setdefault(answer, {})[kind] = value
-    table = Table(box=None, pad_edge=False)
-    table.add_column("results")
-    for title in kinds.values():
-        table.add_column(title, justify="right")
+    columns = [Column(title, justify="right") for title in kinds.values()]
+    table = Table("results", *columns, box=None, pad_edge=False)
     for answer, values in answers.items():
         cells = [f"{values[kind]:.4f}" if kind in values else "" for kind in kinds]
         table.add_row("hidden states" if answer == "hidden" else answer.replace("_", " "), *cells)
     console.print(f"\n[bold]agreement with float32 on {report.texts}[/]")
     console.print(table)
 
-    parts = Table(box=None, pad_edge=False)
-    parts.add_column("part")
-    parts.add_column("loss", justify="right")
-    for part in report.parts[:_PARTS]:
+    parts = Table("part", Column("loss", justify="right"), box=None, pad_edge=False)
+    for part in report.parts[:_SHOWN]:
         parts.add_row(part.name, f"{part.loss:.5f}")
-    console.print("\n[bold]loss with one part alone in int8[/]")
-    console.print(parts)
+    console.print("\n[bold]loss with one part alone in int8[/]", parts, sep="\n")

@@ -1,4 +1,4 @@
-"""Labelled records, read and checked: lines of a JSON Lines file, or of any format that ``pocketbert predict`` reads.
+"""Labeled records, read and checked, from JSON Lines or any other format that ``pocketbert predict`` reads.
 
 head                        fields                                                    metrics
 sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
@@ -7,7 +7,7 @@ token_classification        tokens, tags                                        
 question_answering          question, context, answers                                F1, exact match
 multiple_choice             prompt, choices, label                                    accuracy
 next_sentence               text, text_pair, is_next                                  accuracy
-masked_lm, pretraining      text                                                      accuracy at words masked by us
+masked_lm, pretraining      text                                                      accuracy at masked words
 none                        text, text_pair, label (or sentence1, sentence2, score)   Spearman of cosines
 """
 
@@ -22,7 +22,7 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
 from pocketbert.tasks.records import Fields, read_file
 
-__all__ = ["Labelled", "Records", "is_multi_label", "is_regression", "read_labelled"]
+__all__ = ["Labeled", "Records", "is_multi_label", "is_regression", "read_labeled"]
 
 _SHOWN = 3  # broken records that a message names
 
@@ -30,8 +30,8 @@ Records = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Records that fit a model.
+class Labeled:
+    """Records that have been checked against a model.
 
     Attributes:
         head: whose answer is scored; of a head with several answers, the first.
@@ -46,8 +46,8 @@ class Labelled:
         return len(self.records)
 
 
-def read_labelled(path: str | os.PathLike[str], head: str, config: Any) -> Labelled:
-    """Read and check labelled records.
+def read_labeled(path: str | os.PathLike[str], head: str, config: Any) -> Labeled:
+    """Read and check labeled records.
 
     Args:
         path: JSON Lines, or another format by its suffix.
@@ -55,8 +55,8 @@ def read_labelled(path: str | os.PathLike[str], head: str, config: Any) -> Label
         config: the model's; it names the labels.
 
     Raises:
-        InputError: there is no such file or it is empty; records lack fields or name labels that the model does not
-            have; the message gives their lines.
+        InputError: there is no such file or it is empty; or records lack fields or have labels that the model lacks, in
+            lines that the message names.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file")
@@ -77,7 +77,7 @@ def read_labelled(path: str | os.PathLike[str], head: str, config: Any) -> Label
         raise InputError(f"{path} has broken records: {'; '.join(broken[:_SHOWN])}{more}")
     if len(records) < 2:
         raise InputError(f"{path} has {len(records)} records; a metric needs at least 2")
-    return Labelled(head, records)
+    return Labeled(head, records)
 
 
 # -- records ---------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def _answered(row: dict[str, Any], _: Any) -> dict[str, Any]:
 def _chosen(row: dict[str, Any], _: Any) -> dict[str, Any]:
     label, choices = row["label"], row["choices"]
     if not isinstance(choices, list) or type(label) is not int or not 0 <= label < len(choices):
-        raise InputError(f"label {label!r} must be the place of the right choice, from 0")
+        raise InputError(f"label {label!r} must be the index of the right choice, from 0")
     return row
 
 
@@ -143,7 +143,7 @@ _RECORDS: dict[str, tuple[Fields, Callable[[dict[str, Any], Any], dict[str, Any]
 
 
 def _label(value: Any, config: Any) -> str:
-    """Return a label's name; it may be given by its number."""
+    """Return the name of a label, which may be given by its index."""
     if type(value) is int and value in config.id2label:
         return str(config.id2label[value])
     if isinstance(value, str) and value in config.label2id:
@@ -159,10 +159,10 @@ def _number(name: str, value: Any) -> float:
 
 
 def is_regression(config: Any) -> bool:
-    """Whether a classifier gives a number instead of a label."""
+    """Whether a classifier predicts a number instead of a label."""
     return bool(config.problem_type == "regression" or config.num_labels == 1)
 
 
 def is_multi_label(config: Any) -> bool:
-    """Whether a classifier gives any number of labels, each by itself."""
+    """Whether a classifier predicts any number of labels, independent of each other."""
     return bool(config.problem_type == "multi_label_classification")

@@ -1,9 +1,10 @@
-"""What a runtime runs: embeddings, then per-token dense products on named buffers, with attention between them.
+"""What a runtime runs: embeddings, then dense products on named buffers, with attention between them.
 
-A program is plain data. Each buffer holds one row a token; every operation reads and writes columns of buffers, and all
+A plan is plain data. Each buffer has one row per token; every operation reads and writes columns of buffers, and all
 but attention are *row-local*: a row of the target depends on the same row of the sources alone. So an engine may take a
-block of rows through everything between two attentions. From one layer to the next, and to the branches, only the
-stream ``x`` is kept; within a layer nothing behind the attention overwrites its keys and values.
+block of rows through all operations between two attentions. Only the residual stream, the buffer ``x``, lives on from
+one layer to the next and to the branches; within a layer, no operation after the attention overwrites its keys and
+values.
 
 Shapes: N tokens of all texts, laid end to end, W width of the residual stream, V vocabulary, E width of the word table,
 P positions.
@@ -11,9 +12,9 @@ P positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ __all__ = [
     "Layer",
     "Norm",
     "Op",
-    "Program",
+    "Plan",
     "Span",
 ]
 
@@ -64,7 +65,7 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """Layer normalisation over the columns: ``(y - mean) / sqrt(variance + eps) * scale + bias``, population variance.
+    """Layer normalization over the columns: ``(y - mean) / sqrt(variance + eps) * scale + bias``, population variance.
 
     Attributes:
         scale: (out,).
@@ -81,13 +82,13 @@ class Norm:
 class Int8:
     """A weight in 8 bits, symmetric per output channel; some input columns may stay in float32 beside it.
 
-    A word table is one too: a word is an output channel, with its own scale, and no column is left out.
+    A word table is stored in the same way: a word is an output channel, with its own scale, and has no outlier columns.
 
     Attributes:
-        values: (out, in) int8 in -127 .. 127; the columns in ``outliers`` are 0.
+        values: (out, in) int8 in -127 .. 127; 0 in the columns of ``outliers``.
         scale: (out,) float32; ``values * scale`` approximates the weight.
-        outliers: (n,) int64, ascending input columns that are left out of the int8 product and of the row's range.
-        outlier_weight: (out, n) float32, the weight's columns that they meet.
+        outliers: (n,) int64, ascending input columns that stay in float32; they don't count for any scale.
+        outlier_weight: (out, n) float32, the weight's columns at ``outliers``.
     """
 
     values: Array
@@ -103,7 +104,7 @@ class Int8:
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """``target = norm(activation(source @ weight.T + bias) + carry * residual)``.
+    """``target = norm(activation(source @ weight.T + bias) + residual_scale * residual)``.
 
     ``target`` may be the same span as ``residual`` (an update in place) and never overlaps ``source``.
 
@@ -114,8 +115,8 @@ class Dense:
         bias: (out,).
         activation: one of ``ACTIVATIONS``.
         residual: what is added after the activation, ``out`` columns, or None.
-        carry: (out,) factors of the residual; None means 1, as it nearly always is.
-        norm: a layer normalisation after the addition, or None.
+        residual_scale: (out,) factors of the residual; None means 1, as in nearly every operation.
+        norm: a layer normalization after the addition, or None.
     """
 
     source: Span
@@ -124,23 +125,23 @@ class Dense:
     bias: Array
     activation: str = "linear"
     residual: Span | None = None
-    carry: Array | None = None
+    residual_scale: Array | None = None
     norm: Norm | None = None
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Softmax attention of every token of a text to every token of the same text, the only operation that mixes rows.
+    """Attention of every token of a text to every token of the same text, the only operation that mixes rows.
 
-    ``target = softmax(q @ k.T) @ v`` for each head; ``1 / sqrt(head_size)`` is already in the queries. str h has
-    columns ``h * head_size`` to ``(h + 1) * head_size`` of all four spans. ``target`` overlaps none of the others.
+    ``target = softmax(query @ key.T) @ value`` for each head; ``1 / sqrt(head_size)`` is already in the queries. Head h
+    has columns ``h * head_size`` to ``(h + 1) * head_size`` of all four spans. ``target`` overlaps none of the others.
 
     Attributes:
         query: heads * head_size columns.
         key: as many.
         value: as many.
         target: as many.
-        heads: heads of this layer; pruned ones are gone.
+        heads: heads of this layer, without pruned ones.
     """
 
     query: Span
@@ -156,11 +157,12 @@ class Attention:
 
 
 Op: TypeAlias = Dense | Attention
+_T = TypeVar("_T", Dense, Op)
 
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """The first value of the stream ``x``.
+    """What the residual stream ``x`` is before the first layer.
 
     Without ``projection``: ``x = norm(words[id] + positions[t] + types[type])``; E equals W. With it,
     ``x = positions[t] + types[type]`` is written first, and then ``projection`` runs: its source is the gathered word
@@ -173,9 +175,9 @@ class Embeddings:
         words: (V, E) float, or ``Int8`` without outliers.
         positions: (P, W), with the first token type's row and the projection's bias folded in.
         types: (token types, W) differences to the first type, whose row is 0; None where the model has no types.
-        trigram: gather neighbours too; only with a projection.
+        trigram: gather neighbors too; only with a projection.
         projection: dense product from the gathered vectors to ``x``, its bias 0, or None.
-        norm: a layer normalisation; only without a projection.
+        norm: a layer normalization; only without a projection.
     """
 
     words: Array | Int8
@@ -188,7 +190,7 @@ class Embeddings:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """The true hidden state is ``scale * x + shift``, by channel, where norms were folded away.
+    """``scale * x + shift`` per channel: the original model's hidden state, from a stream whose norms are folded away.
 
     Attributes:
         scale: (W,).
@@ -205,21 +207,21 @@ class Layer:
 
     Attributes:
         ops: in order; exactly one is an ``Attention``.
-        state: from ``x`` after this layer to its hidden state; None where they are equal.
+        to_hidden: from ``x`` after this layer to its hidden state; None where they are equal.
     """
 
     ops: tuple[Op, ...]
-    state: Affine | None = None
+    to_hidden: Affine | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """What turns the last ``x`` into an answer.
+    """The operations that compute one answer of a head from the last ``x``.
 
     Attributes:
-        name: the head's name in ``str``, or ``"pooled"`` for the pooler of a bare encoder.
+        name: the answer's name, or ``"pooled"`` for the pooler of a bare encoder.
         rows: ``"first"``: only the first token of each text counts; ``"tokens"``: every token, or those asked for.
-        ops: in order; the last one's target is the result. They read ``x`` as it is, without ``Layer.state``.
+        ops: in order; the target of the last one is the result. They read ``x`` itself, without ``Layer.to_hidden``.
     """
 
     name: str
@@ -228,30 +230,30 @@ class Branch:
 
     @property
     def target(self) -> Span:
-        """Where the result stands."""
+        """Where the result is."""
         return self.ops[-1].target
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class Plan:
     """A model as a runtime runs it.
 
     Attributes:
         config: the architecture and the labels.
         head: the head that the model has.
         buffers: name -> columns. ``x`` is the residual stream.
-        embeddings: the first value of ``x``.
-        embeddings_state: from that value to the first hidden state; None where they are equal.
+        embeddings: what ``x`` is before the first layer.
+        embeddings_to_hidden: from that ``x`` to the first hidden state; None where they are equal.
         layers: in order.
         branches: one for each answer; a pre-training model has two.
-        measured: how near an int8 program is to its float32 one (see ``quantize``); empty for a float program.
+        measured: agreement of an int8 plan with its float32 one (see ``int8.agreement``); empty for a float plan.
     """
 
     config: PretrainedConfig
     head: str
     buffers: dict[str, int]
     embeddings: Embeddings
-    embeddings_state: Affine | None
+    embeddings_to_hidden: Affine | None
     layers: tuple[Layer, ...]
     branches: tuple[Branch, ...]
     measured: dict[str, float] = field(default_factory=dict)
@@ -262,30 +264,54 @@ class Program:
         return self.buffers[STREAM]
 
     @property
+    def stream(self) -> Span:
+        """All columns of the residual stream."""
+        return Span(STREAM, 0, self.width)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
-        """Of every floating array."""
+        """Of every floating-point array."""
         return self.embeddings.positions.dtype
 
     @property
-    def quantised(self) -> bool:
-        """Whether any weight or table is in 8 bits."""
-        weights = [op.weight for op in self.denses()]
+    def quantized(self) -> bool:
+        """Whether any weight or table is in int8."""
+        weights = [op.weight for op in self.dense_ops()]
         return any(isinstance(weight, Int8) for weight in (self.embeddings.words, *weights))
 
     @property
-    def state(self) -> Affine | None:
-        """From the last ``x`` to the last hidden state."""
-        return self.layers[-1].state
+    def to_hidden(self) -> Affine | None:
+        """From the last ``x`` to the last hidden state; None where they are equal."""
+        return self.layers[-1].to_hidden
 
     def branch(self, name: str) -> Branch | None:
         """Return the branch of this name, or None."""
         return next((branch for branch in self.branches if branch.name == name), None)
 
-    def denses(self) -> Iterator[Dense]:
-        """Yield every dense product, in order: the projection, the layers', the branches'."""
+    def dense_ops(self) -> Iterator[Dense]:
+        """Yield every dense product in order: the projection, those of the layers, those of the branches."""
         if self.embeddings.projection is not None:
             yield self.embeddings.projection
         for layer in self.layers:
             yield from (op for op in layer.ops if isinstance(op, Dense))
         for branch in self.branches:
             yield from branch.ops
+
+    def map_dense(self, change: Callable[[Dense], Dense]) -> Plan:
+        """Return the plan with every dense product replaced by ``change`` of it."""
+        projection = self.embeddings.projection
+
+        def changed(ops: tuple[_T, ...]) -> tuple[_T, ...]:
+            return tuple(change(op) if isinstance(op, Dense) else op for op in ops)
+
+        return replace(
+            self,
+            embeddings=replace(self.embeddings, projection=None if projection is None else change(projection)),
+            layers=tuple(replace(layer, ops=changed(layer.ops)) for layer in self.layers),
+            branches=tuple(replace(branch, ops=changed(branch.ops)) for branch in self.branches),
+        )
+
+    def map_to_hidden(self, change: Callable[[Affine | None, int], Affine | None]) -> Plan:
+        """Return the plan with ``change(to_hidden, n)`` for every ``to_hidden``; n counts the layers before it."""
+        layers = (replace(layer, to_hidden=change(layer.to_hidden, n)) for n, layer in enumerate(self.layers, 1))
+        return replace(self, embeddings_to_hidden=change(self.embeddings_to_hidden, 0), layers=tuple(layers))

@@ -24,7 +24,7 @@ CASES = {
 }
 
 
-def plan(name="MobileBERT", dtype=np.float32):
+def plan_of(name="MobileBERT", dtype=np.float32):
     family, head, changes = CASES[name]
     model, arrays = make(family, head, changes)
     return make_plan(model.config, head, arrays, dtype)
@@ -50,20 +50,20 @@ def assert_equal(a, b):
 @pytest.mark.parametrize("kind", ["float32", "float64", "int8"])
 @pytest.mark.parametrize("name", CASES)
 def test_round_trip(tmp_path, name, kind):
-    program = plan(name, np.float64 if kind == "float64" else np.float32)
+    plan = plan_of(name, np.float64 if kind == "float64" else np.float32)
     if kind == "int8":
-        program = quantize(program)
-    save_plan(program, tmp_path)
-    again = load_plan(tmp_path)
-    assert_equal(program, again)
+        plan = quantize(plan)
+    save_plan(plan, tmp_path / "plan.safetensors")
+    again = load_plan(tmp_path / "plan.safetensors")
+    assert_equal(plan, again)
     batch = batch_of(texts())
-    for a, b in zip(run(program, batch).hidden, run(again, batch).hidden, strict=True):
+    for a, b in zip(run(plan, batch).hidden, run(again, batch).hidden, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_a_shared_table_is_stored_and_read_once(tmp_path):
-    program = plan("BERT")
-    save_plan(program, tmp_path / "some.safetensors")
+    plan = plan_of("BERT")
+    save_plan(plan, tmp_path / "some.safetensors")
     again = load_plan(tmp_path / "some.safetensors")
     assert again.branch("masked_lm").ops[1].weight is again.embeddings.words
     shapes = [array.shape for array in load_file(tmp_path / "some.safetensors").values()]
@@ -86,9 +86,9 @@ def forge(path, change):
     with safe_open(path, "np") as file:
         metadata = file.metadata()
     tensors = load_file(path)
-    description = json.loads(metadata["program"])
+    description = json.loads(metadata["plan"])
     change(description, tensors, metadata)
-    metadata["program"] = metadata.pop("raw", None) or json.dumps(description)
+    metadata["plan"] = metadata.pop("raw", None) or json.dumps(description)
     save_file(tensors, path, metadata)
 
 
@@ -102,12 +102,19 @@ def span(buffer, start, stop):
 
 FORGERIES = {
     "no plan": (lambda d, t, m: m.update(format="pt"), "it is a safetensors file, but no plan"),
-    "later version": (lambda d, t, m: m.update(version="2"), "has version '2' and this library reads 1"),
+    "later version": (
+        lambda d, t, m: m.update(version="3"),
+        "has version '3' and this library reads 2; make it",
+    ),
+    "earlier version": (
+        lambda d, t, m: m.update(version="1"),
+        "has version '1' and this library reads 2; make it",
+    ),
     "no json": (lambda d, t, m: m.update(raw="{"), "is damaged or no plan"),
     "deep json": (lambda d, t, m: m.update(raw="[" * 100000), "is damaged or no plan"),
     "long json": (lambda d, t, m: m.update(raw=" " * (2**24 + 1)), "description has 16777217 characters"),
-    "other json": (lambda d, t, m: m.update(raw="[1]"), "is no Program"),
-    "a field too many": (lambda d, t, m: d.update(more=1), "is no Program"),
+    "other json": (lambda d, t, m: m.update(raw="[1]"), "is no Plan"),
+    "a field too many": (lambda d, t, m: d.update(more=1), "is no Plan"),
     "missing tensor": (lambda d, t, m: t.pop("layers.0.ops.0.weight"), "tensor 'layers.0.ops.0.weight' is missing"),
     "extra tensor": (lambda d, t, m: t.update(extra=np.zeros(3)), "tensors that no operation uses: extra"),
     "misshaped": (
@@ -131,8 +138,8 @@ FORGERIES = {
     "stream width": (lambda d, t, m: d["buffers"].update(x=64), "'x' is not hidden_size wide"),
     "a layer less": (lambda d, t, m: d["config"].update(num_hidden_layers=4), "3 layers"),
     "bad config": (lambda d, t, m: d["config"].update(num_attention_heads=5), "head count 5 does not divide"),
-    "no config": (lambda d, t, m: d["config"].update(model_type="gpt"), "program.config is"),
-    "no head": (lambda d, t, m: d.update(head="poet"), "program.head is 'poet'"),
+    "no config": (lambda d, t, m: d["config"].update(model_type="gpt"), "plan.config is"),
+    "no head": (lambda d, t, m: d.update(head="poet"), "plan.head is 'poet'"),
     "two attentions": (
         lambda d, t, m: d["layers"][0]["ops"].append(d["layers"][0]["ops"][1]),
         "layer 0 needs exactly one attention",
@@ -152,7 +159,7 @@ FORGERIES = {
 @pytest.mark.parametrize(("change", "message"), FORGERIES.values(), ids=FORGERIES.keys())
 def test_forged(tmp_path, change, message):
     path = tmp_path / "plan.safetensors"
-    save_plan(plan(), path)
+    save_plan(plan_of(), path)
 
     def and_drop_unused(description, tensors, metadata):
         change(description, tensors, metadata)
@@ -169,7 +176,7 @@ INT8 = "layers.0.ops.0.weight."
 INT8_FORGERIES = {
     "values": (lambda t: t[INT8 + "values"].fill(-128), "values reach -128"),
     "scale": (lambda t: t[INT8 + "scale"].fill(-1), "a scale is negative"),
-    "infinite": (lambda t: t[INT8 + "scale"].fill(np.inf), "not finite"),
+    "infinite": (lambda t: t[INT8 + "scale"].fill(np.inf), "scale holds NaN or infinity"),
     "shape": (lambda t: t.update({INT8 + "scale": np.zeros(3, np.float32)}), r"scale is float32 \(3,\)"),
     "columns": (
         lambda t: t.update({INT8 + "outliers": np.array([32]), INT8 + "outlier_weight": np.zeros((64, 1), np.float32)}),
@@ -185,7 +192,7 @@ INT8_FORGERIES = {
 @pytest.mark.parametrize(("change", "message"), INT8_FORGERIES.values(), ids=INT8_FORGERIES.keys())
 def test_forged_int8(tmp_path, change, message):
     path = tmp_path / "plan.safetensors"
-    save_plan(quantize(plan()), path)
+    save_plan(quantize(plan_of()), path)
     forge(path, lambda d, t, m: change(t))
     with pytest.raises(CheckpointError, match=message):
         load_plan(path)
@@ -195,12 +202,12 @@ def test_damaged(tmp_path):
     path = tmp_path / "plan.safetensors"
     with pytest.raises(CheckpointError, match="no plan at"):
         load_plan(path)
-    save_plan(plan(), path)
+    save_plan(plan_of(), path)
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
     for length in [0, 7, 8, 100, len(whole) // 2, len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match="is damaged or no plan"):
+        with pytest.raises(CheckpointError, match="is damaged or no safetensors file"):
             load_plan(path)
     header = int.from_bytes(whole[:8], "little")
     for _ in range(60):  # any byte of the header: an error of ours, or a plan that holds together

@@ -1,8 +1,9 @@
-"""Affine maps folded into their neighbours, in float64 (MobileBERT, arXiv 2004.02984, section 3.4: NoNorm is affine).
+"""Affine maps folded into the operations next to them, in float64.
 
-A residual stream is kept as ``scale * x + shift``. A NoNorm behind an addition, ``g * (W y + b + scale * x + shift) +
-beta``, then needs no operation of its own: ``x + (W y + b) / scale`` is the new x, ``g * scale`` the new scale, ``g *
-shift + beta`` the new shift, and whatever reads the stream takes both into its own weights.
+MobileBERT's NoNorm is affine (arXiv 2004.02984, section 3.4). The hidden state of a residual stream is represented as
+``scale * x + shift``. A NoNorm after an addition, ``g * (W y + b + scale * x + shift) + beta``, then needs no operation
+of its own: the new x is ``x + (W y + b) / scale``, the new scale ``g * scale``, the new shift ``g * shift + beta``, and
+both go into the weights of whatever reads the stream.
 """
 
 from __future__ import annotations
@@ -16,23 +17,24 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.config import ACTIVATIONS
 from pocketbert.errors import CheckpointError, ConfigError
-from pocketbert.plan.program import Affine, Array, Attention, Dense, Norm, Span
+from pocketbert.plan.structure import Affine, Array, Attention, Dense, Norm, Span
 
 __all__ = [
     "Linear",
     "Reader",
     "Stream",
     "activation_name",
+    "affine_or_none",
     "attention_over",
+    "cast",
     "dense",
     "identity",
     "stack",
-    "state_or_none",
 ]
 
 Double = NDArray[np.float64]
 
-# A scale beyond these is not carried on: the channel starts again at 1, and the residual takes the factor.
+# A channel whose scale leaves this range gets scale 1 again, and the residual is multiplied by the scale instead.
 _SMALLEST, _LARGEST = 2.0**-24, 2.0**24
 
 
@@ -49,15 +51,15 @@ class Linear:
     bias: Double
 
     def of(self, inner: Linear | Affine) -> Linear:
-        """Return this map applied to what ``inner`` gives, as one map."""
+        """Return the composition ``self(inner(y))`` as one map."""
         if isinstance(inner, Affine):
-            if _changes_nothing(inner):
+            if _is_identity(inner):
                 return self
             return Linear(self.weight * inner.scale, self.bias + self.weight @ inner.shift)
         return Linear(self.weight @ inner.weight, self.bias + self.weight @ inner.bias)
 
     def then(self, affine: Affine) -> Linear:
-        """Return this map followed by a diagonal one."""
+        """Return the composition ``affine(self(y))`` as one map."""
         return Linear(self.weight * affine.scale[:, None], self.bias * affine.scale + affine.shift)
 
     def times(self, factor: float | Double) -> Linear:
@@ -66,12 +68,12 @@ class Linear:
 
 
 def stack(*linears: Linear) -> Linear:
-    """Return one map whose outputs are those of all, in order."""
+    """Return one map with the outputs of all, in order."""
     return Linear(np.concatenate([m.weight for m in linears]), np.concatenate([m.bias for m in linears]))
 
 
 def identity(width: int) -> Affine:
-    """Return the map that changes nothing."""
+    """Return the identity map."""
     return Affine(np.ones(width), np.zeros(width))
 
 
@@ -80,8 +82,8 @@ class Reader:
 
     Args:
         arrays: name -> array.
-        prefix: stands before the encoder's names.
-        dtype: of the arrays that a program holds.
+        prefix: what the encoder's names begin with.
+        dtype: of the arrays in the plan.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], prefix: str, dtype: np.dtype[Any]) -> None:
@@ -94,15 +96,15 @@ class Reader:
         return self.checked(name).astype(np.float64)
 
     def table(self, name: str) -> Array:
-        """Return a copy of a parameter in the program's dtype."""
-        return narrowed(name, self.checked(name), self.dtype)
+        """Return a copy of a parameter in the plan's dtype."""
+        return cast(name, self.checked(name), self.dtype)
 
     def linear(self, name: str) -> Linear:
         """Return the linear layer of this name."""
         return Linear(self.array(f"{name}.weight"), self.array(f"{name}.bias"))
 
     def norm(self, name: str, eps: float | None) -> Affine | Norm:
-        """Return the norm of this name: a layer normalisation, or MobileBERT's NoNorm where ``eps`` is None."""
+        """Return the norm of this name: a layer normalization, or MobileBERT's NoNorm where ``eps`` is None."""
         scale, bias = self.array(f"{name}.weight"), self.array(f"{name}.bias")
         return Affine(scale, bias) if eps is None else Norm(scale, bias, eps)
 
@@ -122,38 +124,39 @@ class Reader:
 class Stream:
     """A residual stream while a model is folded.
 
-    Args:
-        span: where it stands.
-        state: from its value to the true one; the identity by default.
+    Attributes:
+        span: its columns.
+        dtype: of the arrays in the plan.
+        to_hidden: from its present value to the hidden state that the original model has there.
     """
 
-    def __init__(self, span: Span, dtype: np.dtype[Any], state: Affine | None = None) -> None:
+    def __init__(self, span: Span, dtype: np.dtype[Any]) -> None:
         self.span = span
         self.dtype = dtype
-        self.state = state or identity(span.width)
+        self.to_hidden = identity(span.width)
 
     def read(self, linear: Linear) -> Linear:
-        """Return ``linear``, which reads the true stream, as a map that reads the kept one."""
-        return linear.of(self.state)
+        """Return ``linear``, which reads the hidden state, as a map that reads the stream."""
+        return linear.of(self.to_hidden)
 
     def set(self, source: Span, linear: Linear, norm: Affine | Norm) -> Dense:
-        """Start the stream: ``norm(linear(source))``."""
-        self.state = identity(self.span.width)
+        """Start the stream with ``norm(linear(source))``."""
+        self.to_hidden = identity(self.span.width)
         if isinstance(norm, Norm):
             return dense(source, self.span, linear, self.dtype, norm=norm)
         return dense(source, self.span, linear.then(norm), self.dtype)
 
     def add(self, source: Span, linear: Linear, norm: Affine | Norm, residual: Span | None = None) -> Dense:
-        """Go on: ``norm(linear(source) + residual)``; the residual stands where the stream does unless told."""
-        before = self.state
+        """Update the stream to ``norm(linear(source) + residual)``; the residual is the stream itself by default."""
+        before = self.to_hidden
         if isinstance(norm, Norm):
-            carry, self.state = before.scale, identity(self.span.width)
+            residual_scale, self.to_hidden = before.scale, identity(self.span.width)
             linear = Linear(linear.weight, linear.bias + before.shift)
         else:
             scale = norm.scale * before.scale
             kept = (np.abs(scale) >= _SMALLEST) & (np.abs(scale) <= _LARGEST)
-            self.state = Affine(np.where(kept, scale, 1.0), norm.scale * before.shift + norm.shift)
-            carry = np.where(kept, 1.0, scale)
+            self.to_hidden = Affine(np.where(kept, scale, 1.0), norm.scale * before.shift + norm.shift)
+            residual_scale = np.where(kept, 1.0, scale)
             linear = linear.times(np.where(kept, 1 / np.where(kept, before.scale, 1.0), norm.scale))
         return dense(
             source,
@@ -161,7 +164,7 @@ class Stream:
             linear,
             self.dtype,
             residual=residual or self.span,
-            carry=None if (carry == 1).all() else carry,
+            residual_scale=None if (residual_scale == 1).all() else residual_scale,
             norm=norm if isinstance(norm, Norm) else None,
         )
 
@@ -173,55 +176,55 @@ def dense(
     dtype: np.dtype[Any],
     activation: str = "linear",
     residual: Span | None = None,
-    carry: Double | None = None,
+    residual_scale: Double | None = None,
     norm: Norm | None = None,
 ) -> Dense:
-    """Return an operation whose arrays have the program's dtype."""
+    """Return an operation with arrays of the plan's dtype."""
     what = f"a folded weight ({source.buffer} -> {target.buffer})"
     return Dense(
         source,
         target,
-        narrowed(what, linear.weight, dtype),
-        narrowed(what, linear.bias, dtype),
+        cast(what, linear.weight, dtype),
+        cast(what, linear.bias, dtype),
         activation,
         residual,
-        None if carry is None else narrowed(what, carry, dtype),
-        None if norm is None else Norm(narrowed(what, norm.scale, dtype), narrowed(what, norm.bias, dtype), norm.eps),
+        None if residual_scale is None else cast(what, residual_scale, dtype),
+        None if norm is None else Norm(cast(what, norm.scale, dtype), cast(what, norm.bias, dtype), norm.eps),
     )
 
 
 def attention_over(buffer: str, width: int, heads: int) -> Attention:
-    """Return attention whose queries, keys and values, each ``width`` wide, begin a buffer in this order."""
+    """Return attention whose queries, keys and values, each ``width`` wide, are the first columns of a buffer."""
     query, key, value = (Span(buffer, part * width, (part + 1) * width) for part in range(3))
     return Attention(query, key, value, Span("context", 0, width), heads)
 
 
-def narrowed(what: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
+def cast(what: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
     """Return a contiguous copy in ``dtype``.
 
     Raises:
-        CheckpointError: a value does not fit.
+        CheckpointError: a value is too large for it; ``what`` names the array.
     """
     with np.errstate(over="ignore"):
-        cast = np.array(array, dtype, order="C")
-    if not np.isfinite(cast).all():
+        copy = np.array(array, dtype, order="C")
+    if not np.isfinite(copy).all():
         raise CheckpointError(f"{what} reaches {np.abs(array).max():.3g}, more than {dtype} holds")
-    return cast
+    return copy
 
 
-def state_or_none(state: Affine, dtype: np.dtype[Any]) -> Affine | None:
-    """Return ``state`` in ``dtype``, or None where it changes nothing."""
-    if _changes_nothing(state):
+def affine_or_none(affine: Affine, dtype: np.dtype[Any]) -> Affine | None:
+    """Return a map in ``dtype``, or None for the identity."""
+    if _is_identity(affine):
         return None
-    return Affine(narrowed("a state's scale", state.scale, dtype), narrowed("a state's shift", state.shift, dtype))
+    return Affine(cast("a stream's scale", affine.scale, dtype), cast("a stream's shift", affine.shift, dtype))
 
 
-def _changes_nothing(affine: Affine) -> bool:
+def _is_identity(affine: Affine) -> bool:
     return bool((affine.scale == 1).all() and (affine.shift == 0).all())
 
 
 def activation_name(value: Any) -> str:
-    """Return the program's name of a configuration's activation.
+    """Return the plan's name of a configuration's activation.
 
     Raises:
         ConfigError: it is a function.

@@ -1,7 +1,7 @@
-"""A program in one safetensors file: arrays as tensors, all else as JSON in its header. Nothing in it is trusted.
+"""A plan in one safetensors file: arrays as tensors, all else as JSON in its header. Nothing in it is trusted.
 
-The JSON mirrors the dataclasses of ``program``: an object's ``kind`` is its class, and ``{"array": name}`` is a tensor.
-An array that stands twice, such as a word table that a decoder shares, is stored once.
+The JSON mirrors the dataclasses of ``structure``: an object's ``kind`` is its class, and ``{"array": name}`` is a
+tensor. An array that occurs twice, such as a word table that a decoder shares, is stored once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -19,30 +19,24 @@ import numpy as np
 
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import CheckpointError, ConfigError
-from pocketbert.plan.check import check_program
-from pocketbert.plan.program import Array, Program
+from pocketbert.plan.check import check_plan
+from pocketbert.plan.structure import Array, Plan
 from pocketbert.storage.mapped import map_tensors
 from pocketbert.storage.replacing import replacing
 
-__all__ = ["FILE_NAME", "VERSION", "load_plan", "save_plan"]
+__all__ = ["VERSION", "load_plan", "save_plan"]
 
-FILE_NAME = "plan.safetensors"  # the usual name
-VERSION = 1  # of the format; a file of a later one is refused
+VERSION = 2  # of the format; files of other versions are refused
 _FORMAT = "pocketbert plan"
 _JSON_LIMIT = 2**24  # characters; a real plan has far below a million
 _TENSORS_LIMIT = 2**18
 
 
-def save_plan(program: Program, path: str | os.PathLike[str]) -> None:
-    """Write a program; an older file stays as it was if anything fails.
-
-    Args:
-        program: float or int8.
-        path: the file, or a folder, which gets ``plan.safetensors``.
-    """
+def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
+    """Write a float or int8 plan; an older file stays as it was if anything fails."""
     from safetensors.numpy import save_file
 
-    path = _file(path)
+    path = Path(path)
     tensors: dict[str, Array] = {}
     names: dict[int, str] = {}
 
@@ -52,28 +46,25 @@ def save_plan(program: Program, path: str | os.PathLike[str]) -> None:
             tensors[where] = np.ascontiguousarray(array)
         return names[id(array)]
 
-    text = json.dumps(_encode(program, "", store), allow_nan=False)
-    metadata = {"format": _FORMAT, "version": str(VERSION), "program": text}
+    text = json.dumps(_encode(plan, "", store), allow_nan=False)
+    metadata = {"format": _FORMAT, "version": str(VERSION), "plan": text}
     with replacing(path.parent) as stage:
         save_file(tensors, stage / path.name, metadata)
 
 
-def load_plan(path: str | os.PathLike[str]) -> Program:
-    """Read a program and check that it holds together. Its arrays are read-only views into the mapped file.
-
-    Args:
-        path: the file, or the folder of a ``plan.safetensors``.
+def load_plan(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan and check it. Its arrays are read-only views into the mapped file.
 
     Raises:
-        CheckpointError: there is no such file; it is damaged, no plan, or of a later version; or what it holds does
-            not fit together.
+        CheckpointError: there is no such file; it is damaged, no plan, or of another version; or its operations and
+            arrays don't fit together.
     """
-    path = _file(path)
+    path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"no plan at {path}")
     try:
         metadata, tensors = map_tensors(path)
-        text = _header(metadata)
+        text = _description(metadata)
         if len(tensors) > _TENSORS_LIMIT:
             raise CheckpointError(f"it has {len(tensors)} tensors")
         unused = set(tensors)
@@ -84,30 +75,25 @@ def load_plan(path: str | os.PathLike[str]) -> Program:
             unused.discard(name)
             return tensors[name]
 
-        program = _program(json.loads(text), read)
+        plan: Plan = _decode(Plan, json.loads(text), "plan", read)
         if unused:
             raise CheckpointError(f"it has tensors that no operation uses: {', '.join(sorted(unused)[:8])}")
-        check_program(program)
+        check_plan(plan)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (ConfigError, ValueError, RecursionError, TypeError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no plan: {error}") from error
-    return program
+    return plan
 
 
-def _file(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    return path / FILE_NAME if path.is_dir() or path.suffix != ".safetensors" else path
-
-
-def _header(metadata: dict[str, str]) -> str:
-    """Return the JSON, once format and version are known to be ours."""
+def _description(metadata: dict[str, str]) -> str:
+    """Return the JSON of a plan, after a check of format and version."""
     if metadata.get("format") != _FORMAT:
         raise CheckpointError("it is a safetensors file, but no plan; pass a checkpoint to plan_checkpoint")
     version = metadata.get("version", "")
     if version != str(VERSION):
-        raise CheckpointError(f"it has version {version!r} and this library reads {VERSION}; make the plan again")
-    text = metadata.get("program", "")
+        raise CheckpointError(f"it has version {version!r} and this library reads {VERSION}; make it again")
+    text = metadata.get("plan", "")
     if len(text) > _JSON_LIMIT:
         raise CheckpointError(f"its description has {len(text)} characters, more than {_JSON_LIMIT}")
     return text
@@ -130,63 +116,49 @@ def _encode(value: Any, where: str, store: Callable[[str, Array], str]) -> Any:
     return value
 
 
-def _program(content: Any, read: Callable[[str], Array]) -> Program:
-    program = _decode(Program, content, "program", read)
-    assert isinstance(program, Program)
-    return program
-
-
 def _decode(hint: Any, value: Any, where: str, read: Callable[[str], Array]) -> Any:
-    """Return ``value`` as ``hint`` wants it, or complain of the place."""
+    """Return ``value`` as the type ``hint``; an error names the place."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _decode(_choose(arguments, value, where), value, where, read)
-    if origin is np.ndarray:
-        if isinstance(value, dict) and set(value) == {"array"} and isinstance(value["array"], str):
+        for option in arguments:
+            if _is_kind(option, value):
+                return _decode(option, value, where, read)
+    elif origin is np.ndarray and isinstance(value, dict) and set(value) == {"array"}:
+        if isinstance(value["array"], str):
             return read(value["array"])
-    elif origin is tuple:
-        if isinstance(value, list):
-            return tuple(_decode(arguments[0], item, f"{where}.{i}", read) for i, item in enumerate(value))
-    elif origin is dict:
-        if isinstance(value, dict):
-            return {name: _decode(arguments[1], item, f"{where}.{name}", read) for name, item in value.items()}
-    elif origin is Literal:
-        if isinstance(value, str) and value in arguments:
-            return value
+    elif origin is tuple and isinstance(value, list):
+        return tuple(_decode(arguments[0], item, f"{where}.{i}", read) for i, item in enumerate(value))
+    elif origin is dict and isinstance(value, dict):
+        return {name: _decode(arguments[1], item, f"{where}.{name}", read) for name, item in value.items()}
+    elif origin is Literal and isinstance(value, str) and value in arguments:
+        return value
     elif hint is PretrainedConfig:
         if isinstance(value, dict) and value.get("model_type") in AutoConfig.classes:
             return AutoConfig.classes[value["model_type"]].from_dict(value)
     elif is_dataclass(hint):
         return _decode_object(hint, value, where, read)
-    elif hint is type(None) and value is None:
-        return None
-    elif type(value) is hint or (hint is float and type(value) is int):
+    elif (hint is type(None) and value is None) or type(value) is hint or (hint is float and type(value) is int):
         return value
     raise CheckpointError(f"{where} is {str(value)[:60]!r}")
 
 
 def _decode_object(hint: Any, value: Any, where: str, read: Callable[[str], Array]) -> Any:
     hints = _hints(hint)
-    if not isinstance(value, dict) or set(value) != {"kind", *hints} or value["kind"] != hint.__name__:
+    if not _is_kind(hint, value) or set(value) != {"kind", *hints}:
         raise CheckpointError(f"{where} is no {hint.__name__}: {str(value)[:60]!r}")
     return hint(**{name: _decode(hints[name], value[name], f"{where}.{name}", read) for name in hints})
 
 
+def _is_kind(hint: Any, value: Any) -> bool:
+    """Whether a value says that it is None, an array or an object of a dataclass, whichever ``hint`` is."""
+    if hint is type(None):
+        return value is None
+    if get_origin(hint) is np.ndarray:
+        return isinstance(value, dict) and "array" in value
+    return isinstance(value, dict) and value.get("kind") == hint.__name__
+
+
 @cache
 def _hints(kind: type[Any]) -> dict[str, Any]:
-    """Return a dataclass's fields with their types, which are costly to resolve."""
+    """Return the types of a dataclass's fields, which are slow to resolve."""
     return get_type_hints(kind)
-
-
-def _choose(options: Iterable[Any], value: Any, where: str) -> Any:
-    """Return which of several types a value is of."""
-    for option in options:
-        if option is type(None):
-            if value is None:
-                return option
-        elif get_origin(option) is np.ndarray:
-            if isinstance(value, dict) and "array" in value:
-                return option
-        elif isinstance(value, dict) and value.get("kind") == option.__name__:
-            return option
-    raise CheckpointError(f"{where} is {str(value)[:60]!r}")

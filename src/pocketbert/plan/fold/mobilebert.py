@@ -1,8 +1,8 @@
-"""MobileBERT (arXiv 2004.02984) as a program, IB-BERT and MobileBERT_TINY included.
+"""MobileBERT (arXiv 2004.02984) as a plan, IB-BERT and MobileBERT_TINY included.
 
-With ``no_norm`` a layer is: one product to (query, key, value, residual), attention, a product onto the residual, two
-products for each feed-forward network, and one onto the stream. With ``layer_norm`` the bottlenecks are products of
-their own, since a normalisation stands behind each.
+With ``no_norm`` a layer is: one product to (query, key, value, residual), attention, a product added to the residual,
+two products for each feed-forward network, and one added to the stream. With ``layer_norm`` the bottlenecks are
+products of their own, since a normalization follows each.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from __future__ import annotations
 import numpy as np
 
 from pocketbert.architecture.config import MobileBertConfig
-from pocketbert.plan.fold import Linear, Reader, Stream, activation_name, attention_over, dense, stack, state_or_none
-from pocketbert.plan.program import STREAM, Affine, Array, Attention, Embeddings, Layer, Norm, Op, Span
+from pocketbert.plan.fold.algebra import (
+    Linear,
+    Reader,
+    Stream,
+    activation_name,
+    affine_or_none,
+    attention_over,
+    dense,
+    stack,
+)
+from pocketbert.plan.structure import STREAM, Affine, Array, Attention, Embeddings, Layer, Norm, Op, Span
 
 __all__ = ["embeddings", "layers"]
 
 
 def embeddings(reader: Reader, config: MobileBertConfig, table: Array) -> Embeddings:
-    """Return the first value of the stream; a NoNorm goes into its weights.
-
-    Args:
-        reader: the parameters.
-        config: the architecture.
-        table: (V, E), the word table.
-    """
+    """Return what the stream is before the first layer, a NoNorm folded in; ``table`` (V, E) is the word table."""
     name, dtype = reader.prefix + "embeddings", reader.dtype
     types = reader.array(f"{name}.token_type_embeddings.weight")
     positions = reader.array(f"{name}.position_embeddings.weight") + types[0]
@@ -32,8 +35,8 @@ def embeddings(reader: Reader, config: MobileBertConfig, table: Array) -> Embedd
     stream = Span(STREAM, 0, config.hidden_size)
     if not config.trigram_input and config.embedding_size == config.hidden_size:
         if isinstance(norm, Norm):
-            cast = Norm(norm.scale.astype(dtype), norm.bias.astype(dtype), norm.eps)
-            return Embeddings(table, positions.astype(dtype), types.astype(dtype), norm=cast)
+            norm = Norm(norm.scale.astype(dtype), norm.bias.astype(dtype), norm.eps)
+            return Embeddings(table, positions.astype(dtype), types.astype(dtype), norm=norm)
         positions, types = positions * norm.scale + norm.shift, types * norm.scale
         words = reader.array(f"{name}.word_embeddings.weight") * norm.scale
         return Embeddings(words.astype(dtype), positions.astype(dtype), types.astype(dtype))
@@ -48,17 +51,17 @@ def embeddings(reader: Reader, config: MobileBertConfig, table: Array) -> Embedd
 
 
 def layers(reader: Reader, config: MobileBertConfig) -> tuple[list[Layer], Affine]:
-    """Return the layers, and the map from the last value of the stream to the last hidden state, in float64."""
+    """Return the layers, and the map from the last stream to the last hidden state, in float64."""
     outer = Stream(Span(STREAM, 0, config.hidden_size), reader.dtype)
     found = []
     for index in range(config.num_hidden_layers):
         ops = _layer(reader, config, f"{reader.prefix}encoder.layer.{index}", outer)
-        found.append(Layer(tuple(ops), state_or_none(outer.state, reader.dtype)))
-    return found, outer.state
+        found.append(Layer(tuple(ops), affine_or_none(outer.to_hidden, reader.dtype)))
+    return found, outer.to_hidden
 
 
 def _layer(reader: Reader, config: MobileBertConfig, name: str, outer: Stream) -> list[Op]:
-    """Fold one layer; ``outer`` moves on to its end."""
+    """Fold one layer; ``outer`` is the stream across layers and is updated."""
     inner = outer
     if config.use_bottleneck:
         inner = Stream(Span("inner", 0, config.intra_bottleneck_size), reader.dtype)
@@ -85,23 +88,23 @@ def _layer(reader: Reader, config: MobileBertConfig, name: str, outer: Stream) -
 def _into_attention(
     reader: Reader, config: MobileBertConfig, name: str, outer: Stream, inner: Stream
 ) -> tuple[list[Op], Attention, Span | None]:
-    """Return what comes before attention, attention, and where the residual stands if not in ``inner``."""
+    """Return the operations before attention, attention, and the residual's columns unless they are ``inner``'s."""
     query, key, value = (reader.linear(f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
-    kept, head_size = len(query.bias), config.true_hidden_size // config.num_attention_heads
+    width, head_size = len(query.bias), config.true_hidden_size // config.num_attention_heads
     query = query.times(head_size**-0.5)
     shared = config.use_bottleneck and config.key_query_shared_bottleneck and not config.use_bottleneck_attention
     merged = config.normalization_type == "no_norm" and config.use_bottleneck and not config.use_bottleneck_attention
     buffer = "qkvr" if merged else "qkv"
-    attention = attention_over(buffer, kept, kept // head_size)
+    attention = attention_over(buffer, width, width // head_size)
     eps, dtype, x = _eps(config), reader.dtype, outer.span
 
-    if merged:  # nothing non-linear lies between x and any of the four
+    if merged:  # all four are affine maps of x
         if shared:
             neck = _bottleneck(reader, f"{name}.bottleneck.attention")
             query, key = query.of(neck), key.of(neck)
-        every = outer.read(stack(query, key, value, _bottleneck(reader, f"{name}.bottleneck.input")))
-        width = len(every.bias)
-        return [dense(x, Span(buffer, 0, width), every, dtype)], attention, Span(buffer, 3 * kept, width)
+        merged_map = outer.read(stack(query, key, value, _bottleneck(reader, f"{name}.bottleneck.input")))
+        total = len(merged_map.bias)
+        return [dense(x, Span(buffer, 0, total), merged_map, dtype)], attention, Span(buffer, 3 * width, total)
 
     ops: list[Op] = []
     if config.use_bottleneck:
@@ -111,17 +114,17 @@ def _into_attention(
         neck_norm = reader.norm(f"{name}.bottleneck.attention.LayerNorm", eps)
         narrow = Stream(Span("shared", 0, config.intra_bottleneck_size), dtype)
         ops.append(narrow.set(x, outer.read(reader.linear(f"{name}.bottleneck.attention.dense")), neck_norm))
-        ops.append(dense(narrow.span, Span(buffer, 0, 2 * kept), narrow.read(stack(query, key)), dtype))
+        ops.append(dense(narrow.span, Span(buffer, 0, 2 * width), narrow.read(stack(query, key)), dtype))
         ops.append(dense(x, attention.value, outer.read(value), dtype))
         return ops, attention, None
-    # Through the narrow input bottleneck the three are cheaper than from x, though either is exact.
+    # With NoNorm the input bottleneck could be merged into these three, but reading its narrow output is cheaper.
     source = inner if config.use_bottleneck_attention else outer
-    ops.append(dense(source.span, Span(buffer, 0, 3 * kept), source.read(stack(query, key, value)), dtype))
+    ops.append(dense(source.span, Span(buffer, 0, 3 * width), source.read(stack(query, key, value)), dtype))
     return ops, attention, None
 
 
 def _bottleneck(reader: Reader, name: str) -> Linear:
-    """Return a bottleneck with its NoNorm as one map."""
+    """Return a bottleneck and its NoNorm as one map."""
     norm = reader.norm(f"{name}.LayerNorm", None)
     assert isinstance(norm, Affine)
     return reader.linear(f"{name}.dense").then(norm)
