@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pocketbert.architecture.config import AutoConfig
 from pocketbert.architecture.config.quantization import is_quantized
+from pocketbert.architecture.heads import head_named
 from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
 from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, plan_checkpoint

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +39,18 @@ def read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredTensor]]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        size = path.stat().st_size
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, _HEADER_LIMIT):
-            raise _damaged(f"a header of {length} bytes in a file of {size}")
-        try:
-            header = json.loads(file.read(length).decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise _damaged(f"its header is not JSON: {error}") from error
+        return _read_header(file)
+
+
+def _read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor]]:
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+        raise _damaged(f"a header of {length} bytes in a file of {size}")
+    try:
+        header = json.loads(file.read(length).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(f"its header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise _damaged("its header is no object")
     metadata = header.pop("__metadata__", {})
@@ -84,8 +89,8 @@ def map_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
             F32, I64 and I8.
         OSError, ValueError: the file cannot be read or mapped.
     """
-    metadata, tensors = read_header(path)
     with path.open("rb") as file:
+        metadata, tensors = _read_header(file)
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return metadata, {name: _view(content, name, tensor) for name, tensor in tensors.items()}
 

@@ -12,7 +12,7 @@ from pocketbert.runtime.registry import check_runtime, default_runtime, load_run
 from pocketbert.storage.hub import HubOptions
 from pocketbert.tasks.selection import TASKS, check_head, resolve, task_class, task_of
 from pocketbert.tasks.task import Task
-from pocketbert.tokenizer.auto import AutoTokenizer
+from pocketbert.tokenizer.auto import AutoTokenizer, load_tokenizer
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["pipeline"]
@@ -90,7 +90,8 @@ def pipeline(
         head = task_class(name).head
         check_head(opened, name, head)
         runner = load_runner(opened, head, runtime, device=device, dtype=dtype, threads=threads)
-        tokenizer = opened.folder if tokenizer is None else tokenizer
+        if tokenizer is None:
+            tokenizer = load_tokenizer(opened.folder, model_type=opened.config.model_type)
     else:
         if name is None:
             raise InputError(f"pass task= one of {', '.join(TASKS)}; only a checkpoint folder tells it by itself")

@@ -40,20 +40,20 @@ class SafetensorsFile:
     """
 
     def __init__(self, file: Path) -> None:
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
 
         self.files = [file]
-        self._opened: dict[str, Any] = {}  # by framework; opened once, since a header may list a thousand tensors
         self._transposed: set[str] = set()
         try:
-            stored_as = (self._open("np").metadata() or {}).get("format")
+            self._opened = safe_open(file, "np")  # once, since a header may list a thousand tensors
+            stored_as = (self._opened.metadata() or {}).get("format")
             if stored_as == "pocketbert plan":
                 raise CheckpointError(
                     f"{file} is in int8, written by pocketbert quantize; it runs with runtime='native' or 'onnx'. For "
                     "everything else use the checkpoint that it was made from"
                 )
             self._from_tensorflow = stored_as == "tf"
-            self.tensors = [self._tensor(file, name) for name in self._open("np").keys()]  # noqa: SIM118  # not a dict
+            self.tensors = [self._tensor(file, name) for name in self._opened.keys()]  # noqa: SIM118  # not a dict
         except CheckpointError:
             raise
         except (SafetensorError, OSError, ValueError) as error:
@@ -68,24 +68,21 @@ class SafetensorsFile:
             stored = (self._words(tensor).astype(np.uint32) << 16).view(np.float32)
             stored = stored.reshape(tensor.shape[::-1] if tensor.name in self._transposed else tensor.shape)
         else:
-            stored = np.asarray(self._open("np").get_tensor(tensor.stored_name))
+            stored = np.asarray(self._opened.get_tensor(tensor.stored_name))
         return np.ascontiguousarray(stored.T) if tensor.name in self._transposed else stored
 
     def torch_tensor(self, tensor: Tensor) -> Any:
         """See ``WeightsFile``."""
-        require("torch")
-        stored = self._open("pt").get_tensor(tensor.stored_name)
-        return stored.t().contiguous() if tensor.name in self._transposed else stored
-
-    def _open(self, framework: str) -> Any:
-        from safetensors import safe_open
-
-        if framework not in self._opened:
-            self._opened[framework] = safe_open(self.files[0], framework)
-        return self._opened[framework]
+        torch = require("torch")
+        if tensor.dtype != "bfloat16":
+            return torch.from_numpy(self.array(tensor))
+        words = torch.from_numpy(self._words(tensor).view(np.int16)).view(torch.bfloat16)
+        transposed = tensor.name in self._transposed
+        stored = words.reshape(tensor.shape[::-1] if transposed else tensor.shape)
+        return stored.t().contiguous() if transposed else stored
 
     def _tensor(self, file: Path, stored_name: str) -> Tensor:
-        view = self._open("np").get_slice(stored_name)
+        view = self._opened.get_slice(stored_name)
         shape, dtype = tuple(view.get_shape()), view.get_dtype()
         if dtype not in _DTYPES:
             raise CheckpointError(f"{stored_name} in {file} has dtype {dtype}; supported are {', '.join(_DTYPES)}")
