@@ -113,15 +113,15 @@ def test_code_that_is_recommended_runs(classifier):
 
 def test_a_torch_engine_has_threads_of_its_own(classifier):
     before = torch.get_num_threads()
+    seen = []
     engine = ("torch", "float32")
     one = engines.load(classifier, "sequence_classification", engine, 1)
     two = engines.with_threads(one, classifier, engine, 2)
-    seen = []
+    one.model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     for runner in (one, two, one):
         runner(pack(engines.rows([4], 10, "sequence_classification")))
-        seen.append(torch.get_num_threads())
-    torch.set_num_threads(before)
     assert seen == [1, 2, 1]
+    assert torch.get_num_threads() == before
 
 
 def test_a_quantised_folder_runs_in_int8(classifier, quick, tmp_path):

@@ -73,9 +73,9 @@ def test_strided_arrays_are_taken(runner):
 def test_bad_positions(program):
     masked = NativeRunner(program, threads=1)
     for positions in ([2], [-1]):
-        with pytest.raises(InputError, match="positions of text 0 must be within its 2 tokens"):
+        with pytest.raises(InputError, match="positions of row 0 must be within its 2 tokens"):
             masked(pack([Row([1, 2], None, positions)]))
-    with pytest.raises(InputError, match="1 lists of positions for 2 texts"):
+    with pytest.raises(InputError, match="1 lists of positions for 2 rows"):
         masked(replace(pack([Row([1, 2]), Row([3])]), positions=(ints(0),)))
     assert [array.shape for array in masked(pack([Row([1, 2], None, [])]))] == [(0, 61)]
 

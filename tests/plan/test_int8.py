@@ -8,9 +8,9 @@ import pytest
 from helpers.plan_models import IB_BERT, TINY, UNEVEN, arrays_of, batch_of, make, relative, texts
 from pocketbert.errors import InputError
 from pocketbert.plan import agreement, equalize, make_plan, quantize
+from pocketbert.plan.arithmetic import gather, product, quantize_rows
 from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import run
-from pocketbert.plan.int8.arithmetic import gather, product, quantize_rows
 from pocketbert.plan.int8.channels import Channels
 from pocketbert.plan.int8.equalize import rescale
 from pocketbert.plan.int8.weights import int8_weight

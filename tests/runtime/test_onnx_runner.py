@@ -103,7 +103,7 @@ def test_a_pretraining_checkpoint_serves_two_heads(made, tmp_path):
 
 def test_a_file_has_one_head(made, tmp_path):
     export_onnx(made("DistilBert", "question_answering"), tmp_path / "model.onnx")
-    with pytest.raises(InputError, match="the graph has no masked_lm answer; load it with head question_answering"):
+    with pytest.raises(InputError, match="this model has no masked_lm answer; load it with head question_answering"):
         load(tmp_path / "model.onnx", "masked_lm")
     assert load(tmp_path / "model.onnx").config.name_or_path == str(tmp_path)
 

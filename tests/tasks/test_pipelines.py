@@ -141,7 +141,7 @@ def test_without_the_engine_onnx_runtime_answers_and_says_so(made, monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.setitem(sys.modules, "pocketbert._native", None)
     folder = made("DistilBert", "ForSequenceClassification")
-    with pytest.warns(UserWarning, match=r"on ONNX Runtime, for the native engine was not built.*pip install") as said:
+    with pytest.warns(UserWarning, match=r"on ONNX Runtime: the native engine was not built.*pip install") as said:
         task = pipeline(model=folder)
     assert [Path(warning.filename) for warning in said] == [Path(__file__)]
     assert runner_name(task) == "OnnxRunner"

@@ -75,7 +75,7 @@ class KerasRunner:
             hidden = model.get_base_model()(**inputs, return_dict=True, training=False).last_hidden_state
             places = np.concatenate([row * max(lengths) + places for row, places in enumerate(tokens)])
             chosen = ops.take(ops.reshape(hidden, (1, -1, hidden.shape[-1])), places, axis=1)
-            return split_tokens(answer, _numpy(model.word_logits(chosen))[0], tokens)
+            return split_tokens(answer, _numpy(model.word_logits(chosen))[0], [len(places) for places in tokens])
         if head_named(model.head).input_rank == 3:
             inputs = {name: value[:, None] for name, value in inputs.items()}
         output = model(**inputs, return_dict=True, training=False)
@@ -108,11 +108,7 @@ def load(
         raise InputError(f"device {device!r} is none of Keras's; pass 'cpu', 'gpu' or one with a number, as 'gpu:1'")
     if dtype is not None and dtype not in _DTYPES:
         raise InputError(f"dtype {dtype!r} is none that Keras runs; choose from {', '.join(_DTYPES)}")
-    if threads is not None:
-        raise InputError(
-            f"threads={threads}: Keras leaves threads to its backend; set them there before its first use, as with "
-            "tf.config.threading.set_intra_op_parallelism_threads, or choose another runtime"
-        )
+    _check_threads(threads)
     opened = open_model(source)
     options: dict[str, Any] = {"dtype": dtype or "float32"}
     if head == BARE and opened.family.pooled.in_encoder:
@@ -122,12 +118,21 @@ def load(
     return KerasRunner(model, device=device)
 
 
-def wrap(model: TFPreTrainedModel, head: str) -> KerasRunner:
+def _check_threads(threads: int | None) -> None:
+    if threads is not None:
+        raise InputError(
+            f"threads={threads}: Keras leaves threads to its backend; set them there before its first use, as with "
+            "tf.config.threading.set_intra_op_parallelism_threads, or choose another runtime"
+        )
+
+
+def wrap(model: TFPreTrainedModel, head: str, *, threads: int | None = None) -> KerasRunner:
     """Return a runner of a model that is loaded already.
 
     Raises:
         InputError: it is no Keras model of this library, or has another head.
     """
+    _check_threads(threads)
     if not isinstance(model, TFPreTrainedModel):
         raise InputError(f"model must be a Keras model of this library, not {type(model).__name__}")
     if head == BARE:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
+from pocketbert.plan.arithmetic import gather, product
 from pocketbert.plan.batch import PackedBatch, check_batch
-from pocketbert.plan.int8.arithmetic import gather, product
 from pocketbert.plan.structure import STREAM, Affine, Array, Dense, Embeddings, Norm, Op, Plan, Span
 
 __all__ = ["Observer", "ReferenceRunner", "Result", "run"]

@@ -22,7 +22,7 @@ from pocketbert.errors import CheckpointError, InputError, MissingExtra
 from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Op, Plan, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import plan_of_checkpoint, plan_of_model
-from pocketbert.runtime.results import answer_of, chosen_tokens, split_tokens
+from pocketbert.runtime.results import answer_of, check_positions, split_tokens
 from pocketbert.runtime.threads import check_threads
 from pocketbert.storage.mapped import release
 
@@ -65,8 +65,10 @@ class NativeRunner:
         self.config: PretrainedConfig = plan.config
         self.head: str = plan.head if head is None else head
         self.threads = check_threads(threads)
-        self._answer = answer_of(plan.head, self.head)
         names = [branch.name for branch in plan.branches]
+        if self.head not in (BARE, *names):
+            raise InputError(f"the plan has no {self.head} answer; it has: {', '.join(names) or 'none'}")
+        self._answer = answer_of(plan.head, self.head)
         self._branch: int | None = None if self.head == BARE else names.index(self.head)
         if plan.dtype != np.float32:
             raise InputError(f"the native engine runs float32 and int8 plans, this one is {plan.dtype}")
@@ -92,16 +94,20 @@ class NativeRunner:
             types = _ints("token_type_ids", batch.token_type_ids)
         if len(ends) < 2:
             raise InputError("a batch needs at least one text")
-        tokens = chosen_tokens(self._answer, batch.lengths.tolist(), _positions(batch))
-        rows = None
-        if self._answer.per == "text" or (self._answer.per == "position" and batch.positions is not None):
-            rows = np.concatenate([start + places for start, places in zip(ends[:-1], tokens, strict=True)])
+        rows, counts = None, np.diff(ends).tolist()  # the engine checks the ends
+        if self._answer.per == "text":
+            rows = np.ascontiguousarray(ends[:-1])
+        elif self._answer.per == "position" and batch.positions is not None:
+            positions = [_ints("positions", places) for places in batch.positions]
+            check_positions(counts, positions)
+            rows = np.concatenate([start + places for start, places in zip(ends[:-1], positions, strict=True)])
+            counts = [len(places) for places in positions]
         out = np.empty((len(ids) if rows is None else len(rows), self._width), np.float32)
         try:
             self._engine.run(ids, types, ends, self._branch, rows, self.threads, out)
         except ValueError as error:
             raise InputError(str(error)) from error
-        return split_tokens(self._answer, out, tokens)
+        return split_tokens(self._answer, out, counts)
 
 
 def load(
@@ -250,10 +256,6 @@ def _floats(array: Any) -> Floats:
 
 def _maybe(array: Any) -> Floats | None:
     return None if array is None else _floats(array)
-
-
-def _positions(batch: PackedBatch) -> list[Ints] | None:
-    return None if batch.positions is None else [_ints("positions", places) for places in batch.positions]
 
 
 def _norm(norm: Norm | None) -> tuple[Floats, Floats, float] | None:

@@ -7,26 +7,39 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture.heads import Answer, head_named
+from pocketbert.architecture.heads import BARE, Answer, head_named
 from pocketbert.errors import InputError
 
-__all__ = ["answer_of", "chosen_tokens", "split_padded", "split_tokens"]
+__all__ = ["answer_of", "check_positions", "chosen_tokens", "split_padded", "split_tokens"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
 def answer_of(has: str, wanted: str) -> Answer:
-    """Return the answer with which a model with the head ``has`` serves the head ``wanted``.
+    """Return the answer with which a model with the head ``has`` serves the head ``wanted``; all give hidden states.
 
     Raises:
-        InputError: it does not serve it; pre-training itself is served by neither of its two answers.
+        InputError: it does not serve it. A head with several answers is served by none of them alone.
     """
-    answer = head_named(has).answer(wanted)
+    answer = head_named(BARE if wanted == BARE else has).answer(wanted)
     if answer is None:
         serves = " or ".join(answer.name for answer in head_named(has).answers)
-        raise InputError(f"this model has no {wanted} answer; it has {serves}")
+        raise InputError(f"this model has no {wanted} answer; load it with head {serves}")
     return answer
+
+
+def check_positions(lengths: Sequence[int], positions: Sequence[Ints]) -> None:
+    """Check that positions lie within their rows.
+
+    Raises:
+        InputError: one does not, or their number is another than that of the rows.
+    """
+    if len(positions) != len(lengths):
+        raise InputError(f"{len(positions)} lists of positions for {len(lengths)} rows")
+    for row, (places, length) in enumerate(zip(positions, lengths, strict=True)):
+        if places.size and (places.min() < 0 or places.max() >= length):
+            raise InputError(f"positions of row {row} must be within its {length} tokens")
 
 
 def chosen_tokens(answer: Answer, lengths: Sequence[int], positions: Sequence[Ints] | None) -> list[Ints]:
@@ -34,38 +47,32 @@ def chosen_tokens(answer: Answer, lengths: Sequence[int], positions: Sequence[In
 
     Args:
         answer: what is asked for.
-        lengths: tokens of each row.
+        lengths: tokens of each row, at least one.
         positions: the tokens that are asked for, where the answer is per position; None for all.
 
     Raises:
-        InputError: a position lies outside its row, or their number is another than that of the rows.
+        InputError: see ``check_positions``.
     """
     if answer.per == "text":
         return [np.zeros(1, np.int64) for _ in lengths]
     if answer.per == "token" or positions is None:
         return [np.arange(length) for length in lengths]
-    if len(positions) != len(lengths):
-        raise InputError(f"{len(positions)} lists of positions for {len(lengths)} rows")
-    for row, (places, length) in enumerate(zip(positions, lengths, strict=True)):
-        if places.size and (places.min() < 0 or places.max() >= length):
-            raise InputError(f"positions of row {row} must be within its {length} tokens")
+    check_positions(lengths, positions)
     return list(positions)
 
 
-def split_tokens(answer: Answer, values: Floats, tokens: Sequence[Ints]) -> list[Floats]:
+def split_tokens(answer: Answer, values: Floats, counts: Sequence[int]) -> list[Floats]:
     """Split values of chosen tokens, laid end to end.
 
     Args:
         answer: whose values they are.
         values: (chosen tokens of all rows, width).
-        tokens: from ``chosen_tokens``.
+        counts: chosen tokens of each row.
 
     Returns:
         (width,) per row for an answer per text, else (chosen tokens of the row, width).
     """
-    if answer.per == "text":
-        return list(values)
-    return np.split(values, np.cumsum([len(places) for places in tokens])[:-1])
+    return list(values) if answer.per == "text" else np.split(values, np.cumsum(counts)[:-1])
 
 
 def split_padded(answer: Answer, values: Sequence[Floats], tokens: Sequence[Ints]) -> list[Floats]:

@@ -128,7 +128,13 @@ class AutoModelForNextSentencePrediction(AutoModel):
 
 
 class AutoModelForSequenceClassification(AutoModel):
-    """The model with one answer per text."""
+    """The model with one answer per text.
+
+    >>> from pocketbert import AutoModelForSequenceClassification, DistilBertConfig
+    >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16, num_labels=3)
+    >>> AutoModelForSequenceClassification.from_config(config).classifier.out_features
+    3
+    """
 
     head = "sequence_classification"
 

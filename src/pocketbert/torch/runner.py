@@ -72,7 +72,7 @@ class TorchRunner:
         if answer.per == "position":  # word logits are costly, so only of the tokens that are asked for
             hidden = model.base_model(**inputs, return_dict=True).last_hidden_state
             chosen = torch.cat([hidden[row, places] for row, places in enumerate(tokens)])
-            return split_tokens(answer, _numpy(model.word_logits(chosen)), tokens)
+            return split_tokens(answer, _numpy(model.word_logits(chosen)), [len(places) for places in tokens])
         if head_named(model.head).input_rank == 3:
             inputs = {name: None if value is None else value[:, None] for name, value in inputs.items()}
         output = model(**inputs, return_dict=True)
@@ -108,7 +108,7 @@ def load(
     return TorchRunner(model, threads=threads)
 
 
-def wrap(model: PreTrainedModel, head: str) -> TorchRunner:
+def wrap(model: PreTrainedModel, head: str, *, threads: int | None = None) -> TorchRunner:
     """Return a runner of a model that is loaded already.
 
     Raises:
@@ -117,10 +117,10 @@ def wrap(model: PreTrainedModel, head: str) -> TorchRunner:
     if not isinstance(model, PreTrainedModel):
         raise InputError(f"model must be a folder, a hub name or a model of this library, not {type(model).__name__}")
     if head == BARE:
-        return TorchRunner(model.base_model)
+        return TorchRunner(model.base_model, threads=threads)
     if head_named(model.head).answer(head) is None:
         raise InputError(f"this task needs a {head} head, and {type(model).__name__} has none")
-    return TorchRunner(model, head)
+    return TorchRunner(model, head, threads)
 
 
 @contextmanager

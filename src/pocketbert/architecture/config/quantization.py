@@ -7,7 +7,7 @@ from pocketbert.architecture.config.pretrained import PretrainedConfig
 __all__ = ["QUANTIZATION", "is_quantized"]
 
 _METHOD = "pocketbert"
-# plan.int8.arithmetic defines the rounding
+# plan.arithmetic defines the rounding
 QUANTIZATION = {
     "quant_method": _METHOD,
     "bits": 8,

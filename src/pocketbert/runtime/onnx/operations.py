@@ -16,7 +16,7 @@ from pocketbert.runtime.onnx.writer import Buffers, Writer
 
 __all__ = ["Operations"]
 
-_OFFSET, _RANGE, _TINY = np.uint8(128), np.float32(127), np.float32(1e-30)  # see plan.int8.arithmetic.quantize_rows
+_OFFSET, _RANGE, _TINY = np.uint8(128), np.float32(127), np.float32(1e-30)  # see plan.arithmetic.quantize_rows
 _MASKED = np.finfo(np.float32).min  # finite, so that softmax over padding alone gives no NaN
 _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "relu": ("Relu", {}),
@@ -105,7 +105,7 @@ class Operations(Writer):
         return self.node("Add", [x, self.array(op.bias)])
 
     def _quantized(self, x: str, width: int, outliers: Array) -> tuple[str, str]:
-        """(N, in) -> (N, in) uint8 around 128, (N, 1) scale; see ``plan.int8.arithmetic.quantize_rows``."""
+        """(N, in) -> (N, in) uint8 around 128, (N, 1) scale; see ``plan.arithmetic.quantize_rows``."""
         key = (x, *outliers.tolist())
         if key not in self.quantized:
             if outliers.size:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.heads import head_named
+from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
@@ -71,6 +71,9 @@ class OnnxRunner:
         self.head: str = facts.head if head is None else head
         self.int8 = facts.int8
         self._answer = answer_of(facts.head, self.head)
+        if self.head != facts.head and self.head == BARE:
+            serves = " or ".join(answer.name for answer in head_named(facts.head).answers)
+            raise InputError(f"this file gives no hidden states; load it with head {serves}")
         if missing := set(self._answer.fields) - set(facts.outputs):
             raise CheckpointError(f"the graph lacks {', '.join(sorted(missing))}, which its head needs")
         self._typed, self._choose = "token_type_ids" in facts.inputs, ROWS in facts.inputs
@@ -105,7 +108,7 @@ class OnnxRunner:
         chosen = self._choose and self._answer.per == "position"
         self._check_shapes(values, (sum(map(len, tokens)),) if chosen else shape)
         if chosen:
-            return split_tokens(self._answer, values[0], tokens)
+            return split_tokens(self._answer, values[0], [len(places) for places in tokens])
         return split_padded(self._answer, values, tokens)
 
     def _check_shapes(self, values: Sequence[Any], shape: tuple[int, ...]) -> None:
