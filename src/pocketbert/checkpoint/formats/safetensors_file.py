@@ -45,7 +45,7 @@ class SafetensorsFile:
         self.files = [file]
         self._transposed: set[str] = set()
         try:
-            self._opened = safe_open(file, "np")  # once, since a header may list a thousand tensors
+            self._opened: Any = safe_open(file, "np")  # once, since a header may list a thousand tensors
             stored_as = (self._opened.metadata() or {}).get("format")
             if stored_as == "pocketbert plan":
                 raise CheckpointError(
