@@ -45,15 +45,16 @@ class SafetensorsFile:
         self.files = [file]
         self._transposed: set[str] = set()
         try:
-            self._opened: Any = safe_open(file, "np")  # once, since a header may list a thousand tensors
-            stored_as = (self._opened.metadata() or {}).get("format")
+            opened: Any = safe_open(file, "np")
+            self._opened = opened  # once, since a header may list a thousand tensors
+            stored_as = (opened.metadata() or {}).get("format")
             if stored_as == "pocketbert plan":
                 raise CheckpointError(
                     f"{file} is in int8, written by pocketbert quantize; it runs with runtime='native' or 'onnx'. For "
                     "everything else use the checkpoint that it was made from"
                 )
             self._from_tensorflow = stored_as == "tf"
-            self.tensors = [self._tensor(file, name) for name in self._opened.keys()]  # noqa: SIM118  # not a dict
+            self.tensors = [self._tensor(file, name) for name in opened.keys()]  # noqa: SIM118  # not a dict
         except CheckpointError:
             raise
         except (SafetensorError, OSError, ValueError) as error:
