@@ -1,10 +1,10 @@
-"""Embed the sentences of a text and print each one's nearest neighbour.
+"""Embed the sentences of a text and print each one's nearest neighbor.
 
     python examples/nearest_sentences.py CHECKPOINT [FILE]
 
 CHECKPOINT is a folder that holds an encoder and its tokenizer; FILE is plain text, split into sentences at line ends
 and after ``.``, ``!`` and ``?`` (the text beside this file if absent). A sentence's vector is the mean of its tokens'
-last hidden states, normalised; similarity is the cosine.
+last hidden states, normalized; similarity is the cosine.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
         sys.exit(f"error: {arguments.file} is not UTF-8 text: {error.reason} at byte {error.start}")
     sentences = sentences_of(text)
     if len(sentences) < 2:
-        sys.exit(f"error: {arguments.file} holds {len(sentences)} sentences; a neighbour needs at least 2")
+        sys.exit(f"error: {arguments.file} holds {len(sentences)} sentences; a neighbor needs at least 2")
     try:
         vectors = embed(sentences, arguments.checkpoint)
     except PocketBertError as error:

@@ -42,7 +42,7 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-def test_neighbours_are_those_of_vectors_computed_one_by_one(checkpoint, capsys, monkeypatch):
+def test_neighbors_are_those_of_vectors_computed_one_by_one(checkpoint, capsys, monkeypatch):
     module = program()
     monkeypatch.setattr(sys, "argv", ["nearest_sentences.py", str(checkpoint)])
     module.main()
@@ -59,7 +59,7 @@ def test_neighbours_are_those_of_vectors_computed_one_by_one(checkpoint, capsys,
         assert answer.split(maxsplit=1) == [f"{row.max():.3f}", sentences[int(row.argmax())]]
 
 
-def test_blocks_of_neighbours_agree_with_one_block():
+def test_blocks_of_neighbors_agree_with_one_block():
     vectors = np.random.default_rng(0).standard_normal((37, 5)).astype(np.float32)
     module = program()
     for ours, whole in zip(module.nearest(vectors, block=8), module.nearest(vectors), strict=True):
@@ -74,7 +74,7 @@ def test_text_is_split_into_distinct_sentences():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds 0 sentences; a neighbour needs at least 2"),
+        (b"", "holds 0 sentences; a neighbor needs at least 2"),
         (b"Only one.", "holds 1 sentences"),
         (b"\xff\xfe\x00", "is not UTF-8 text"),
         (None, "cannot read"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.oracle import SMALL, randomise
+from helpers.oracle import SMALL, randomize
 from pocketbert import AutoModel, DistilBertConfig
 from pocketbert.architecture import families, heads, outputs
 from pocketbert.architecture.heads import Answer, Head
@@ -57,7 +57,7 @@ def test_a_toy_head_works_everywhere(toy, tmp_path):
     cls, auto = toy
     torch.manual_seed(0)
     model = cls(DistilBertConfig(**SMALL["DistilBert"]))
-    randomise(model)
+    randomize(model)
     model.eval().save_pretrained(tmp_path / "toy")
 
     found = inspect_checkpoint(tmp_path / "toy")

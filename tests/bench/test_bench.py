@@ -124,7 +124,7 @@ def test_a_torch_engine_has_threads_of_its_own(classifier):
     assert torch.get_num_threads() == before
 
 
-def test_a_quantised_folder_runs_in_int8(classifier, quick, tmp_path):
+def test_a_quantized_folder_runs_in_int8(classifier, quick, tmp_path):
     pocketbert.quantize(classifier, tmp_path / "int8", max_loss=1)
     report = bench(tmp_path / "int8", seconds=0.01, lengths=(5,))
     assert [engine.name for engine in report.engines] == ["onnx int8"]

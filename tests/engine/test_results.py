@@ -165,7 +165,7 @@ def test_outlier_columns(path):
 
 
 def test_trigram_sees_nothing_beyond_the_ends(path):
-    """The words of a text's neighbours in the batch change nothing."""
+    """The words of a text's neighbors in the batch change nothing."""
     _, program = program_of("MobileBERT")
     runner = NativeRunner(program, "none", threads=2)
     middle = Row([7, 8, 9])

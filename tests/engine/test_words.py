@@ -29,7 +29,7 @@ def with_words(program, words):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_rows_are_the_dequantised_ones(name, path):
+def test_rows_are_the_dequantized_ones(name, path):
     family, changes = CASES[name]
     model, arrays = make(family, "none", changes, awkward_norms=False)
     program = make_plan(model.config, "none", arrays, np.float32)

@@ -65,7 +65,7 @@ HEADS["MobileBert"] = HEADS["Bert"]
 CLASSES = [(family, head) for family, heads in HEADS.items() for head in ["Model", *heads]]
 
 
-def randomise(model: torch.nn.Module, seed: int = 0) -> None:
+def randomize(model: torch.nn.Module, seed: int = 0) -> None:
     """Give every parameter random values: norms near 1, the rest near 0, at scales that keep activations near 1."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -86,7 +86,7 @@ def pair(family: str, head: str, changes: dict | None = None, dtype: torch.dtype
     config = getattr(transformers, f"{family}Config")(**fields)
     config._attn_implementation = "eager"
     theirs = getattr(transformers, f"{family}{head}")(config, **options).to(dtype).eval()
-    randomise(theirs)
+    randomize(theirs)
     ours = getattr(pocketbert, f"{family}{head}")(getattr(pocketbert, f"{family}Config")(**fields), **options)
     ours = ours.to(dtype).eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)

@@ -7,7 +7,7 @@ import torch
 from keras import ops
 
 import pocketbert
-from helpers.oracle import HEADS, SMALL, batch, labels_for, randomise
+from helpers.oracle import HEADS, SMALL, batch, labels_for, randomize
 
 FAMILIES = ("DistilBert", "MobileBert")
 CLASSES = [(family, head) for family in FAMILIES for head in ["Model", *HEADS[family]]]
@@ -18,7 +18,7 @@ def torch_model(family: str, head: str = "Model", changes: dict | None = None, *
     """Return one of the PyTorch models, small, all parameters random, in eval mode."""
     config = getattr(pocketbert, f"{family}Config")(**{**SMALL[family], **(changes or {})})
     model = getattr(pocketbert, f"{family}{head}")(config, **options)
-    randomise(model)
+    randomize(model)
     model.tie_weights()
     return model.eval()
 

@@ -31,7 +31,7 @@ TINY = {
 UNEVEN = {"pruned_heads": {0: [1], 2: [0, 2, 3]}}
 
 
-def randomise(model, seed=0, awkward_norms=True):
+def randomize(model, seed=0, awkward_norms=True):
     """Fill every parameter; norm weights include negative, 0 and tiny ones."""
     generator = np.random.default_rng(seed)
     with torch.no_grad():
@@ -52,7 +52,7 @@ def make(family, head="none", changes=None, seed=0, awkward_norms=True, dtype=to
     """Return (torch model, its arrays)."""
     config = getattr(pocketbert, f"{family}Config")(**{**SMALL[family], **(changes or {})})
     model = getattr(pocketbert, families.class_name(config, head))(config, **options).to(dtype).eval()
-    randomise(model, seed, awkward_norms)
+    randomize(model, seed, awkward_norms)
     return model, arrays_of(model)
 
 

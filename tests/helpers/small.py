@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from helpers.oracle import SMALL, randomise
+from helpers.oracle import SMALL, randomize
 
 _WORDS = (
     "the a cat dog sat on mat in paris london berlin is city capital of france germany big small and or not "
@@ -42,7 +42,7 @@ def folder(path: Path, family: str, head: str, positions: int = 64, scale: float
         fields["label2id"] = {label: index for index, label in fields["id2label"].items()}
     made = {**SMALL[family], "vocab_size": len(VOCAB), "max_position_embeddings": positions, **fields}
     model = getattr(transformers, f"{family}{head}")(getattr(transformers, f"{family}Config")(**made)).eval()
-    randomise(model)
+    randomize(model)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith(("classifier", "qa_outputs", "vocab_projector", "cls.")):

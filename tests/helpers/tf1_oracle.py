@@ -1,7 +1,7 @@
 """Writes checkpoints as Google's code left them, and what transformers' own loaders make of them.
 
 Run as ``python tf1_oracle.py OUT``. ``OUT/mobilebert/`` and ``OUT/bert/`` hold ``NAME.ckpt.*`` with the variables of
-google-research's ``run_pretraining.py``, optimiser state included, all random, and ``bert_config.json``;
+google-research's ``run_pretraining.py``, optimizer state included, all random, and ``bert_config.json``;
 ``OUT/FAMILY/expected.npz`` is the state of the ``ForPreTraining`` model that transformers loads from them.
 """
 
@@ -99,7 +99,7 @@ def heads(c: dict) -> Shapes:
 
 
 def variables(shapes: Shapes, *, training: bool = True) -> dict[str, np.ndarray]:
-    """Return random values, with the optimiser's where ``training``."""
+    """Return random values, with the optimizer's where ``training``."""
     generator = np.random.default_rng(3)
     out = {}
     for name, shape in shapes:

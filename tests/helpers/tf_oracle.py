@@ -79,7 +79,7 @@ def main(out: Path) -> None:
         model = getattr(transformers, f"TF{name}")(config)
         inputs = example(family, name)
         model(inputs)  # makes the variables
-        randomise(model)
+        randomize(model)
         model.save_pretrained(out / name)
         outputs = model(inputs)
         np.savez(
@@ -102,7 +102,7 @@ def example(family: str, name: str) -> dict[str, np.ndarray]:
     return inputs
 
 
-def randomise(model) -> None:
+def randomize(model) -> None:
     """Make every parameter random, and the words' two tables the same: PyTorch knows only one of them."""
     generator = np.random.default_rng(2)
     for variable in model.variables:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 import pocketbert
-from helpers.oracle import SMALL, batch, randomise
+from helpers.oracle import SMALL, batch, randomize
 
 
 def build(family: str, head: str = "Model", **changes):
     """Return one of our models, small, all parameters random, in eval mode."""
     config = getattr(pocketbert, f"{family}Config")(**{**SMALL[family], **changes})
     model = getattr(pocketbert, f"{family}{head}")(config)
-    randomise(model)
+    randomize(model)
     model.tie_weights()
     return model.eval()
 

@@ -26,7 +26,7 @@ from pocketbert.keras.equalize import equalize
 from pocketbert.runtime.batching import Row, pack
 
 ONE_LAYER = {"DistilBert": {"n_layers": 1}, "MobileBert": {"num_hidden_layers": 1}}
-# LiteRT quantises no weight of fewer than 1024 numbers
+# LiteRT quantizes no weight of fewer than 1024 numbers
 WIDE = {"hidden_size": 128, "intra_bottleneck_size": 64, "intermediate_size": 96, "embedding_size": 32}
 VARIANTS = {
     "layer_norm, nothing shared": {"normalization_type": "layer_norm", "key_query_shared_bottleneck": False},

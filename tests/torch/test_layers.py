@@ -18,7 +18,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(probability):
     kept = dropped[dropped != 0]
     torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - probability)), rtol=1e-4, atol=0)
     rows, columns = (dropped == 0).double().mean(1), (dropped == 0).double().mean(0)
-    assert rows.std() < 0.03  # no row or column is favoured
+    assert rows.std() < 0.03  # no row or column is favored
     assert columns.std() < 0.05
 
 

@@ -259,7 +259,7 @@ def test_a_class_without_a_forward_is_refused(tmp_path):
         pocketbert.MobileBertPreTrainedModel.from_pretrained(tmp_path)
 
 
-def test_quantised_weights_are_refused(tmp_path):
+def test_quantized_weights_are_refused(tmp_path):
     build("DistilBert").save_pretrained(tmp_path)
     name = "transformer.layer.0.ffn.lin1.weight"
     rename(tmp_path, lambda tensors: tensors | {name: tensors[name].to(torch.int8)})

@@ -12,7 +12,7 @@ from torch.export import Dim, export
 from torch.nn import functional as F
 
 import pocketbert
-from helpers.oracle import CLASSES, HEADS, SMALL, assert_equal_outputs, batch, labels_for, pair, randomise
+from helpers.oracle import CLASSES, HEADS, SMALL, assert_equal_outputs, batch, labels_for, pair, randomize
 from pocketbert import ConfigError, InputError, MobileBertConfig
 from pocketbert.architecture import families
 from pocketbert.architecture.heads import HEADS as RECORDS
@@ -25,7 +25,7 @@ MLM = ["DistilBert", "MobileBert", "Bert"]
 def small(family, head="Model", **changes):
     config = getattr(pocketbert, f"{family}Config")(**{**SMALL[family], **changes})
     model = getattr(pocketbert, f"{family}{head}")(config)
-    randomise(model)
+    randomize(model)
     model.tie_weights()
     return model.eval()
 
@@ -556,7 +556,7 @@ VARIANTS = {
 def test_every_variant_is_the_papers(name, tmp_path):
     config = VARIANTS[name]
     model = pocketbert.MobileBertModel(config).double().eval()
-    randomise(model)
+    randomize(model)
     inputs = batch()
     types = (inputs["input_ids"] > 50).long()
     state = model.state_dict()

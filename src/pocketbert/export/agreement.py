@@ -101,12 +101,12 @@ def _error(found: list[Array], expected: list[Array]) -> float:
 
 
 def _likeness(found: list[Array], expected: list[Array], by_channel: bool) -> float:
-    """Return the cosine between values, centred where the expected ones have their mean."""
+    """Return the cosine between values, centered where the expected ones have their mean."""
     flat = [[rows if by_channel else rows.ravel() for rows in side] for side in (found, expected)]
     a, b = (np.concatenate(side).astype(np.float64) for side in flat)
     axis = 0 if by_channel else None
-    centre, spread = b.mean(axis=axis), b.std(axis=axis)
+    center, spread = b.mean(axis=axis), b.std(axis=axis)
     spread = np.where(spread > 0, spread, 1)
-    a, b = (a - centre) / spread, (b - centre) / spread
+    a, b = (a - center) / spread, (b - center) / spread
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum()) / size if size else 1.0

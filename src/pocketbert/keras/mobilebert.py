@@ -44,7 +44,7 @@ __all__ = [
 
 
 class MobileBertEmbeddings(PositionedEmbeddings):
-    """Narrow word vectors, each with its neighbours', widened; then position, type, norm, dropout (section 3.1)."""
+    """Narrow word vectors, each with its neighbors', widened; then position, type, norm, dropout (section 3.1)."""
 
     def __init__(self, config: MobileBertConfig) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ _LEAVES = {
     "output_bias": "bias",
 }
 # optimizer state, not of the model
-_OPTIMISER = re.compile(r"(^|/)(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|global_step)(/|$)")
+_OPTIMIZER = re.compile(r"(^|/)(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|global_step)(/|$)")
 
 
 def modern_name(name: str) -> str:
@@ -51,9 +51,9 @@ def tf1_name(stored: str, family: str) -> tuple[str, bool] | None:
         family: the name of the encoder today, ``"mobilebert"`` or ``"bert"``.
 
     Returns:
-        the name and whether the stored tensor is the transpose, or None for an optimiser's variable.
+        the name and whether the stored tensor is the transpose, or None for an optimizer's variable.
     """
-    if _OPTIMISER.search(stored):
+    if _OPTIMIZER.search(stored):
         return None
     *scopes, leaf = stored.split("/")
     if leaf == "extra_output_weights":
