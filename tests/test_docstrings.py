@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import pocketbert
+from helpers import KERAS_OWN
 from pocketbert.errors import MissingExtra
 
 SHOWN = """
@@ -17,8 +18,9 @@ SHOWN = """
     BatchEncoding PreTrainedModel DistilBertModel MobileBertModel AutoModel AutoModelForSequenceClassification
     TFDistilBertForSequenceClassification ModelOutput pipeline quantize
 """.split()  # noqa: SIM905  # one name per line would be a page
+KERAS = [pytest.mark.slow, *map(pytest.mark.filterwarnings, KERAS_OWN)]
 NAMES = [
-    pytest.param(name, marks=pytest.mark.slow) if name.startswith("TF") else name
+    pytest.param(name, marks=KERAS) if name.startswith("TF") else name
     for name in pocketbert.__all__
     if not name.startswith("__")
 ]

@@ -7,9 +7,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["HELPERS", "environment"]
+__all__ = ["HELPERS", "KERAS_OWN", "environment"]
 
 HELPERS = Path(__file__).parent
+KERAS_OWN = (  # warnings of Keras and TensorFlow about themselves
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning",
+    "ignore:In the future `np.object` will be defined:FutureWarning",
+)
 
 
 def environment(**variables: str) -> Mapping[str, str]:

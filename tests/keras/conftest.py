@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers import KERAS_OWN
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-
-KERAS_OWN = (
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning",
-    "ignore:In the future `np.object` will be defined:FutureWarning",
-)
 
 
 def pytest_collection_modifyitems(items):
