@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,11 @@ def _require(holds: bool, complaint: str) -> None:
         raise CheckpointError(f"the plan does not hold together: {complaint}")
 
 
+@dataclass(frozen=True)
 class _Checker:
     """Checks the parts of a plan; ``where`` names a part in messages."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    plan: Plan
 
     def check(self) -> None:
         self.embeddings()
@@ -104,11 +105,10 @@ class _Checker:
 
     def ops(self, where: str, ops: Sequence[Op]) -> None:
         """Check each operation, and that nothing is read before it is written; at first only the stream is."""
-        for number, op in enumerate(ops):
-            self.op(f"{where}, operation {number}", op)
         written = {name: np.zeros(columns, bool) for name, columns in self.plan.buffers.items()}
         written[STREAM][:] = True
         for number, op in enumerate(ops):
+            self.op(f"{where}, operation {number}", op)
             for span in _reads(op):
                 ready = bool(written[span.buffer][span.start : span.stop].all())
                 _require(ready, f"{where}, operation {number} reads {span.buffer!r} before it is written")

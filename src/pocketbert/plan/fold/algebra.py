@@ -40,12 +40,7 @@ _SMALLEST, _LARGEST = 2.0**-24, 2.0**24
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """``weight @ y + bias`` in float64.
-
-    Attributes:
-        weight: (out, in).
-        bias: (out,).
-    """
+    """``weight @ y + bias`` in float64, with a weight (out, in) and a bias (out,)."""
 
     weight: Double
     bias: Double
@@ -77,19 +72,19 @@ def identity(width: int) -> Affine:
     return Affine(np.ones(width), np.zeros(width))
 
 
+@dataclass(frozen=True, eq=False)
 class Reader:
     """A model's parameters by their names on disk, each checked to be finite when it is read.
 
-    Args:
+    Attributes:
         arrays: name -> array.
         prefix: what the encoder's names begin with.
         dtype: of the arrays in the plan.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], prefix: str, dtype: np.dtype[Any]) -> None:
-        self.arrays = arrays
-        self.prefix = prefix
-        self.dtype = dtype
+    arrays: Mapping[str, NDArray[Any]]
+    prefix: str
+    dtype: np.dtype[Any]
 
     def array(self, name: str) -> Double:
         """Return a parameter in float64."""
@@ -103,10 +98,13 @@ class Reader:
         """Return the linear layer of this name."""
         return Linear(self.array(f"{name}.weight"), self.array(f"{name}.bias"))
 
-    def norm(self, name: str, eps: float | None) -> Affine | Norm:
-        """Return the norm of this name: a layer normalization, or MobileBERT's NoNorm where ``eps`` is None."""
-        scale, bias = self.array(f"{name}.weight"), self.array(f"{name}.bias")
-        return Affine(scale, bias) if eps is None else Norm(scale, bias, eps)
+    def norm(self, name: str, eps: float) -> Norm:
+        """Return the layer normalization of this name, in the plan's dtype."""
+        return Norm(self.table(f"{name}.weight"), self.table(f"{name}.bias"), eps)
+
+    def no_norm(self, name: str) -> Affine:
+        """Return MobileBERT's NoNorm of this name."""
+        return Affine(self.array(f"{name}.weight"), self.array(f"{name}.bias"))
 
     def checked(self, name: str) -> NDArray[Any]:
         """Return a parameter as it is on disk.
@@ -179,7 +177,7 @@ def dense(
     residual_scale: Double | None = None,
     norm: Norm | None = None,
 ) -> Dense:
-    """Return an operation with arrays of the plan's dtype."""
+    """Return an operation with arrays of the plan's dtype, in which ``norm`` is already."""
     what = f"a folded weight ({source.buffer} -> {target.buffer})"
     return Dense(
         source,
@@ -189,7 +187,7 @@ def dense(
         activation,
         residual,
         None if residual_scale is None else cast(what, residual_scale, dtype),
-        None if norm is None else Norm(cast(what, norm.scale, dtype), cast(what, norm.bias, dtype), norm.eps),
+        norm,
     )
 
 

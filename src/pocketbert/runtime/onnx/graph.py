@@ -32,14 +32,12 @@ _TOKENS: list[Any] = ["batch", "length"]
 
 
 def outputs_of(plan: Plan) -> list[str]:
-    """Return the names of the graph's outputs, in order; they are those of the torch models' outputs."""
-    pools = plan.head == BARE and _pools(plan)
+    """Return the names of the graph's outputs, in order; they are those of the torch models' outputs.
+
+    A bare MobileBERT may pool without a pooler, by taking the first hidden state.
+    """
+    pools = plan.head == BARE and (plan.branches or family_of(plan.config).pooled_layer(plan.config) is None)
     return [*head_named(plan.head).fields, *(["pooler_output"] if pools else [])]
-
-
-def _pools(plan: Plan) -> bool:
-    """Whether a bare encoder pools; MobileBERT may do it without a pooler, by taking the first hidden state."""
-    return family_of(plan.config).pooled_layer(plan.config) is None or plan.branch("pooled") is not None
 
 
 def build_model(plan: Plan, *, choose: bool = False) -> bytes:
@@ -101,8 +99,8 @@ class _Builder(Operations):
             width = self.plan.width
             hidden = self.rename(self.by_text(self._hidden(stream, self.plan.to_hidden), width), next(names))
             outputs.append((hidden, [*_TOKENS, width]))
-            if _pools(self.plan) and not self.plan.branches:
-                outputs.append((self.rename(self.first(hidden), next(names)), ["batch", width]))
+            if not self.plan.branches:  # the pooled text, if the model has one, is the first hidden state
+                outputs += [(self.rename(self.first(hidden), name), ["batch", width]) for name in names]
         for branch in self.plan.branches:
             outputs += self._branch(branch, stream, names)
         return outputs
