@@ -169,7 +169,6 @@ class _Checker:
 
     def array(self, where: str, array: Array, shape: tuple[Any, ...], dtype: DTypeLike | None = None) -> None:
         dtype = self.plan.dtype if dtype is None else dtype
-        if array.shape != shape or array.dtype != dtype:
-            _require(False, f"{where} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            _require(False, f"{where} holds NaN or infinity")
+        fits = array.shape == shape and array.dtype == dtype
+        _require(fits, f"{where} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+        _require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{where} holds NaN or infinity")

@@ -142,17 +142,14 @@ def _scores(
 ) -> tuple[Score, ...]:
     def measure(what: str, plan: Plan) -> dict[str, float]:
         progress(what, 0, len(records))
-        return score(records, _runner(plan, head), tokenizer, lambda done: progress(what, done, len(records)))
+        try:
+            runner: Runner = NativeRunner(plan, head)
+        except MissingExtra:  # it was not built
+            runner = ReferenceRunner(plan, head)
+        return score(records, runner, tokenizer, lambda done: progress(what, done, len(records)))
 
     before, after = measure("labeled data in float32", exact), measure("labeled data in int8", small)
     return tuple(Score(name, before[name], after[name]) for name in before)
-
-
-def _runner(plan: Plan, head: str) -> Runner:
-    try:
-        return NativeRunner(plan, head)
-    except MissingExtra:  # it was not built
-        return ReferenceRunner(plan, head)
 
 
 def _judge(report: QuantizationReport) -> None:

@@ -29,12 +29,9 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def read_labeled(path: str | os.PathLike[str], head: str, config: Any) -> Records:
-    """Return the fields of labeled records, checked; labels by name.
+    """Return the fields of at least two labeled records, checked against a model; labels by name.
 
-    Args:
-        path: JSON Lines, or another format by its suffix.
-        head: whose answer is scored.
-        config: the model's; it names the labels.
+    The file is JSON Lines, or of another format by its suffix; ``head`` is the one whose answer is scored.
 
     Raises:
         InputError: there is no such file or it is empty; or records lack fields or have labels that the model lacks, in

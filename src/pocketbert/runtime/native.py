@@ -148,7 +148,6 @@ def _extension() -> ModuleType:
 
 
 def _build(plan: Plan, path: str) -> Any:
-    """Return the engine of a plan."""
     extension = _extension()
     try:
         builder = extension.Builder(path)

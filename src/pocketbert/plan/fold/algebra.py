@@ -76,10 +76,7 @@ def identity(width: int) -> Affine:
 class Reader:
     """A model's parameters by their names on disk, each checked to be finite when it is read.
 
-    Attributes:
-        arrays: name -> array.
-        prefix: what the encoder's names begin with.
-        dtype: of the arrays in the plan.
+    The encoder's names begin with ``prefix``; ``dtype`` is that of the arrays in the plan.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -122,16 +119,11 @@ class Reader:
 class Stream:
     """A residual stream while a model is folded.
 
-    Attributes:
-        span: its columns.
-        dtype: of the arrays in the plan.
-        to_hidden: from its present value to the hidden state that the original model has there.
+    ``to_hidden`` leads from its present value to the hidden state that the original model has there.
     """
 
     def __init__(self, span: Span, dtype: np.dtype[Any]) -> None:
-        self.span = span
-        self.dtype = dtype
-        self.to_hidden = identity(span.width)
+        self.span, self.dtype, self.to_hidden = span, dtype, identity(span.width)
 
     def read(self, linear: Linear) -> Linear:
         """Return ``linear``, which reads the hidden state, as a map that reads the stream."""
