@@ -67,12 +67,8 @@ def judge(
 ) -> None:
     """Raise PrecisionError where an output is off; NaN is never near enough.
 
-    Args:
-        errors: by output; what decides for a float32 file.
-        agreement: by output; what decides for an int8 file.
-        int8: which of the two the file is.
-        limit: see ``FLOAT_LIMIT`` and ``INT8_LIMIT``, which stand for None.
-        cure: what to do where int8 is off.
+    ``errors`` decide for a float32 file and ``agreement`` for an int8 file, where ``cure`` says what to do. A limit of
+    None means ``FLOAT_LIMIT`` or ``INT8_LIMIT``.
     """
     if int8:
         name, value = min(agreement.items(), key=lambda item: -np.inf if np.isnan(item[1]) else item[1])

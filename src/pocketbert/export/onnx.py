@@ -12,7 +12,7 @@ from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError
-from pocketbert.export.agreement import FLOAT_LIMIT, INT8_LIMIT, Report, check_limit, judge, measure
+from pocketbert.export.agreement import Report, check_limit, judge, measure
 from pocketbert.plan import Plan, plan_checkpoint, quantize, run
 from pocketbert.plan.structure import Array
 from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
@@ -20,7 +20,7 @@ from pocketbert.runtime.onnx.graph import build_model, outputs_of
 from pocketbert.runtime.onnx.runner import open_session
 from pocketbert.storage.replacing import replacing
 
-__all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "compare", "export_onnx"]
+__all__ = ["export_onnx"]
 
 _LENGTHS = ((1,), (7,), (2, 33, 9), (16, 64, 1, 40))  # texts of each batch that is compared
 
@@ -59,7 +59,7 @@ def export_onnx(
     check_limit(limit)
     exact = plan_checkpoint(source, head)
     content = build_model(quantize(exact) if int8 else exact)
-    errors, agreement = compare(exact, content)
+    errors, agreement = _compare(exact, content)
     judge(errors, agreement, int8, limit, "export without int8")
     with replacing(path.parent) as stage:
         (stage / path.name).write_bytes(content)
@@ -67,7 +67,7 @@ def export_onnx(
     return Report(path, len(content), exact.head, int8, inputs, errors, agreement)
 
 
-def compare(program: Plan, content: bytes) -> tuple[dict[str, float], dict[str, float]]:
+def _compare(program: Plan, content: bytes) -> tuple[dict[str, float], dict[str, float]]:
     """Run a graph on built-in texts of several lengths, alone and padded together, beside a program.
 
     Returns:

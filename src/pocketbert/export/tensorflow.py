@@ -92,20 +92,16 @@ def export_litert(
     own, so that its plain interpreter runs the file.
 
     Args:
-        folder: where ``config.json`` and the weights lie, a hub name, or an opened checkpoint.
+        folder, head: see ``export_savedmodel``.
         out: the ``.tflite`` file; one that is there is replaced once the new one is complete.
-        head: which head; the one that the checkpoint was saved with by default.
         int8: store weights in 8 bits; LiteRT quantizes activations as they come, row by row. MobileBERT's hidden
             states are equalized before, which changes no result in float32.
         limit: what to refuse: with ``int8`` an agreement below it (0.9 by default), else an error above it (1e-3).
 
     Raises:
-        MissingExtra: Keras or TensorFlow is not installed.
-        CheckpointError: there is no checkpoint, or it does not fit.
-        ConfigError: it is BERT's, which has no Keras models.
+        MissingExtra, CheckpointError, ConfigError, PrecisionError: see ``export_savedmodel``.
         InputError: Keras runs on another backend than TensorFlow, ``out`` is no name of a ``.tflite`` file, or
             ``limit`` is no number.
-        PrecisionError: the results are not near enough; nothing was written.
     """
     check_limit(limit)
     path = Path(os.path.expanduser(os.fspath(out)))
@@ -170,14 +166,11 @@ def _inputs(model: Any, batch: PackedBatch) -> dict[str, NDArray[np.int32]]:
 def _words(config: PretrainedConfig) -> Iterator[PackedBatch]:
     """Yield texts of pseudo-random words, the same on every call."""
     generator = np.random.default_rng(1)
-    types = getattr(config, "type_vocab_size", 1)
+    words, types = config.vocab_size, getattr(config, "type_vocab_size", 1)
     for lengths in _LENGTHS:
         sizes = [min(length, config.max_position_embeddings) for length in lengths]
         yield pack(
-            [
-                Row(generator.integers(0, config.vocab_size, n).tolist(), generator.integers(0, types, n).tolist())
-                for n in sizes
-            ]
+            [Row(generator.integers(0, words, n).tolist(), generator.integers(0, types, n).tolist()) for n in sizes]
         )
 
 

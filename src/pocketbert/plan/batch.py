@@ -80,12 +80,7 @@ def pack(rows: Sequence[Row]) -> PackedBatch:
 
 
 def check_batch(config: PretrainedConfig, batch: PackedBatch, *, typed: bool) -> None:
-    """Check a batch against a model.
-
-    Args:
-        config: the model's.
-        batch: the rows.
-        typed: whether the model has token types; otherwise those of the batch are not looked at.
+    """Check a batch against a model, its token types only if the model is ``typed``.
 
     Raises:
         InputError: there is no row, a row is empty or longer than the model's positions, or an id or a type is out of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,11 @@ def _require(holds: bool, complaint: str) -> None:
         raise CheckpointError(f"the plan does not hold together: {complaint}")
 
 
+@dataclass(frozen=True)
 class _Checker:
     """Checks the parts of a plan; ``where`` names a part in messages."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    plan: Plan
 
     def check(self) -> None:
         self.embeddings()
@@ -104,11 +105,10 @@ class _Checker:
 
     def ops(self, where: str, ops: Sequence[Op]) -> None:
         """Check each operation, and that nothing is read before it is written; at first only the stream is."""
-        for number, op in enumerate(ops):
-            self.op(f"{where}, operation {number}", op)
         written = {name: np.zeros(columns, bool) for name, columns in self.plan.buffers.items()}
         written[STREAM][:] = True
         for number, op in enumerate(ops):
+            self.op(f"{where}, operation {number}", op)
             for span in _reads(op):
                 ready = bool(written[span.buffer][span.start : span.stop].all())
                 _require(ready, f"{where}, operation {number} reads {span.buffer!r} before it is written")
@@ -169,7 +169,6 @@ class _Checker:
 
     def array(self, where: str, array: Array, shape: tuple[Any, ...], dtype: DTypeLike | None = None) -> None:
         dtype = self.plan.dtype if dtype is None else dtype
-        if array.shape != shape or array.dtype != dtype:
-            _require(False, f"{where} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            _require(False, f"{where} holds NaN or infinity")
+        fits = array.shape == shape and array.dtype == dtype
+        _require(fits, f"{where} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+        _require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{where} holds NaN or infinity")

@@ -94,11 +94,10 @@ class ReferenceRunner:
     """
 
     def __init__(self, plan: Plan, head: str | None = None) -> None:
-        self.plan, self.config = plan, plan.config
-        self.head: str = plan.head if head is None else head
-        if self.head != BARE and plan.branch(self.head) is None:
-            have = ", ".join(branch.name for branch in plan.branches) or "none"
-            raise InputError(f"the plan has no {self.head} answer; it has: {have}")
+        self.plan, self.config, self.head = plan, plan.config, plan.head if head is None else head
+        names = [branch.name for branch in plan.branches]
+        if self.head not in (BARE, *names):
+            raise InputError(f"the plan has no {self.head} answer; it has: {', '.join(names) or 'none'}")
 
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
         """Return one array per text."""

@@ -31,6 +31,8 @@ _FORMAT = "pocketbert plan"
 _JSON_LIMIT = 2**24  # characters; a real plan has far below a million
 _TENSORS_LIMIT = 2**18
 
+_hints = cache(get_type_hints)  # the types of a dataclass's fields, which are slow to resolve
+
 
 def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
     """Write a float or int8 plan; an older file stays as it was if anything fails."""
@@ -156,9 +158,3 @@ def _is_kind(hint: Any, value: Any) -> bool:
     if get_origin(hint) is np.ndarray:
         return isinstance(value, dict) and "array" in value
     return isinstance(value, dict) and value.get("kind") == hint.__name__
-
-
-@cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    """Return the types of a dataclass's fields, which are slow to resolve."""
-    return get_type_hints(kind)

@@ -67,10 +67,7 @@ class Span:
 class Norm:
     """Layer normalization over the columns: ``(y - mean) / sqrt(variance + eps) * scale + bias``, population variance.
 
-    Attributes:
-        scale: (out,).
-        bias: (out,).
-        eps: added to the variance.
+    Scale and bias are (out,).
     """
 
     scale: Array
@@ -135,13 +132,7 @@ class Attention:
 
     ``target = softmax(query @ key.T) @ value`` for each head; ``1 / sqrt(head_size)`` is already in the queries. Head h
     has columns ``h * head_size`` to ``(h + 1) * head_size`` of all four spans. ``target`` overlaps none of the others.
-
-    Attributes:
-        query: heads * head_size columns.
-        key: as many.
-        value: as many.
-        target: as many.
-        heads: heads of this layer, without pruned ones.
+    Pruned heads do not count.
     """
 
     query: Span
@@ -192,9 +183,7 @@ class Embeddings:
 class Affine:
     """``scale * x + shift`` per channel: the original model's hidden state, from a stream whose norms are folded away.
 
-    Attributes:
-        scale: (W,).
-        shift: (W,).
+    Scale and shift are (W,).
     """
 
     scale: Array

@@ -17,7 +17,7 @@ from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, 
 from pocketbert.plan.batch import PackedBatch
 from pocketbert.plan.int8.folder import WEIGHTS, save_quantized
 from pocketbert.plan.int8.weights import narrow
-from pocketbert.quantization.labeled import Labeled, read_labeled
+from pocketbert.quantization.labeled import Records, read_labeled
 from pocketbert.quantization.parts import cosine, part_losses, part_names
 from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score
@@ -90,7 +90,8 @@ def quantize(
     tokenizer = tokenizer_of(source)
     if data is not None and tokenizer is None:
         raise InputError(f"data={str(data)!r} needs the tokenizer's files beside the checkpoint in {source}")
-    labeled = None if data is None else read_labeled(data, head_named(exact.head).answers[0].name, exact.config)
+    scored = head_named(exact.head).answers[0].name
+    records = () if data is None else read_labeled(data, scored, exact.config)
     batch, kind = batch_of_texts(tokenizer, exact.config, texts)
 
     progress("quantizing", 0, 1)
@@ -98,7 +99,7 @@ def quantize(
     small = narrow(even, batch)
     measured = agreement(exact, small, batch)
     parts = _parts(even, small, beginning(batch, _PART_TOKENS), progress)
-    scores = _scores(labeled, tokenizer, exact, small, progress) if labeled and tokenizer else ()
+    scores = _scores(records, scored, tokenizer, exact, small, progress) if records and tokenizer else ()
     report = QuantizationReport(
         folder=str(target),
         source=str(source),
@@ -137,22 +138,18 @@ def _parts(even: Plan, small: Plan, batch: PackedBatch, progress: Progress) -> t
 
 
 def _scores(
-    labeled: Labeled, tokenizer: TokenizerBase, exact: Plan, small: Plan, progress: Progress
+    records: Records, head: str, tokenizer: TokenizerBase, exact: Plan, small: Plan, progress: Progress
 ) -> tuple[Score, ...]:
     def measure(what: str, plan: Plan) -> dict[str, float]:
-        progress(what, 0, len(labeled))
-        runner = _runner(plan, labeled.head)
-        return score(labeled, runner, tokenizer, lambda done: progress(what, done, len(labeled)))
+        progress(what, 0, len(records))
+        try:
+            runner: Runner = NativeRunner(plan, head)
+        except MissingExtra:  # it was not built
+            runner = ReferenceRunner(plan, head)
+        return score(records, runner, tokenizer, lambda done: progress(what, done, len(records)))
 
     before, after = measure("labeled data in float32", exact), measure("labeled data in int8", small)
     return tuple(Score(name, before[name], after[name]) for name in before)
-
-
-def _runner(plan: Plan, head: str) -> Runner:
-    try:
-        return NativeRunner(plan, head)
-    except MissingExtra:  # it was not built
-        return ReferenceRunner(plan, head)
 
 
 def _judge(report: QuantizationReport) -> None:

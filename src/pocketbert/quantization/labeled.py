@@ -15,44 +15,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
 from pocketbert.tasks.records import Fields, read_file
 
-__all__ = ["Labeled", "Records", "is_multi_label", "is_regression", "read_labeled"]
+__all__ = ["Records", "is_multi_label", "is_regression", "read_labeled"]
 
 _SHOWN = 3  # broken records that a message names
 
 Records = Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class Labeled:
-    """Records that have been checked against a model.
+def read_labeled(path: str | os.PathLike[str], head: str, config: Any) -> Records:
+    """Return the fields of at least two labeled records, checked against a model; labels by name.
 
-    Attributes:
-        head: whose answer is scored; of a head with several answers, the first.
-        records: the fields of each record, checked; labels by name.
-    """
-
-    head: str
-    records: Records
-
-    def __len__(self) -> int:
-        """The number of records."""
-        return len(self.records)
-
-
-def read_labeled(path: str | os.PathLike[str], head: str, config: Any) -> Labeled:
-    """Read and check labeled records.
-
-    Args:
-        path: JSON Lines, or another format by its suffix.
-        head: whose answer is scored.
-        config: the model's; it names the labels.
+    The file is JSON Lines, or of another format by its suffix; ``head`` is the one whose answer is scored.
 
     Raises:
         InputError: there is no such file or it is empty; or records lack fields or have labels that the model lacks, in
@@ -77,7 +56,7 @@ def read_labeled(path: str | os.PathLike[str], head: str, config: Any) -> Labele
         raise InputError(f"{path} has broken records: {'; '.join(broken[:_SHOWN])}{more}")
     if len(records) < 2:
         raise InputError(f"{path} has {len(records)} records; a metric needs at least 2")
-    return Labeled(head, records)
+    return records
 
 
 # -- records ---------------------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
 from pocketbert.plan.batch import Row
 from pocketbert.quantization import metrics
-from pocketbert.quantization.labeled import Labeled, Records, is_multi_label, is_regression
+from pocketbert.quantization.labeled import Records, is_multi_label, is_regression
 from pocketbert.runtime.batching import Runner, run_rows
 from pocketbert.tasks.entities import tags_of
 from pocketbert.tasks.feature_extraction import FeatureExtraction
 from pocketbert.tasks.multiple_choice import MultipleChoice
 from pocketbert.tasks.next_sentence import NextSentencePrediction
 from pocketbert.tasks.question_answering import QuestionAnswering
+from pocketbert.tasks.task import Task
 from pocketbert.tasks.text_classification import TextClassification
 from pocketbert.tasks.token_classification import TokenClassification
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
@@ -29,14 +30,8 @@ _THRESHOLD = 0.5  # probability from which on a label is predicted, where there 
 _MASKED = 0.15  # share of a text's words that are masked, as in BERT's pre-training
 
 
-def scores(labeled: Labeled, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]) -> dict[str, float]:
-    """Run a model on every record and compute its metrics.
-
-    Args:
-        labeled: the records.
-        runner: runs the records' head.
-        tokenizer: the model's.
-        step: called now and then with the number of records that are done.
+def scores(records: Records, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]) -> dict[str, float]:
+    """Run a model on every record; ``step`` is called now and then with the number of records that are done.
 
     Returns:
         metric -> value, 1 at best; the deciding one first.
@@ -44,10 +39,10 @@ def scores(labeled: Labeled, runner: Runner, tokenizer: TokenizerBase, step: Cal
 
     def watched(items: Iterable[Any], each: float = 1) -> Iterable[Any]:
         for done, item in enumerate(items, 1):
-            step(min(int(done * each), len(labeled)))
+            step(min(int(done * each), len(records)))
             yield item
 
-    return _SCORES[labeled.head](labeled.records, runner, tokenizer, watched)
+    return _SCORES[runner.head](records, runner, tokenizer, watched)
 
 
 class _Watched(Protocol):
@@ -55,12 +50,17 @@ class _Watched(Protocol):
         """Yield items while reporting progress; an item counts as ``each`` records."""
 
 
+def _answers(task: Task[Any, Any, Any], records: Records, watched: _Watched) -> list[Any]:
+    """Return a task's answer to each record."""
+    names = (*task.input_keys, *task.optional_keys)
+    return list(watched(task(iter([{name: row[name] for name in names if name in row} for row in records]))))
+
+
 def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     regression = is_regression(runner.config)
     function = "none" if regression else "default"
     task = TextClassification(runner, tokenizer, overflow="truncate", top_k=None, function_to_apply=function)
-    texts = [{name: row[name] for name in ("text", "text_pair") if name in row} for row in records]
-    answers = list(watched(task(iter(texts))))  # all labels, best first
+    answers = _answers(task, records, watched)  # all labels, best first
     truth = [row["label"] for row in records]
     if regression:
         return {"Spearman": metrics.spearman([found[0]["score"] for found in answers], truth)}
@@ -92,9 +92,8 @@ def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched:
 def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     impossible = any(not row["answers"] for row in records)
     task = QuestionAnswering(runner, tokenizer, overflow="window", handle_impossible_answer=impossible)
-    inputs = [{"question": row["question"], "context": row["context"]} for row in records]
-    found = [answer["answer"] for answer in watched(task(iter(inputs)))]
-    pairs = [(answer, row["answers"]) for answer, row in zip(found, records, strict=True)]
+    found = _answers(task, records, watched)
+    pairs = [(answer["answer"], row["answers"]) for answer, row in zip(found, records, strict=True)]
     return {
         "F1": float(np.mean([metrics.answer_f1(*pair) for pair in pairs])),
         "exact match": float(np.mean([metrics.answer_exact(*pair) for pair in pairs])),
@@ -103,16 +102,14 @@ def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watch
 
 def _choices(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     task = MultipleChoice(runner, tokenizer, overflow="truncate")
-    inputs = [{"prompt": row["prompt"], "choices": row["choices"]} for row in records]
-    found = [answer["choice"] for answer in watched(task(iter(inputs)))]
-    return {"accuracy": metrics.share(a == row["label"] for a, row in zip(found, records, strict=True))}
+    found = _answers(task, records, watched)
+    return {"accuracy": metrics.share(a["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
 
 
 def _following(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     task = NextSentencePrediction(runner, tokenizer, overflow="truncate")
-    inputs = [{"text": row["text"], "text_pair": row["text_pair"]} for row in records]
-    found = [answer["is_next"] for answer in watched(task(iter(inputs)))]
-    return {"accuracy": metrics.share(a == row["is_next"] for a, row in zip(found, records, strict=True))}
+    found = _answers(task, records, watched)
+    return {"accuracy": metrics.share(a["is_next"] == row["is_next"] for a, row in zip(found, records, strict=True))}
 
 
 def _words(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:

@@ -34,11 +34,8 @@ def batch_of_texts(
 ) -> tuple[PackedBatch, str]:
     """Return the batch and its origin: ``"given texts"``, ``"built-in texts"`` or ``"pseudo-random words"``.
 
-    Args:
-        tokenizer: the model's.
-        config: the model's.
-        texts: at least two; where None, built-in ones, or pseudo-random words if there is no tokenizer or it knows
-            fewer than half of the built-in words.
+    Where ``texts`` is None, they are built-in ones, or pseudo-random words if there is no tokenizer or it knows fewer
+    than half of the built-in words.
 
     Raises:
         InputError: fewer than two texts, or texts without a tokenizer.

@@ -90,7 +90,6 @@ def run_rows(runner: Runner, rows: Sequence[Row], budget: int = BATCH_TOKENS) ->
     outputs: list[Any] = [None] * len(rows)
     for group in batches([len(row) for row in rows], budget):
         found = runner(pack([rows[index] for index in group]))
-        assert len(found) == len(group)
         for index, array in zip(group, found, strict=True):
             if not np.isfinite(array).all():
                 raise PrecisionError(
@@ -129,14 +128,7 @@ def chunks(
 
 
 def groups(lengths: Sequence[int]) -> list[list[int]]:
-    """Group the rows of a batch for a runner that pads: padding stays a small share of a group, and no group is large.
-
-    Args:
-        lengths: tokens of each row.
-
-    Returns:
-        the rows of each group, longest first.
-    """
+    """Group a batch's rows, longest first, for a runner that pads: little of a group is padding, and none is large."""
     found: list[list[int]] = []
     tokens = 0
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
@@ -151,13 +143,7 @@ def groups(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def rectangle(batch: PackedBatch, rows: Sequence[int], typed: bool) -> dict[str, Ints]:
-    """Return the inputs of a model that takes rectangles, for some rows: each (rows, longest), 0 beyond a row's end.
-
-    Args:
-        batch: the packed rows.
-        rows: which of them.
-        typed: whether to give ``token_type_ids`` too.
-    """
+    """Return the inputs of a model that takes rectangles, for some rows: each (rows, longest), 0 beyond a row's end."""
     names = ("input_ids", "attention_mask", "token_type_ids")[: 3 if typed else 2]
     feed = {name: np.zeros((len(rows), int(batch.lengths[list(rows)].max())), np.int64) for name in names}
     for line, row in enumerate(rows):

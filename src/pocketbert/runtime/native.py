@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
-from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Op, Plan, Span
+from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Plan, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import plan_of_checkpoint, plan_of_model
 from pocketbert.runtime.results import answer_of, check_positions, split_tokens
@@ -32,7 +31,6 @@ CPU_VARIABLE = "POCKETBERT_CPU"
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
-_Columns = tuple[int, int, int]
 
 
 def native_paths() -> list[str]:
@@ -62,8 +60,7 @@ class NativeRunner:
     """
 
     def __init__(self, plan: Plan, head: str | None = None, *, threads: int | None = None) -> None:
-        self.config: PretrainedConfig = plan.config
-        self.head: str = plan.head if head is None else head
+        self.config, self.head = plan.config, plan.head if head is None else head
         self.threads = check_threads(threads)
         names = [branch.name for branch in plan.branches]
         if self.head not in (BARE, *names):
@@ -120,17 +117,8 @@ def load(
 ) -> NativeRunner:
     """Fold a checkpoint and hand it to the engine.
 
-    Args:
-        source: a folder, a hub name, or a checkpoint that is opened already.
-        head: what to run; the checkpoint's own head by default.
-        device: the engine runs on the CPU.
-        dtype: ``"float32"`` (the default), or ``"int8"``, which quantizes now; a checkpoint that is quantized already
-            runs in int8.
-        threads: see ``NativeRunner``.
-
-    Raises:
-        InputError: another device or dtype; or see ``NativeRunner``.
-        MissingExtra, CheckpointError: see ``NativeRunner``.
+    Arguments and errors are those of ``registry.load_runner``. ``device`` can only be the CPU; ``dtype`` is
+    ``"float32"`` or ``"int8"``, which quantizes now. A checkpoint that is quantized already runs in int8.
     """
     if device not in (None, "cpu"):
         raise InputError(f"device={device!r}: the native engine runs on the CPU; runtime='torch' knows other devices")
@@ -160,7 +148,6 @@ def _extension() -> ModuleType:
 
 
 def _build(plan: Plan, path: str) -> Any:
-    """Return the engine of a plan."""
     extension = _extension()
     try:
         builder = extension.Builder(path)
@@ -182,9 +169,12 @@ class _Writer:
 
     def finish(self) -> Any:
         self._embeddings(self.plan.embeddings)
-        for layer in self.plan.layers:
-            for op in layer.ops:
-                self._op(op)
+        for op in (op for layer in self.plan.layers for op in layer.ops):
+            if isinstance(op, Attention):
+                spans = (self._columns(span) for span in (op.query, op.key, op.value, op.target))
+                self.builder.attention(*spans, op.heads)
+            else:
+                self._dense(op)
         state = self.plan.to_hidden
         if state is not None:
             self.builder.state(_floats(state.scale), _floats(state.shift))
@@ -205,13 +195,6 @@ class _Writer:
         )
         if e.projection is not None:
             self._dense(e.projection)
-
-    def _op(self, op: Op) -> None:
-        if isinstance(op, Attention):
-            spans = (self._columns(span) for span in (op.query, op.key, op.value, op.target))
-            self.builder.attention(*spans, op.heads)
-        else:
-            self._dense(op)
 
     def _dense(self, op: Dense) -> None:
         self.builder.dense(
@@ -235,7 +218,7 @@ class _Writer:
             _floats(weight.outlier_weight),
         )
 
-    def _columns(self, span: Span) -> _Columns:
+    def _columns(self, span: Span) -> tuple[int, int, int]:
         if span.buffer not in self.buffers:
             raise ValueError(f"there is no buffer {span.buffer!r}")
         return self.buffers[span.buffer], span.start, span.stop

@@ -14,24 +14,16 @@ from pocketbert.plan.int8.folder import load_quantized
 __all__ = ["check_dtype", "plan_of_checkpoint", "plan_of_model"]
 
 
-def check_dtype(dtype: str | None) -> str | None:
-    """Return ``"float32"``, ``"int8"`` or None.
-
-    Raises:
-        InputError: it is none of them.
-    """
+def check_dtype(dtype: str | None) -> None:
+    """Raise InputError unless ``dtype`` is ``"float32"``, ``"int8"`` or None."""
     if dtype not in (None, "float32", "int8"):
         raise InputError(f"dtype={dtype!r}: plans are run in float32 and int8")
-    return dtype
 
 
 def plan_of_checkpoint(source: str | os.PathLike[str] | Opened, head: str | None, dtype: str | None) -> Plan:
     """Fold a checkpoint (see ``pocketbert.plan.plan_checkpoint``), or read one that is quantized.
 
-    Args:
-        source: a folder, a hub name, or a checkpoint that is opened already.
-        head: the head that is wanted; the checkpoint's own by default.
-        dtype: ``"float32"`` or ``"int8"``; what the checkpoint is in by default.
+    The head is the checkpoint's own by default, and so is the dtype, ``"float32"`` or ``"int8"``.
 
     Raises:
         InputError: the dtype is neither, or is float32 and the checkpoint is in int8.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError, MissingExtra
@@ -17,24 +16,12 @@ from pocketbert.runtime.batching import Runner
 __all__ = ["RUNTIMES", "check_runtime", "default_runtime", "load_runner", "wrap_model"]
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """What runs models.
-
-    Attributes:
-        module: has ``load`` (from a checkpoint) and ``wrap`` (of a model that is loaded already).
-        package: the optional package that it needs, or None.
-    """
-
-    module: str
-    package: str | None = None
-
-
-RUNTIMES: dict[str, Runtime] = {
-    "native": Runtime("pocketbert.runtime.native"),
-    "onnx": Runtime("pocketbert.runtime.onnx.runner", "onnxruntime"),
-    "torch": Runtime("pocketbert.torch.runner", "torch"),
-    "keras": Runtime("pocketbert.keras.runner", "keras"),
+# runtime -> its module, which has ``load`` (a checkpoint) and ``wrap`` (a loaded model), and the package that it needs
+RUNTIMES: dict[str, tuple[str, str | None]] = {
+    "native": ("pocketbert.runtime.native", None),
+    "onnx": ("pocketbert.runtime.onnx.runner", "onnxruntime"),
+    "torch": ("pocketbert.torch.runner", "torch"),
+    "keras": ("pocketbert.keras.runner", "keras"),
 }
 _TORCH_DTYPES = ("auto", "bfloat16", "float16", "half", "float64", "double")
 
@@ -48,7 +35,7 @@ def check_runtime(runtime: str) -> None:
     """
     if runtime not in RUNTIMES:
         raise InputError(f"unknown runtime {runtime!r}; choose from {', '.join(RUNTIMES)}")
-    package = RUNTIMES[runtime].package
+    _, package = RUNTIMES[runtime]
     if package is not None:
         require(package)
 
@@ -110,9 +97,7 @@ def load_runner(
         InputError: the runtime does not have the device, dtype or number of threads.
         CheckpointError: the checkpoint is damaged or does not fit.
     """
-    module = _module(runtime)
-    runner: Runner = module.load(source, head, device=device, dtype=dtype, threads=threads)
-    return runner
+    return cast(Runner, _module(runtime).load(source, head, device=device, dtype=dtype, threads=threads))
 
 
 def wrap_model(
@@ -136,23 +121,20 @@ def wrap_model(
         )
     own = _runtime_of(model)
     if own is None:
-        given = {"runtime": runtime, "threads": threads}
-        for name, value in given.items():
+        for name, value in {"runtime": runtime, "threads": threads}.items():
             if value is not None:
                 raise InputError(f"{name}={value!r}: a {type(model).__name__} is a runner already; leave it out")
-        runner: Runner = model
-        return runner
+        return cast(Runner, model)
     if own == "keras" and runtime not in (None, "keras"):
         raise InputError(
             f"runtime={runtime!r} does not run a Keras model; leave it out, or save the model and pass the folder"
         )
-    runner = _module(runtime or own).wrap(model, head, threads=threads)
-    return runner  # noqa: RET504  # typed
+    return cast(Runner, _module(runtime or own).wrap(model, head, threads=threads))
 
 
 def _module(runtime: str) -> Any:
     check_runtime(runtime)
-    return import_module(RUNTIMES[runtime].module)
+    return import_module(RUNTIMES[runtime][0])
 
 
 def _runtime_of(model: Any) -> str | None:

@@ -45,10 +45,7 @@ def check_positions(lengths: Sequence[int], positions: Sequence[Ints]) -> None:
 def chosen_tokens(answer: Answer, lengths: Sequence[int], positions: Sequence[Ints] | None) -> list[Ints]:
     """Return the tokens of each row, counted from its start, that get an answer.
 
-    Args:
-        answer: what is asked for.
-        lengths: tokens of each row, at least one.
-        positions: the tokens that are asked for, where the answer is per position; None for all.
+    For an answer per position, ``positions`` are the tokens that are asked for; None for all.
 
     Raises:
         InputError: see ``check_positions``.
@@ -62,12 +59,7 @@ def chosen_tokens(answer: Answer, lengths: Sequence[int], positions: Sequence[In
 
 
 def split_tokens(answer: Answer, values: Floats, counts: Sequence[int]) -> list[Floats]:
-    """Split values of chosen tokens, laid end to end.
-
-    Args:
-        answer: whose values they are.
-        values: (chosen tokens of all rows, width).
-        counts: chosen tokens of each row.
+    """Split values (chosen tokens of all rows, width) by the chosen tokens of each row.
 
     Returns:
         (width,) per row for an answer per text, else (chosen tokens of the row, width).
@@ -76,16 +68,13 @@ def split_tokens(answer: Answer, values: Floats, counts: Sequence[int]) -> list[
 
 
 def split_padded(answer: Answer, values: Sequence[Floats], tokens: Sequence[Ints]) -> list[Floats]:
-    """Split the fields of a model that ran on rows padded to one length.
+    """Split the fields of a model that ran on rows padded to one length; the result is as that of ``split_tokens``.
 
     Args:
         answer: whose fields they are.
         values: one per field: (rows, width) for an answer per text; (rows, longest, width), or (rows, longest) where
             several fields share the width.
         tokens: from ``chosen_tokens``.
-
-    Returns:
-        as ``split_tokens``.
     """
     joined = values[0] if len(values) == 1 else np.stack(values, axis=-1)
     if answer.per == "text":

@@ -40,12 +40,7 @@ _SMALLEST, _LARGEST = 2.0**-24, 2.0**24
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """``weight @ y + bias`` in float64.
-
-    Attributes:
-        weight: (out, in).
-        bias: (out,).
-    """
+    """``weight @ y + bias`` in float64, with a weight (out, in) and a bias (out,)."""
 
     weight: Double
     bias: Double
@@ -77,19 +72,16 @@ def identity(width: int) -> Affine:
     return Affine(np.ones(width), np.zeros(width))
 
 
+@dataclass(frozen=True, eq=False)
 class Reader:
     """A model's parameters by their names on disk, each checked to be finite when it is read.
 
-    Args:
-        arrays: name -> array.
-        prefix: what the encoder's names begin with.
-        dtype: of the arrays in the plan.
+    The encoder's names begin with ``prefix``; ``dtype`` is that of the arrays in the plan.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], prefix: str, dtype: np.dtype[Any]) -> None:
-        self.arrays = arrays
-        self.prefix = prefix
-        self.dtype = dtype
+    arrays: Mapping[str, NDArray[Any]]
+    prefix: str
+    dtype: np.dtype[Any]
 
     def array(self, name: str) -> Double:
         """Return a parameter in float64."""
@@ -103,10 +95,13 @@ class Reader:
         """Return the linear layer of this name."""
         return Linear(self.array(f"{name}.weight"), self.array(f"{name}.bias"))
 
-    def norm(self, name: str, eps: float | None) -> Affine | Norm:
-        """Return the norm of this name: a layer normalization, or MobileBERT's NoNorm where ``eps`` is None."""
-        scale, bias = self.array(f"{name}.weight"), self.array(f"{name}.bias")
-        return Affine(scale, bias) if eps is None else Norm(scale, bias, eps)
+    def norm(self, name: str, eps: float) -> Norm:
+        """Return the layer normalization of this name, in the plan's dtype."""
+        return Norm(self.table(f"{name}.weight"), self.table(f"{name}.bias"), eps)
+
+    def no_norm(self, name: str) -> Affine:
+        """Return MobileBERT's NoNorm of this name."""
+        return Affine(self.array(f"{name}.weight"), self.array(f"{name}.bias"))
 
     def checked(self, name: str) -> NDArray[Any]:
         """Return a parameter as it is on disk.
@@ -124,16 +119,11 @@ class Reader:
 class Stream:
     """A residual stream while a model is folded.
 
-    Attributes:
-        span: its columns.
-        dtype: of the arrays in the plan.
-        to_hidden: from its present value to the hidden state that the original model has there.
+    ``to_hidden`` leads from its present value to the hidden state that the original model has there.
     """
 
     def __init__(self, span: Span, dtype: np.dtype[Any]) -> None:
-        self.span = span
-        self.dtype = dtype
-        self.to_hidden = identity(span.width)
+        self.span, self.dtype, self.to_hidden = span, dtype, identity(span.width)
 
     def read(self, linear: Linear) -> Linear:
         """Return ``linear``, which reads the hidden state, as a map that reads the stream."""
@@ -179,7 +169,7 @@ def dense(
     residual_scale: Double | None = None,
     norm: Norm | None = None,
 ) -> Dense:
-    """Return an operation with arrays of the plan's dtype."""
+    """Return an operation with arrays of the plan's dtype, in which ``norm`` is already."""
     what = f"a folded weight ({source.buffer} -> {target.buffer})"
     return Dense(
         source,
@@ -189,7 +179,7 @@ def dense(
         activation,
         residual,
         None if residual_scale is None else cast(what, residual_scale, dtype),
-        None if norm is None else Norm(cast(what, norm.scale, dtype), cast(what, norm.bias, dtype), norm.eps),
+        norm,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pocketbert.architecture.config import BertConfig, DistilBertConfig
 from pocketbert.architecture.families import family_of
 from pocketbert.plan.fold.algebra import Reader, Stream, activation_name, attention_over, dense, stack
-from pocketbert.plan.structure import STREAM, Affine, Array, Embeddings, Layer, Norm, Op, Span
+from pocketbert.plan.structure import STREAM, Affine, Array, Embeddings, Layer, Op, Span
 
 __all__ = ["embeddings", "layers"]
 
@@ -15,11 +15,10 @@ __all__ = ["embeddings", "layers"]
 def embeddings(reader: Reader, config: BertConfig | DistilBertConfig, table: Array) -> Embeddings:
     """Return what the stream is before the first layer; ``table`` (V, W) is the word table."""
     name, dtype = reader.prefix + "embeddings", reader.dtype
-    norm = _norm(reader, config, f"{name}.LayerNorm")
-    norm = Norm(norm.scale.astype(dtype), norm.bias.astype(dtype), norm.eps)
-    positions = reader.array(f"{name}.position_embeddings.weight")
+    norm = reader.norm(f"{name}.LayerNorm", family_of(config).eps(config))
     if not family_of(config).has_types:
-        return Embeddings(table, positions.astype(dtype), None, norm=norm)
+        return Embeddings(table, reader.table(f"{name}.position_embeddings.weight"), None, norm=norm)
+    positions = reader.array(f"{name}.position_embeddings.weight")
     types = reader.array(f"{name}.token_type_embeddings.weight")
     return Embeddings(table, (positions + types[0]).astype(dtype), (types - types[0]).astype(dtype), norm=norm)
 
@@ -43,7 +42,8 @@ def _layer(reader: Reader, config: BertConfig | DistilBertConfig, names: dict[st
     attention = attention_over("qkv", width, width // head_size)
     merged = stack(query.times(head_size**-0.5), key, value)
     output, first, second = (reader.linear(names[part]) for part in ("output", "first", "second"))
-    attention_norm, output_norm = (_norm(reader, config, names[part]) for part in ("attention_norm", "output_norm"))
+    eps = family_of(config).eps(config)
+    attention_norm, output_norm = (reader.norm(names[part], eps) for part in ("attention_norm", "output_norm"))
     middle = Span("middle", 0, config.intermediate_size)
     return [
         dense(stream.span, Span("qkv", 0, 3 * width), merged, reader.dtype),
@@ -52,10 +52,3 @@ def _layer(reader: Reader, config: BertConfig | DistilBertConfig, names: dict[st
         dense(stream.span, middle, first, reader.dtype, activation_name(config.hidden_act)),
         stream.add(middle, second, output_norm),
     ]
-
-
-def _norm(reader: Reader, config: BertConfig | DistilBertConfig, name: str) -> Norm:
-    eps = family_of(config).eps(config)
-    norm = reader.norm(name, eps)
-    assert isinstance(norm, Norm)
-    return norm

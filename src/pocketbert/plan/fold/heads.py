@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.families import PooledText, family_of
+from pocketbert.architecture.families import family_of
 from pocketbert.architecture.heads import BARE
 from pocketbert.plan.fold.algebra import Linear, Reader, activation_name, dense, identity
-from pocketbert.plan.structure import STREAM, Affine, Array, Branch, Dense, Norm, Span
+from pocketbert.plan.structure import STREAM, Affine, Array, Branch, Dense, Span
 
 __all__ = ["branches"]
 
@@ -20,19 +20,18 @@ def branches(
 ) -> list[Branch]:
     """Return the branches of a head.
 
-    Args:
-        reader: the parameters.
-        config: the architecture.
-        head: the model's.
-        to_hidden: from the last stream to the last hidden to_hidden, in float64.
-        table: (V, E), the word table.
-        pooler: whether a bare encoder has its pooler.
+    ``to_hidden`` leads from the last stream to the last hidden state, in float64; ``table`` (V, E) is the word table;
+    ``pooler`` tells whether a bare encoder has its pooler.
     """
     family = family_of(config)
     record = family.head(head)
     stream = Span(STREAM, 0, config.hidden_size)
     layer = family.pooled_layer(config) if (pooler if head == BARE else record.reads_pooled) else None
-    pooled, source, seen = _pooled(reader, layer, to_hidden, stream)
+    pooled, source, seen = [], stream, to_hidden  # the pooled text: its product, its columns, and the map to its value
+    if layer is not None:
+        name = (reader.prefix if layer.in_encoder else "") + layer.layer
+        source, seen = Span("pooled", 0, stream.width), identity(stream.width)
+        pooled = [dense(stream, source, reader.linear(name).of(to_hidden), reader.dtype, layer.activation)]
     if head == BARE:
         return [Branch("pooled", "first", tuple(pooled))] if pooled else []
     found = []
@@ -48,25 +47,12 @@ def branches(
     return found
 
 
-def _pooled(
-    reader: Reader, layer: PooledText | None, to_hidden: Affine, stream: Span
-) -> tuple[list[Dense], Span, Affine]:
-    """Return the pooled text's product if it has a layer, where the text then stands, and the map to its true value."""
-    if layer is None:
-        return [], stream, to_hidden
-    name = (reader.prefix if layer.in_encoder else "") + layer.layer
-    target = Span("pooled", 0, stream.width)
-    op = dense(stream, target, reader.linear(name).of(to_hidden), reader.dtype, layer.activation)
-    return [op], target, identity(target.width)
-
-
 def _words(reader: Reader, config: PretrainedConfig, to_hidden: Affine, table: Array, stream: Span) -> Iterable[Dense]:
     """Yield the masked-language-model head; a tied decoder shares the word table's memory."""
     family = family_of(config)
     words = family.words
     transform = Span("transform", 0, config.hidden_size)
-    norm = reader.norm(words.norm, family.eps(config))
-    assert isinstance(norm, Norm)  # a real one, even with no_norm
+    norm = reader.norm(words.norm, family.eps(config))  # a layer normalization even where the others are NoNorm
     activation = activation_name(config.hidden_act)
     yield dense(stream, transform, reader.linear(words.transform).of(to_hidden), reader.dtype, activation, norm=norm)
     logits = Span("masked_lm", 0, config.vocab_size)

@@ -31,11 +31,10 @@ def embeddings(reader: Reader, config: MobileBertConfig, table: Array) -> Embedd
     types = reader.array(f"{name}.token_type_embeddings.weight")
     positions = reader.array(f"{name}.position_embeddings.weight") + types[0]
     types = types - types[0]
-    norm = reader.norm(f"{name}.LayerNorm", _eps(config, outer=True))
+    norm = _norm(reader, f"{name}.LayerNorm", _eps(config, outer=True))
     stream = Span(STREAM, 0, config.hidden_size)
     if not config.trigram_input and config.embedding_size == config.hidden_size:
         if isinstance(norm, Norm):
-            norm = Norm(norm.scale.astype(dtype), norm.bias.astype(dtype), norm.eps)
             return Embeddings(table, positions.astype(dtype), types.astype(dtype), norm=norm)
         positions, types = positions * norm.scale + norm.shift, types * norm.scale
         words = reader.array(f"{name}.word_embeddings.weight") * norm.scale
@@ -69,7 +68,7 @@ def _layer(reader: Reader, config: MobileBertConfig, name: str, outer: Stream) -
     ops.append(attention)
     eps, outer_eps = _eps(config), _eps(config, outer=True)
     output = reader.linear(f"{name}.attention.output.dense")
-    norm = reader.norm(f"{name}.attention.output.LayerNorm", eps)
+    norm = _norm(reader, f"{name}.attention.output.LayerNorm", eps)
     ops.append(inner.add(attention.target, output, norm, residual))
     middle = Span("middle", 0, config.intermediate_size)
     act = activation_name(config.hidden_act)
@@ -77,11 +76,11 @@ def _layer(reader: Reader, config: MobileBertConfig, name: str, outer: Stream) -
     for network, end_eps in [*networks, (name, outer_eps)]:
         first = inner.read(reader.linear(f"{network}.intermediate.dense"))
         ops.append(dense(inner.span, middle, first, reader.dtype, act))
-        norm = reader.norm(f"{network}.output.LayerNorm", end_eps)
+        norm = _norm(reader, f"{network}.output.LayerNorm", end_eps)
         ops.append(inner.add(middle, reader.linear(f"{network}.output.dense"), norm))
     if config.use_bottleneck:
         widen = inner.read(reader.linear(f"{name}.output.bottleneck.dense"))
-        ops.append(outer.add(inner.span, widen, reader.norm(f"{name}.output.bottleneck.LayerNorm", eps)))
+        ops.append(outer.add(inner.span, widen, _norm(reader, f"{name}.output.bottleneck.LayerNorm", eps)))
     return ops
 
 
@@ -109,9 +108,9 @@ def _into_attention(
     ops: list[Op] = []
     if config.use_bottleneck:
         enter = outer.read(reader.linear(f"{name}.bottleneck.input.dense"))
-        ops.append(inner.set(x, enter, reader.norm(f"{name}.bottleneck.input.LayerNorm", eps)))
+        ops.append(inner.set(x, enter, _norm(reader, f"{name}.bottleneck.input.LayerNorm", eps)))
     if shared:
-        neck_norm = reader.norm(f"{name}.bottleneck.attention.LayerNorm", eps)
+        neck_norm = _norm(reader, f"{name}.bottleneck.attention.LayerNorm", eps)
         narrow = Stream(Span("shared", 0, config.intra_bottleneck_size), dtype)
         ops.append(narrow.set(x, outer.read(reader.linear(f"{name}.bottleneck.attention.dense")), neck_norm))
         ops.append(dense(narrow.span, Span(buffer, 0, 2 * width), narrow.read(stack(query, key)), dtype))
@@ -125,9 +124,11 @@ def _into_attention(
 
 def _bottleneck(reader: Reader, name: str) -> Linear:
     """Return a bottleneck and its NoNorm as one map."""
-    norm = reader.norm(f"{name}.LayerNorm", None)
-    assert isinstance(norm, Affine)
-    return reader.linear(f"{name}.dense").then(norm)
+    return reader.linear(f"{name}.dense").then(reader.no_norm(f"{name}.LayerNorm"))
+
+
+def _norm(reader: Reader, name: str, eps: float | None) -> Affine | Norm:
+    return reader.no_norm(name) if eps is None else reader.norm(name, eps)
 
 
 def _eps(config: MobileBertConfig, *, outer: bool = False) -> float | None:

@@ -46,11 +46,9 @@ def movable(plan: Plan, channels: Channels) -> NDArray[np.bool_]:
     free = np.array(channels.free)
     free[channels.embedded] = False
     for op in plan.dense_ops():
-        if op.activation == "linear":
-            continue
-        if op.norm is None:
+        if op.activation != "linear" and op.norm is None:
             free[channels.written[op]] = False
-        if op.residual is not None:
+        if op.activation != "linear" and op.residual is not None:
             free[channels.added[op]] = False
     return free
 

@@ -38,12 +38,9 @@ def equalize(plan: Plan, batch: PackedBatch) -> Plan:
     if plan.quantized:
         raise InputError("the plan is in int8 already; equalize the float plan, then quantize")
     channels = Channels(plan)
-    peak = peaks(plan, batch)
     total, readers = np.zeros(len(channels.free)), np.zeros(len(channels.free))
-    for op in plan.dense_ops():
-        if op not in peak:
-            continue  # it stays in float32
-        values, weights = peak[op], np.abs(np.asarray(op.weight, np.float64)).max(axis=0)
+    for op, values in peaks(plan, batch).items():  # other products stay in float32
+        weights = np.abs(np.asarray(op.weight, np.float64)).max(axis=0)
         known = (values > 0) & (weights > 0)
         if not known.any():
             continue

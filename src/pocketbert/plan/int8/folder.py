@@ -29,12 +29,7 @@ _NAMES = ("id2label", "label2id", "architectures", "quantization_config")
 
 
 def save_quantized(plan: Plan, folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` into an existing folder.
-
-    Args:
-        plan: from ``plan.quantize``.
-        folder: see ``storage.replacing`` for replacing a folder's files as a whole.
-    """
+    """Write an int8 plan as ``config.json`` and ``model.safetensors`` into an existing folder."""
     config = copy.deepcopy(plan.config)
     config.architectures = [families.class_name(config, plan.head)]
     config.torch_dtype = None
@@ -44,11 +39,7 @@ def save_quantized(plan: Plan, folder: Path) -> None:
 
 
 def load_quantized(source: str | os.PathLike[str] | Opened, head: str | None = None) -> Plan:
-    """Read an int8 checkpoint; weights are views into the mapped file.
-
-    Args:
-        source: a folder, a hub name, or a checkpoint that is opened already.
-        head: the head to keep; the checkpoint's own by default.
+    """Read an int8 checkpoint, with all its heads or one of them; weights are views into the mapped file.
 
     Raises:
         CheckpointError: a file is missing, damaged or not of an int8 checkpoint, the two files contradict each other,

@@ -39,9 +39,8 @@ def peaks(plan: Plan, batch: PackedBatch) -> dict[Dense, Double]:
         read the word table or have at least W * W weights.
     """
     found: dict[Dense, Double] = {}
-    words = plan.embeddings.words
-    heads = {op for branch in plan.branches for op in branch.ops}
-    small = {op for op in heads if op.weight is not words and op.weight.shape[0] * op.weight.shape[1] < plan.width**2}
+    heads = (op for branch in plan.branches for op in branch.ops if op.weight is not plan.embeddings.words)
+    small = {op for op in heads if op.weight.shape[0] * op.weight.shape[1] < plan.width**2}
 
     def observe(op: Dense, rows: Array) -> None:
         if op not in small:

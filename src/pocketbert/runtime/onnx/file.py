@@ -28,15 +28,7 @@ _INPUTS = ["input_ids", "attention_mask", "token_type_ids", ROWS]
 
 @dataclass(frozen=True)
 class Facts:
-    """The description of its model in an ONNX file.
-
-    Attributes:
-        config: the architecture and the labels.
-        head: the head that the model has.
-        int8: whether weights are in int8.
-        inputs: names of the graph's inputs.
-        outputs: names of its outputs.
-    """
+    """The description of its model in an ONNX file, and the names of the graph's inputs and outputs."""
 
     config: PretrainedConfig
     head: str

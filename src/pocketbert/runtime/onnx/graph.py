@@ -17,7 +17,7 @@ import numpy as np
 from pocketbert.architecture.families import family_of
 from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.errors import InputError
-from pocketbert.plan.structure import Affine, Branch, Dense, Embeddings, Int8, Plan
+from pocketbert.plan.structure import Branch, Dense, Embeddings, Int8, Plan
 from pocketbert.runtime.onnx.operations import Operations
 from pocketbert.runtime.onnx.writer import Buffers
 
@@ -32,14 +32,12 @@ _TOKENS: list[Any] = ["batch", "length"]
 
 
 def outputs_of(plan: Plan) -> list[str]:
-    """Return the names of the graph's outputs, in order; they are those of the torch models' outputs."""
-    pools = plan.head == BARE and _pools(plan)
+    """Return the names of the graph's outputs, in order; they are those of the torch models' outputs.
+
+    A bare MobileBERT may pool without a pooler, by taking the first hidden state.
+    """
+    pools = plan.head == BARE and (plan.branches or family_of(plan.config).pooled_layer(plan.config) is None)
     return [*head_named(plan.head).fields, *(["pooler_output"] if pools else [])]
-
-
-def _pools(plan: Plan) -> bool:
-    """Whether a bare encoder pools; MobileBERT may do it without a pooler, by taking the first hidden state."""
-    return family_of(plan.config).pooled_layer(plan.config) is None or plan.branch("pooled") is not None
 
 
 def build_model(plan: Plan, *, choose: bool = False) -> bytes:
@@ -99,10 +97,14 @@ class _Builder(Operations):
         names = iter(outputs_of(self.plan))
         if self.plan.head == BARE:
             width = self.plan.width
-            hidden = self.rename(self.by_text(self._hidden(stream, self.plan.to_hidden), width), next(names))
+            hidden, affine = stream, self.plan.to_hidden
+            if affine is not None:
+                scaled = self.node("Mul", [stream, self.array(affine.scale)])
+                hidden = self.node("Add", [scaled, self.array(affine.shift)])
+            hidden = self.rename(self.by_text(hidden, width), next(names))
             outputs.append((hidden, [*_TOKENS, width]))
-            if _pools(self.plan) and not self.plan.branches:
-                outputs.append((self.rename(self.first(hidden), next(names)), ["batch", width]))
+            if not self.plan.branches:  # the pooled text, if the model has one, is the first hidden state
+                outputs += [(self.rename(self.first(hidden), name), ["batch", width]) for name in names]
         for branch in self.plan.branches:
             outputs += self._branch(branch, stream, names)
         return outputs
@@ -155,8 +157,3 @@ class _Builder(Operations):
             return [(self.rename(result, next(names)), [*tokens, width])]
         columns = [self.node("Gather", [result, self.scalar(np.int64(column))], axis=-1) for column in range(width)]
         return [(self.rename(column, next(names)), tokens) for column in columns]
-
-    def _hidden(self, x: str, to_hidden: Affine | None) -> str:
-        if to_hidden is None:
-            return x
-        return self.node("Add", [self.node("Mul", [x, self.array(to_hidden.scale)]), self.array(to_hidden.shift)])

@@ -1,6 +1,6 @@
 """The folded plan on ONNX Runtime: where the native engine was not built, and for other hardware.
 
-A graph takes rectangles, so rows of similar length are padded together; no row notices (see ``export.operations``). In
+A graph takes rectangles, so rows of similar length are padded together; no row notices (see ``operations``). In
 float32 a row is the same alone and in a batch to a few roundings; in int8 these may move a value to the next step.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError
@@ -67,8 +66,7 @@ class OnnxRunner:
         self, content: bytes, head: str | None = None, *, device: str | None = None, threads: int | None = None
     ) -> None:
         facts = inspect_model(content)
-        self.config: PretrainedConfig = facts.config
-        self.head: str = facts.head if head is None else head
+        self.config, self.head = facts.config, facts.head if head is None else head
         self.int8 = facts.int8
         self._answer = answer_of(facts.head, self.head)
         if self.head != facts.head and self.head == BARE:
@@ -131,42 +129,29 @@ def load(
 ) -> OnnxRunner:
     """Load a checkpoint, whose graph is made in memory, or a file that ``export_onnx`` wrote.
 
-    Args:
-        source: a folder, a hub name, a checkpoint that is opened already, or a file.
-        head: what to run; the model's own head by default.
-        device: one of ``DEVICES``; the CPU by default.
-        dtype: ``"float32"`` or ``"int8"``; float32 by default, and what a file or a quantized checkpoint holds.
-        threads: most CPU threads of a call; as many as the process may use where None.
+    Arguments and errors are those of ``registry.load_runner``. ``dtype`` is ``"float32"`` or ``"int8"``; a file and a
+    quantized checkpoint have their own.
 
     Raises:
-        MissingExtra: onnx or onnxruntime is not installed.
         CheckpointError: the checkpoint does not fit, or the file is damaged or no export of this library.
         UnsafeFileError: the file refers to others, or holds an operation that no export has.
-        InputError: the model has no such head, or an argument is none of those.
     """
     check_dtype(dtype)
-    if isinstance(source, Opened):
+    path = None if isinstance(source, Opened) else Path(os.path.expanduser(os.fspath(source)))
+    if path is None or not (path.suffix == ".onnx" or path.is_file()):
         return _made(plan_of_checkpoint(source, head, dtype), device, threads)
-    path = Path(os.path.expanduser(os.fspath(source)))
-    if path.suffix == ".onnx" or path.is_file():
-        try:
-            runner = OnnxRunner(read_model(path), head, device=device, threads=threads)
-        except CheckpointError as error:
-            raise type(error)(f"{path}: {error}") from error
-        if dtype is not None and (dtype == "int8") != runner.int8:
-            raise InputError(f"dtype={dtype!r}, but {path} is in {'int8' if runner.int8 else 'float32'}; leave it out")
-        runner.config.name_or_path = str(path.parent)
-        return runner
-    return _made(plan_of_checkpoint(source, head, dtype), device, threads)
+    try:
+        runner = OnnxRunner(read_model(path), head, device=device, threads=threads)
+    except CheckpointError as error:
+        raise type(error)(f"{path}: {error}") from error
+    if dtype is not None and (dtype == "int8") != runner.int8:
+        raise InputError(f"dtype={dtype!r}, but {path} is in {'int8' if runner.int8 else 'float32'}; leave it out")
+    runner.config.name_or_path = str(path.parent)
+    return runner
 
 
 def wrap(model: Any, head: str, *, threads: int | None = None) -> OnnxRunner:
-    """Return a runner of a torch model's present parameters.
-
-    Raises:
-        InputError: it is no model of this library.
-        CheckpointError: it has another head.
-    """
+    """Return a runner of a torch model's present parameters; errors are those of ``plan_of_model``."""
     return _made(plan_of_model(model, head), None, threads)
 
 
@@ -200,19 +185,3 @@ def _made(plan: Plan, device: str | None, threads: int | None) -> OnnxRunner:
     runner = OnnxRunner(content, device=device, threads=threads)
     runner.config = plan.config
     return runner
-
-
-def _check(config: PretrainedConfig, batch: PackedBatch, typed: bool) -> None:
-    """Check what the graph would take for something else, or fail on without a clear word."""
-    limit = config.max_position_embeddings
-    if len(batch) == 0 or batch.lengths.min() < 1:
-        raise InputError("a batch needs at least one row, and every row at least one token")
-    if batch.lengths.max() > limit:
-        raise InputError(f"{batch.lengths.max()} tokens exceed the model's {limit} positions; cut or window the text")
-    pairs = [("input_ids", batch.input_ids, config.vocab_size)]
-    if typed and batch.token_type_ids is not None:
-        pairs.append(("token_type_ids", batch.token_type_ids, config.type_vocab_size))
-    for name, values, count in pairs:
-        outside = values[(values < 0) | (values >= count)]
-        if outside.size:
-            raise InputError(f"{name} holds {outside[0]}; the model knows 0 .. {count - 1}")

@@ -86,10 +86,7 @@ class Writer:
 class Buffers:
     """Which tensor holds which columns of the buffers while the graph is written.
 
-    Args:
-        writer: where slices are written.
-        stream: the tensor of the residual stream.
-        width: its columns.
+    At first it is ``stream`` alone, which holds the ``width`` columns of the residual stream.
     """
 
     def __init__(self, writer: Writer, stream: str, width: int) -> None:
