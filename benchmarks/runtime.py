@@ -33,7 +33,7 @@ from rich.table import Table
 import pocketbert
 from pocketbert.bench.timing import interleaved
 from pocketbert.plan import make_plan
-from pocketbert.plan.int8.weights import quantize
+from pocketbert.plan.int8.narrow import quantize
 from pocketbert.plan.structure import Dense
 from pocketbert.runtime.batching import Row, run_rows
 from pocketbert.runtime.native import NativeRunner

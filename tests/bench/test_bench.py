@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 import pocketbert
 from pocketbert.bench import EngineResult, Memory, Report, Settings, Trial, bench, engines, run, timing
+from pocketbert.bench.bench_report import best_trial, fastest
 from pocketbert.bench.memory import measure_memory
-from pocketbert.bench.report import best_trial, fastest
 from pocketbert.command.cli import app
 from pocketbert.errors import CheckpointError, InputError, MissingExtra, PocketBertError
 from pocketbert.runtime.batching import BATCH_TOKENS, pack

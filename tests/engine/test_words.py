@@ -11,7 +11,7 @@ from helpers.plan_models import make, texts
 from pocketbert.errors import CheckpointError
 from pocketbert.plan import make_plan, quantize
 from pocketbert.plan.int8.folder import save_quantized
-from pocketbert.plan.int8.weights import int8_weight
+from pocketbert.plan.int8.narrow import int8_weight
 from pocketbert.runtime.batching import pack
 from pocketbert.runtime.native import NativeRunner, load
 

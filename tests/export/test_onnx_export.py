@@ -191,7 +191,7 @@ def test_what_is_no_file(tmp_path):
 
 
 def test_a_file_that_is_too_large(tmp_path, exported, monkeypatch):
-    monkeypatch.setattr("pocketbert.runtime.onnx.file._SIZE_LIMIT", 1000)
+    monkeypatch.setattr("pocketbert.runtime.onnx.onnx_file._SIZE_LIMIT", 1000)
     with pytest.raises(
         CheckpointError, match=r"model.onnx: it has \d+ bytes; an ONNX file in one piece has at most 1000"
     ):

@@ -13,7 +13,7 @@ from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import run
 from pocketbert.plan.int8.channels import Channels
 from pocketbert.plan.int8.equalize import rescale
-from pocketbert.plan.int8.weights import int8_weight
+from pocketbert.plan.int8.narrow import int8_weight
 from pocketbert.plan.structure import Int8
 from pocketbert.runtime.batching import Row, pack
 

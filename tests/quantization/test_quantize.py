@@ -23,8 +23,8 @@ from pocketbert.command.inspection import inspect_checkpoint
 from pocketbert.errors import CheckpointError, InputError, PrecisionError
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
 from pocketbert.plan.int8.folder import load_quantized
+from pocketbert.plan.int8.narrow import narrow
 from pocketbert.plan.int8.ranges import calibration_batch
-from pocketbert.plan.int8.weights import narrow
 from pocketbert.plan.structure import Dense, Int8
 from pocketbert.quantization import checkpoint as room
 from pocketbert.quantization import quantize
@@ -218,7 +218,7 @@ def test_damaged_and_foreign_files(small, source, tmp_path):
 
 
 def test_the_examples_of_docstrings():
-    for module in (room, importlib.import_module("pocketbert.quantization.report")):
+    for module in (room, importlib.import_module("pocketbert.quantization.quantization_report")):
         failed, attempted = doctest.testmod(module)
         assert not failed
         assert attempted >= 5

@@ -10,7 +10,7 @@ import transformers
 
 from pocketbert.errors import InputError, MissingExtra
 from pocketbert.tokenizer import BertTokenizer, BertTokenizerFast
-from pocketbert.tokenizer.call.tensors import tensor
+from pocketbert.tokenizer.call.arrays import tensor
 
 A, B = "hello world, my dog is cute", "jim henson was a nice puppeteer"
 

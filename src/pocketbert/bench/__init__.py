@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketbert.bench.report import EngineResult, Memory, Report, Settings, Trial
+from pocketbert.bench.bench_report import EngineResult, Memory, Report, Settings, Trial
 from pocketbert.bench.run import bench
 
 __all__ = ["EngineResult", "Memory", "Report", "Settings", "Trial", "bench"]

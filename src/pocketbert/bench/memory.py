@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from pocketbert.bench.bench_report import Memory
 from pocketbert.bench.engines import Engine, load, rows
-from pocketbert.bench.report import Memory
 from pocketbert.errors import PocketBertError
 from pocketbert.runtime.batching import pack
 

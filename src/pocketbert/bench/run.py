@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pocketbert.architecture.families import class_name
 from pocketbert.architecture.heads import head_named
+from pocketbert.bench.bench_report import EngineResult, Report, Settings, Trial, best_trial, fastest
 from pocketbert.bench.engines import ENGINES, Engine, load, mixed_lengths, rows, with_threads
 from pocketbert.bench.memory import measure_memory
-from pocketbert.bench.report import EngineResult, Report, Settings, Trial, best_trial, fastest
 from pocketbert.bench.timing import interleaved, medians
 from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PocketBertError

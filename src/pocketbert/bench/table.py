@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pocketbert.bench.report import Memory, Report
+from pocketbert.bench.bench_report import Memory, Report
 
 __all__ = ["print_report"]
 

@@ -7,7 +7,7 @@ Face's and layouts PyTorch's. None of the readers runs code from a file. Safeten
 
 from pocketbert.checkpoint.fitting import Fit, fit
 from pocketbert.checkpoint.formats.names import modern_name
-from pocketbert.checkpoint.formats.tensors import Tensor
+from pocketbert.checkpoint.formats.stored import Tensor
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.checkpoint.writing import parse_size, write_arrays, write_checkpoint
 

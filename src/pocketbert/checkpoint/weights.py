@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pocketbert.checkpoint.formats.h5 import read_h5
 from pocketbert.checkpoint.formats.safetensors_file import SafetensorsFile
-from pocketbert.checkpoint.formats.tensors import Tensor, WeightsFile
+from pocketbert.checkpoint.formats.stored import Tensor, WeightsFile
 from pocketbert.checkpoint.formats.tf1 import find_index, read_tf1
 from pocketbert.checkpoint.formats.torch_bin import TorchFile
 from pocketbert.errors import CheckpointError

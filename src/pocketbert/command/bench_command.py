@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketbert.command.arguments import Folder, Json
+from pocketbert.command.common_options import Folder, Json
 
 
 def bench_command(

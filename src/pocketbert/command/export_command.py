@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketbert.command.arguments import Folder, Head, checked_head
+from pocketbert.command.common_options import Folder, Head, checked_head
 
 if TYPE_CHECKING:
-    from pocketbert.export.agreement import Report
+    from pocketbert.export.judging import Report
 
 
 _Int8 = Annotated[bool, typer.Option("--int8", help="Weights in 8 bits.")]

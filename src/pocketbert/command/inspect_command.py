@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import typer
 
-from pocketbert.command.arguments import Folder, Json
+from pocketbert.command.common_options import Folder, Json
 
 
 def inspect_command(folder: Folder, as_json: Json = False) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from pocketbert.quantization.report import QuantizationReport
+from pocketbert.quantization.quantization_report import QuantizationReport
 
 __all__ = ["print_report"]
 

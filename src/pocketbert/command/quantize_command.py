@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pocketbert.command.arguments import Folder, Head, Json, checked_head
+from pocketbert.command.common_options import Folder, Head, Json, checked_head
 from pocketbert.errors import InputError
 
 

@@ -12,7 +12,7 @@ from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError
-from pocketbert.export.agreement import Report, check_limit, judge, measure
+from pocketbert.export.judging import Report, check_limit, judge, measure
 from pocketbert.plan import Plan, plan_checkpoint, quantize, run
 from pocketbert.plan.structure import Array
 from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle

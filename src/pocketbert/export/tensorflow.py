@@ -19,7 +19,7 @@ from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.export.agreement import Report, check_limit, judge, measure
+from pocketbert.export.judging import Report, check_limit, judge, measure
 from pocketbert.extras import require
 from pocketbert.quantization.texts import batch_of_texts, tokenizer_of
 from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle

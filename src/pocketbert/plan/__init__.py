@@ -10,11 +10,11 @@ from __future__ import annotations
 from pocketbert.plan.build import make_plan, plan_checkpoint
 from pocketbert.plan.check import check_plan
 from pocketbert.plan.executor import ReferenceRunner, Result, run
-from pocketbert.plan.file import load_plan, save_plan
 from pocketbert.plan.int8.agreement import agreement
 from pocketbert.plan.int8.center import center
 from pocketbert.plan.int8.equalize import equalize
-from pocketbert.plan.int8.weights import quantize
+from pocketbert.plan.int8.narrow import quantize
+from pocketbert.plan.plan_file import load_plan, save_plan
 from pocketbert.plan.structure import Plan
 
 __all__ = [

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pocketbert.quantization.checkpoint import quantize
-from pocketbert.quantization.report import QuantizationReport
+from pocketbert.quantization.quantization_report import QuantizationReport
 
 __all__ = ["QuantizationReport", "quantize"]

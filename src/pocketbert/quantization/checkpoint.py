@@ -16,10 +16,10 @@ from pocketbert.errors import InputError, MissingExtra, PrecisionError
 from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, plan_checkpoint
 from pocketbert.plan.batch import PackedBatch
 from pocketbert.plan.int8.folder import WEIGHTS, save_quantized
-from pocketbert.plan.int8.weights import narrow
+from pocketbert.plan.int8.narrow import narrow
 from pocketbert.quantization.labeled import Records, read_labeled
 from pocketbert.quantization.parts import cosine, part_losses, part_names
-from pocketbert.quantization.report import FILE_NAME, Part, QuantizationReport, Score
+from pocketbert.quantization.quantization_report import FILE_NAME, Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
 from pocketbert.runtime.batching import Runner

@@ -9,7 +9,7 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.plan import Plan, run
 from pocketbert.plan.batch import PackedBatch
 from pocketbert.plan.int8.agreement import compare
-from pocketbert.quantization.report import Part
+from pocketbert.quantization.quantization_report import Part
 
 __all__ = ["cosine", "part_names", "part_losses"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Row
-from pocketbert.tokenizer.call.arguments import Side
 from pocketbert.tokenizer.call.encoding import Encoding
+from pocketbert.tokenizer.call.texts import Side
 from pocketbert.tokenizer.call.truncation import row_spans
 
 __all__ = ["Cut", "Document", "Window", "split"]

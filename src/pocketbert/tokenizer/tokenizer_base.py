@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
-from pocketbert.tokenizer.call.arguments import NO_LIMIT, side_of
+from pocketbert.tokenizer.call.arrays import as_lists
 from pocketbert.tokenizer.call.methods import CallMethods
 from pocketbert.tokenizer.call.row_layout import Layout
-from pocketbert.tokenizer.call.tensors import as_lists
-from pocketbert.tokenizer.pretrained import Pretrained
+from pocketbert.tokenizer.call.texts import NO_LIMIT, side_of
+from pocketbert.tokenizer.saved import Pretrained
 from pocketbert.tokenizer.special_tokens import ROLES
 
 __all__ = ["TokenizerBase"]

@@ -12,7 +12,7 @@ from pocketbert.architecture.config.bert import BertConfig
 from pocketbert.architecture.config.distilbert import DistilBertConfig
 from pocketbert.architecture.config.field_checks import ACTIVATIONS
 from pocketbert.architecture.config.mobilebert import MobileBertConfig
-from pocketbert.architecture.config.pretrained import PROBLEM_TYPES, PretrainedConfig
+from pocketbert.architecture.config.pretrained_config import PROBLEM_TYPES, PretrainedConfig
 
 __all__ = [
     "PretrainedConfig",

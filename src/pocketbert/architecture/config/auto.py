@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 from pocketbert.architecture.config.bert import BertConfig
 from pocketbert.architecture.config.distilbert import DistilBertConfig
 from pocketbert.architecture.config.mobilebert import MobileBertConfig
-from pocketbert.architecture.config.pretrained import GOOGLE_FILE, PretrainedConfig, config_file, take_hub_options
+from pocketbert.architecture.config.pretrained_config import (
+    GOOGLE_FILE,
+    PretrainedConfig,
+    config_file,
+    take_hub_options,
+)
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 

@@ -13,7 +13,7 @@ from pocketbert.architecture.config.field_checks import (
     check_probability,
     modern_activation,
 )
-from pocketbert.architecture.config.pretrained import PretrainedConfig
+from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 
 __all__ = ["DistilBertConfig"]
 

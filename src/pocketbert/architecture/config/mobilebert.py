@@ -16,7 +16,7 @@ from pocketbert.architecture.config.field_checks import (
     check_probability,
     modern_activation,
 )
-from pocketbert.architecture.config.pretrained import C, PretrainedConfig
+from pocketbert.architecture.config.pretrained_config import C, PretrainedConfig
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 

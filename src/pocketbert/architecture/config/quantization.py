@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketbert.architecture.config.pretrained import PretrainedConfig
+from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 
 __all__ = ["QUANTIZATION", "is_quantized"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.checkpoint.formats.names import keras_name
-from pocketbert.checkpoint.formats.tensors import Plain, PlainTensor
+from pocketbert.checkpoint.formats.stored import Plain, PlainTensor
 from pocketbert.errors import CheckpointError, UnsafeFileError
 from pocketbert.extras import require
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.checkpoint.formats.names import keras_name, modern_name
-from pocketbert.checkpoint.formats.tensors import Tensor
+from pocketbert.checkpoint.formats.stored import Tensor
 from pocketbert.errors import CheckpointError
 from pocketbert.extras import require
 from pocketbert.storage.mapped import StoredTensor, read_header

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketbert.checkpoint.formats.names import tf1_name
-from pocketbert.checkpoint.formats.tensors import Plain, PlainTensor
+from pocketbert.checkpoint.formats.stored import Plain, PlainTensor
 from pocketbert.checkpoint.formats.tf1_bundle import Variable, read_index
 from pocketbert.errors import CheckpointError
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.checkpoint.formats.names import modern_name
-from pocketbert.checkpoint.formats.tensors import Tensor
+from pocketbert.checkpoint.formats.stored import Tensor
 from pocketbert.errors import CheckpointError, UnsafeFileError
 from pocketbert.extras import require
 

@@ -18,7 +18,7 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.check import used_buffers
-from pocketbert.plan.file import load_plan, save_plan
+from pocketbert.plan.plan_file import load_plan, save_plan
 from pocketbert.plan.structure import Plan
 
 __all__ = ["WEIGHTS", "load_quantized", "save_quantized", "with_head"]

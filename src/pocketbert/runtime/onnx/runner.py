@@ -21,8 +21,8 @@ from pocketbert.extras import require
 from pocketbert.plan import Plan
 from pocketbert.plan.batch import check_batch
 from pocketbert.runtime.batching import PackedBatch, groups, rectangle
-from pocketbert.runtime.onnx.file import inspect_model, read_model
 from pocketbert.runtime.onnx.graph import ROWS, build_model
+from pocketbert.runtime.onnx.onnx_file import inspect_model, read_model
 from pocketbert.runtime.plans import check_dtype, plan_of_checkpoint, plan_of_model
 from pocketbert.runtime.results import answer_of, chosen_tokens, split_padded, split_tokens
 from pocketbert.runtime.threads import check_threads

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pocketbert.errors import InputError
+from pocketbert.tokenizer.call.arrays import tensor
 from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
-from pocketbert.tokenizer.call.tensors import tensor
 
 if TYPE_CHECKING:
     Data = UserDict[str, Any]
@@ -79,7 +79,7 @@ class BatchEncoding(Data):
         return self._encodings[0].n_sequences if self._encodings else None
 
     def convert_to_tensors(self, tensor_type: str | None = None, *, prepend_batch_axis: bool = False) -> BatchEncoding:
-        """Turn every value into a tensor, in place; see :func:`pocketbert.tokenizer.call.tensors.tensor`."""
+        """Turn every value into a tensor, in place; see :func:`pocketbert.tokenizer.call.arrays.tensor`."""
         if tensor_type is not None:
             for name, value in self.data.items():
                 self.data[name] = tensor([value] if prepend_batch_axis else value, tensor_type, name=name)

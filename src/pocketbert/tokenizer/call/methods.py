@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.call.arguments import Side, Texts, side_of, texts_of
+from pocketbert.tokenizer.call.arrays import as_lists
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
 from pocketbert.tokenizer.call.encoding import Encoding, Piece
 from pocketbert.tokenizer.call.padding import Padding, RowPadding, pad_row, padding_of
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Rows, Tokenized
-from pocketbert.tokenizer.call.tensors import as_lists
+from pocketbert.tokenizer.call.texts import Side, Texts, side_of, texts_of
 from pocketbert.tokenizer.call.truncation import Truncation, truncation_of
 from pocketbert.tokenizer.special_tokens import SpecialTokens
 

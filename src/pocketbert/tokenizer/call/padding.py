@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.call.arguments import NO_LIMIT, Side, choice, whole_number
+from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, choice, whole_number
 
 __all__ = ["Padding", "RowPadding", "pad_row", "padding_of"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.call.arguments import NO_LIMIT, Side, choice, whole_number
+from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, choice, whole_number
 
 __all__ = ["Span", "Truncation", "row_spans", "truncation_of"]
 

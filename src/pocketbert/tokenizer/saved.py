@@ -12,7 +12,7 @@ from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import TOKENIZER_FILES, HubOptions, local_folder, safe_name
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
-from pocketbert.tokenizer.call.arguments import NO_LIMIT, Side
+from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
 from pocketbert.tokenizer.special_tokens import SpecialTokens
 from pocketbert.tokenizer.tokenizer_files import TokenizerFolder, vocab_text
 

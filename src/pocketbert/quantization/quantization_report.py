@@ -57,7 +57,7 @@ class QuantizationReport:
         parts: what int8 costs in each part alone, the worst first.
 
     Example:
-        >>> from pocketbert.quantization.report import Part, QuantizationReport
+        >>> from pocketbert.quantization.quantization_report import Part, QuantizationReport
         >>> sizes = {"size_before": 400, "size_after": 104}
         >>> losses = {"loss": 0.002, "max_loss": 0.01, "parts": (Part("layer 3", 0.0015), Part("embeddings", 0.0002))}
         >>> measured = {"texts": "built-in texts", "agreement": {"hidden_cosine": 0.998}, "scores": ()}
