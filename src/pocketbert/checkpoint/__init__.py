@@ -1,7 +1,7 @@
 """A checkpoint folder as named arrays: found, verified and read without any framework; written whole or not at all.
 
-Four formats are read, the first that a folder has: safetensors, ``pytorch_model.bin`` (through torch's weights-only
-loader), ``tf_model.h5`` and TensorFlow 1's ``*.ckpt.index`` with its data. Whatever the format, names are Hugging
+Four formats are read, the first that a folder has: safetensors, ``pytorch_model.bin`` (read without
+torch), ``tf_model.h5`` and TensorFlow 1's ``*.ckpt.index`` with its data. Whatever the format, names are Hugging
 Face's and layouts PyTorch's. None of the readers runs code from a file. Safetensors only are written.
 """
 

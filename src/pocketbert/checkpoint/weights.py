@@ -80,7 +80,7 @@ def open_checkpoint(folder: str | os.PathLike[str], *, tied: bool = True) -> Che
     Raises:
         CheckpointError: there are none, or a file is damaged (truncated, of another format).
         UnsafeFileError: a file names another outside the folder, or a pickle holds more than tensors.
-        MissingExtra: a ``.bin`` file without torch, or a ``.h5`` file without h5py.
+        MissingExtra: a ``.h5`` file without h5py.
     """
     folder = Path(folder)
     for name in WEIGHT_FILES:
