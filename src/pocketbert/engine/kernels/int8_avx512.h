@@ -62,7 +62,8 @@ struct Int8 : Int8Layout<128>, Int8Kernels<Int8> {
       __builtin_prefetch(out + 16, 1);
     }
     __m512i sum[M][2];
-    const __m512i start[2] = {_mm512_loadu_si512(w.offset_sum + column), _mm512_loadu_si512(w.offset_sum + column + 16)};
+    const int32_t* offset = w.offset_sum + column;
+    const __m512i start[2] = {_mm512_loadu_si512(offset), _mm512_loadu_si512(offset + 16)};
     PB_UNROLL for (int m = 0; m < M; m++)
       PB_UNROLL for (int n = 0; n < 2; n++) sum[m][n] = start[n];
     for (Index k = 0; k < in; k += 16, panel += 16 * kColumns) {
