@@ -83,10 +83,8 @@ def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched:
     mine = [{(g["entity_group"], g["start"], g["end"]) for g in groups if g["entity_group"] != "O"} for groups in found]
     labels = list(runner.config.id2label.values())
     tags = dict(zip(labels, tags_of(labels), strict=True))
-    gold = [
-        metrics.entities([tags[tag] for tag in row["tags"]], spans) for row, spans in zip(records, places, strict=True)
-    ]
-    return {"entity F1": metrics.set_f1(mine, gold)}
+    gold = zip(([tags[tag] for tag in row["tags"]] for row in records), places, strict=True)
+    return {"entity F1": metrics.set_f1(mine, [metrics.entities(*pair) for pair in gold])}
 
 
 def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
@@ -101,14 +99,12 @@ def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watch
 
 
 def _choices(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = MultipleChoice(runner, tokenizer, overflow="truncate")
-    found = _answers(task, records, watched)
+    found = _answers(MultipleChoice(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
 
 
 def _following(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = NextSentencePrediction(runner, tokenizer, overflow="truncate")
-    found = _answers(task, records, watched)
+    found = _answers(NextSentencePrediction(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a["is_next"] == row["is_next"] for a, row in zip(found, records, strict=True))}
 
 
