@@ -104,7 +104,7 @@ def convert_bert_to_distilbert(source: str | os.PathLike[str], target: str | os.
     if not isinstance(opened.config, BertConfig):
         raise ConfigError(f"{source} is a {opened.family.class_name}; only BERT becomes a DistilBERT")
     ours, arrays = bert_to_distilbert(opened.config, opened.weights.arrays())
-    ours.torch_dtype = str(next(iter(arrays.values())).dtype)
+    ours.dtype = str(next(iter(arrays.values())).dtype)
     write_arrays(target, ours, arrays)
     with replacing(target) as stage:
         for name in TOKENIZER_FILES:

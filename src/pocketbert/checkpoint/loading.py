@@ -159,7 +159,7 @@ def _configuration(cls: Any, source: Any, overrides: dict[str, Any], hub: HubOpt
     if not isinstance(source, cls.config_class):
         raise ConfigError(f"{cls.__name__} needs a {cls.config_class.__name__}, got a {type(source).__name__}")
     config = copy.deepcopy(source)
-    config.update(overrides)
+    config.override(overrides)
     return config
 
 

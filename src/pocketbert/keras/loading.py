@@ -84,7 +84,7 @@ def save(model: Any, folder: str | os.PathLike[str], max_shard_size: int | str) 
     tensors = arrays(model)
     config = type(model.config).from_dict(model.config.to_dict())
     config.architectures = [type(model).__name__.removeprefix("TF")]
-    config.torch_dtype = model.variable_dtype
+    config.dtype = model.variable_dtype
 
     def write(names: Iterable[str], path: Path) -> None:
         save_file({name: tensors[name] for name in names}, path, metadata={"format": "pt"})

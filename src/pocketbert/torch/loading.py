@@ -88,7 +88,7 @@ def save(
 
     config = type(model.config).from_dict(model.config.to_dict())
     config.architectures = [type(model).__name__]
-    config.torch_dtype = dtypes.pop() if len(dtypes) == 1 else None
+    config.dtype = dtypes.pop() if len(dtypes) == 1 else None
 
     def write(names: Iterable[str], path: Path) -> None:
         chosen = {name: tensors[name].detach().cpu().contiguous() for name in names}

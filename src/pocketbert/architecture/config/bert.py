@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from pocketbert.architecture.config.field_checks import (
     check_activation,
@@ -13,6 +13,7 @@ from pocketbert.architecture.config.field_checks import (
     check_probability,
     modern_activation,
 )
+from pocketbert.architecture.config.passive_fields import PASSIVE_FIELDS
 from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 
 __all__ = ["BertConfig"]
@@ -46,6 +47,7 @@ class BertConfig(PretrainedConfig):
     """
 
     model_type = "bert"
+    passive_fields: ClassVar[Mapping[str, Any]] = {**PASSIVE_FIELDS, "use_cache": True}
 
     def __init__(
         self,

@@ -23,6 +23,9 @@ from pocketbert.storage.replacing import read_json
 __all__ = ["MobileBertConfig"]
 
 
+_OUTER_EPS = 1e-5  # of torch.nn.LayerNorm, where the reference implementation names none
+
+
 class MobileBertConfig(PretrainedConfig):
     """MobileBERT's architecture (arXiv 2004.02984); the defaults are ``google/mobilebert-uncased``.
 
@@ -91,7 +94,7 @@ class MobileBertConfig(PretrainedConfig):
         normalization_type: str = "no_norm",
         classifier_activation: bool = True,
         classifier_dropout: float | None = None,
-        outer_layer_norm_eps: float = 1e-5,
+        outer_layer_norm_eps: float = _OUTER_EPS,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -137,6 +140,13 @@ class MobileBertConfig(PretrainedConfig):
         """Width that value reads."""
         narrow = self.use_bottleneck and self.use_bottleneck_attention
         return self.intra_bottleneck_size if narrow else self.hidden_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """See ``PretrainedConfig.to_dict``; ``outer_layer_norm_eps``, which transformers lacks, where it matters."""
+        fields = {**super().to_dict(), "true_hidden_size": self.true_hidden_size}
+        if self.outer_layer_norm_eps == _OUTER_EPS:
+            del fields["outer_layer_norm_eps"]
+        return fields
 
     def validate(self) -> None:
         """See ``PretrainedConfig.validate``."""

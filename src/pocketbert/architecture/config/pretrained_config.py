@@ -7,7 +7,9 @@ import difflib
 import inspect
 import json
 import os
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +24,7 @@ from pocketbert.architecture.config.field_checks import (
     modern_activation,
     pruned_heads_of,
 )
+from pocketbert.architecture.config.passive_fields import PASSIVE_FIELDS, PASSIVE_NAMES
 from pocketbert.errors import ConfigError
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 from pocketbert.storage.replacing import read_json, replacing
@@ -32,18 +35,6 @@ GOOGLE_FILE = "bert_config.json"  # beside Google's original checkpoints
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 C = TypeVar("C", bound="PretrainedConfig")
-
-# Keys in published config.json files that have no effect on an encoder.
-_PASSIVE = frozenset(
-    """
-    add_cross_attention bos_token_id chunk_size_feed_forward cls_token_id decoder_start_token_id directionality
-    eos_token_id finetuning_task gradient_checkpointing is_decoder is_encoder_decoder language mask_token_id
-    model_max_length name output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
-    pooler_size_per_head pooler_type position_embedding_type prefix sep_token_id task_specific_params
-    tie_weights_ tokenizer_class torchscript transformers_version true_hidden_size use_bfloat16 use_cache
-    xla_device
-    """.split()  # noqa: SIM905  # one name per line would be a page
-)
 
 
 class PretrainedConfig:
@@ -60,17 +51,27 @@ class PretrainedConfig:
             by the number of labels and the labels' dtype where it is None.
         tie_word_embeddings: the masked-language-model head shares the word table.
         pruned_heads: ``{layer: [heads]}`` that were removed.
-        torch_dtype: the dtype of the weights on disk; read by ``from_pretrained(dtype="auto")`` only.
+        dtype: the dtype of the weights on disk (or ``torch_dtype``); read by ``from_pretrained(dtype="auto")`` only.
         architectures: names of the classes that the checkpoint was saved from.
         attn_implementation: ``"sdpa"`` (the default) or ``"eager"``; a runtime choice, not written to disk.
+        torchscript: models return tuples and share no weights, as ``torch.jit.trace`` needs; a runtime choice.
+        **others: fields of your own are kept, and written; one that is nearly the name of a field gives a warning.
 
     Raises:
-        ConfigError: a field is unknown, of the wrong type or out of its range.
+        ConfigError: a field is of the wrong type or out of its range, or has the name of a method.
+
+    Example:
+        >>> from pocketbert import PretrainedConfig
+        >>> PretrainedConfig(num_labels=3).id2label[2]
+        'LABEL_2'
     """
 
     model_type: ClassVar[str] = ""
     attribute_map: ClassVar[Mapping[str, str]] = {}
     pretrained_config_archive_map: ClassVar[Mapping[str, str]] = {}
+    passive_fields: ClassVar[Mapping[str, Any]] = PASSIVE_FIELDS
+    sub_configs: ClassVar[Mapping[str, Any]] = {}
+    has_no_defaults_at_init: ClassVar[bool] = False
 
     # Every concrete configuration answers to these names, by field or by `attribute_map`.
     vocab_size: int
@@ -95,9 +96,11 @@ class PretrainedConfig:
         problem_type: str | None = None,
         tie_word_embeddings: bool = True,
         pruned_heads: Mapping[Any, Any] | None = None,
+        dtype: Any = None,
         torch_dtype: Any = None,
         architectures: list[str] | None = None,
         attn_implementation: str | None = None,
+        torchscript: bool = False,
         **others: Any,
     ) -> None:
         self.output_hidden_states = output_hidden_states
@@ -106,14 +109,21 @@ class PretrainedConfig:
         self.problem_type = problem_type
         self.tie_word_embeddings = tie_word_embeddings
         self.pruned_heads: dict[int, list[int]] = pruned_heads_of(pruned_heads)
-        self.torch_dtype = dtype_name(others.pop("dtype", None) or torch_dtype)
+        self.dtype_name = dtype_name(dtype if dtype is not None else torch_dtype)
         self.architectures = architectures
         self.attn_implementation = attn_implementation or "sdpa"
+        self.torchscript = torchscript
         self.name_or_path = str(others.pop("name_or_path", None) or "")
         self._set_labels(num_labels, id2label, label2id)
         for name, value in others.items():
-            if name not in self.attribute_map and name not in _PASSIVE:
+            if name.startswith("_") or hasattr(type(self), name):
                 self._refuse(name)
+            if name not in self._known() and (hint := self._nearest(name)):
+                warnings.warn(
+                    f"{type(self).__name__} keeps {name!r} as a field of yours, which nothing reads{hint}",
+                    UserWarning,
+                    stacklevel=3,
+                )
             setattr(self, name, modern_activation(value) if name == "hidden_act" else value)
         self.validate()
 
@@ -124,14 +134,40 @@ class PretrainedConfig:
 
     def __getattr__(self, name: str) -> Any:
         alias = type(self).attribute_map.get(name)
-        if alias is None:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
-        return getattr(self, alias)
+        if alias is not None:
+            return getattr(self, alias)
+        if name in type(self).passive_fields:
+            return type(self).passive_fields[name]
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self))
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the weights on disk: a ``torch.dtype`` where torch is imported, else its name."""
+        torch = sys.modules.get("torch")
+        return self.dtype_name if torch is None or self.dtype_name is None else getattr(torch, self.dtype_name)
+
+    @dtype.setter
+    def dtype(self, value: Any) -> None:
+        self.dtype_name = dtype_name(value)
+
+    torch_dtype = dtype
+
+    @property
+    def _attn_implementation(self) -> str:
+        """What transformers calls ``attn_implementation``."""
+        return self.attn_implementation
+
+    @_attn_implementation.setter
+    def _attn_implementation(self, value: str | None) -> None:
+        self.attn_implementation = value or "sdpa"
 
     @property
     def use_return_dict(self) -> bool:
         """Whether forward returns a ``ModelOutput`` when not told."""
-        return self.return_dict
+        return self.return_dict and not self.torchscript
 
     @property
     def num_labels(self) -> int:
@@ -175,12 +211,15 @@ class PretrainedConfig:
     @classmethod
     def _known(cls) -> set[str]:
         """Name everything that the constructor takes."""
-        return {*cls._fields(), *named_parameters(PretrainedConfig), *cls.attribute_map, *_PASSIVE, "name_or_path"}
+        own = {*cls._fields(), *named_parameters(PretrainedConfig), *cls.attribute_map}
+        return own | PASSIVE_NAMES | {"name_or_path"}
+
+    def _nearest(self, name: str) -> str:
+        close = difflib.get_close_matches(name, sorted(self._known() - PASSIVE_NAMES), n=1)
+        return f"; did you mean {close[0]!r}?" if close else ""
 
     def _refuse(self, name: str) -> None:
-        close = difflib.get_close_matches(name, sorted(self._known() - _PASSIVE), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{type(self).__name__} has no parameter {name!r}{hint}")
+        raise ConfigError(f"{type(self).__name__} has no parameter {name!r}{self._nearest(name)}")
 
     # -- checks ------------------------------------------------------------------------------------------------
 
@@ -190,15 +229,8 @@ class PretrainedConfig:
         Raises:
             ConfigError: a field is of the wrong type, out of its range, or contradicts another.
         """
-        for name in ("vocab_size", "hidden_size", "num_attention_heads", "max_position_embeddings"):
-            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1)
-        name = self.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-        check_int(name, self.num_hidden_layers, low=1, high=MOST_LAYERS)
-        for name in ("output_hidden_states", "output_attentions", "return_dict", "tie_word_embeddings"):
+        for name in ("output_hidden_states", "output_attentions", "return_dict", "tie_word_embeddings", "torchscript"):
             check_bool(name, getattr(self, name))
-        if self.pad_token_id is not None:
-            check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
-        check_float("initializer_range", self.initializer_range)
         names = self.architectures
         if names is not None and not (isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names)):
             raise ConfigError(f"architectures must be a list of class names, got {names!r}")
@@ -208,8 +240,19 @@ class PretrainedConfig:
             raise ConfigError(f"attn_implementation {self.attn_implementation!r} is unknown; choose 'sdpa' or 'eager'")
         if getattr(self, "position_embedding_type", "absolute") != "absolute":
             raise ConfigError(f"position_embedding_type {self.position_embedding_type!r}: only 'absolute' is supported")
-        if getattr(self, "is_decoder", False):
+        if self.is_decoder:
             raise ConfigError("is_decoder is true: these models are encoders")
+        if self.model_type:  # else no architecture, only what all have
+            self._validate_sizes()
+
+    def _validate_sizes(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_attention_heads", "max_position_embeddings"):
+            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1)
+        name = self.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+        check_int(name, self.num_hidden_layers, low=1, high=MOST_LAYERS)
+        if self.pad_token_id is not None:
+            check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
+        check_float("initializer_range", self.initializer_range)
         for layer, heads in self.pruned_heads.items():
             check_int("layer in pruned_heads", layer, low=0, high=self.num_hidden_layers - 1)
             for head in heads:
@@ -249,8 +292,19 @@ class PretrainedConfig:
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
         config.name_or_path = str(name)
-        unused = config.update(kwargs, keep_unknown=unused_wanted)
+        unused = config.override(kwargs, keep_unknown=unused_wanted)
         return (config, unused) if unused_wanted else config
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the content of ``config.json``, and the keywords that are no hub options; see ``from_pretrained``."""
+        return read_json(config_file(pretrained_model_name_or_path, take_hub_options(kwargs))), kwargs
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
+        """Return this configuration: there is only text."""
+        return self
 
     @classmethod
     def from_json_file(cls: type[C], json_file: str | os.PathLike[str]) -> C:
@@ -260,8 +314,13 @@ class PretrainedConfig:
 
     @classmethod
     def from_dict(cls: type[C], config_dict: Mapping[str, Any], **kwargs: Any) -> C:
-        """Build from the content of a ``config.json``; names that are unknown here are kept as they are."""
-        fields = {**config_dict, **kwargs}
+        """Build from the content of a ``config.json``; names that are unknown here are kept as they are.
+
+        ``return_unused_kwargs=True`` returns a pair of the configuration and the keywords that it does not have.
+        """
+        if kwargs:
+            return cls._from_fields(config_dict, Path("config_dict"), config_dict.get("_name_or_path") or "", kwargs)
+        fields = dict(config_dict)
         found = fields.pop("model_type", cls.model_type)
         if found != cls.model_type:
             raise ConfigError(f"model_type is {found!r}, {cls.__name__} reads {cls.model_type!r}; use AutoConfig")
@@ -272,14 +331,14 @@ class PretrainedConfig:
             fields.pop("num_labels", None)  # the names on disk are what was trained
         fields.setdefault("name_or_path", fields.get("_name_or_path") or "")
         known = {name: value for name, value in fields.items() if name in cls._known()}
-        config = cls(**known, dtype=fields.get("dtype"))
-        for name in fields.keys() - known.keys() - {"dtype"}:
+        config = cls(**known)
+        for name in fields.keys() - known.keys():
             # a name that a method or the machinery has is never a field
             if not name.startswith("_") and not hasattr(cls, name):
                 setattr(config, name, fields[name])
         return config
 
-    def update(self, fields: Mapping[str, Any], *, keep_unknown: bool = False) -> dict[str, Any]:
+    def override(self, fields: Mapping[str, Any], *, keep_unknown: bool = False) -> dict[str, Any]:
         """Set ``fields`` on this configuration and check it; returns those it does not have.
 
         Raises:
@@ -294,9 +353,7 @@ class PretrainedConfig:
         for name, value in fields.items():
             if name in labels:
                 continue
-            if name in ("torch_dtype", "dtype"):
-                self.torch_dtype = dtype_name(value)
-            elif name == "pruned_heads":
+            if name == "pruned_heads":
                 self.pruned_heads = pruned_heads_of(value)
             elif name in ("hidden_act", "activation"):
                 setattr(self, name, modern_activation(value))
@@ -309,35 +366,75 @@ class PretrainedConfig:
         self.validate()
         return unused
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what ``config.json`` holds: every architecture field, and of the rest what is not a default."""
-        out = {name: value for name, value in copy.deepcopy(vars(self)).items() if not name.startswith("_")}
-        out.pop("attn_implementation")
-        out["model_type"] = self.model_type
-        if self.id2label == default_labels(2):
-            del out["id2label"], out["label2id"]
-        else:
-            out["id2label"] = {str(index): label for index, label in self.id2label.items()}
-        out["pruned_heads"] = {str(layer): heads for layer, heads in self.pruned_heads.items()}
-        always = {*self._fields(), "model_type"}
-        out.pop("name_or_path")
-        defaults: dict[str, Any] = {"output_hidden_states": False, "output_attentions": False, "return_dict": True}
-        defaults |= {"tie_word_embeddings": True, "pruned_heads": {}, "problem_type": None, "torch_dtype": None}
-        defaults |= {"architectures": None}
-        return {n: v for n, v in sorted(out.items()) if n in always or n not in defaults or v != defaults[n]}
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Set fields, your own ones too.
 
-    def to_json_string(self) -> str:
-        """Return the content of ``config.json``.
+        Raises:
+            ConfigError: a value is out of its range, or a name is that of a method.
+        """
+        for name, value in self.override(config_dict, keep_unknown=True).items():
+            if hasattr(type(self), name):
+                self._refuse(name)
+            setattr(self, name, value)
+
+    def update_from_string(self, update_str: str) -> None:
+        """Set fields that exist, from ``"n_layers=2,dropout=0.2"``; each value is read as the type of the old one.
+
+        Raises:
+            ConfigError: there is no such field, or the value is none of its type.
+        """
+        fields: dict[str, Any] = {}
+        for item in update_str.split(","):
+            name, _, text = item.partition("=")
+            old = getattr(self, name, None)
+            if not isinstance(old, (bool, int, float, str)):
+                self._refuse(name)
+            try:
+                fields[name] = (
+                    {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+                    if isinstance(old, bool)
+                    else type(old)(text)
+                )
+            except (KeyError, ValueError) as error:
+                raise ConfigError(f"{name}={text!r} is no {type(old).__name__}") from error
+        self.override(fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field, with its default where it was not set."""
+        hidden = {"attn_implementation", "name_or_path", "dtype_name"}
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in hidden}
+        always = {"model_type": self.model_type, "_name_or_path": self.name_or_path, "dtype": self.dtype_name}
+        return copy.deepcopy({**self.passive_fields, "pad_token_id": None, **own, **always})
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return what ``config.json`` holds: every field of the architecture, and of the rest what is not a default."""
+        common, usual = PretrainedConfig().to_dict(), type(self)().to_dict()
+        fields = {name: value for name, value in self.to_dict().items() if name != "_name_or_path"}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in common or value != common[name] or value != usual.get(name, value)
+        }
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Return the content of ``config.json``, or of every field without ``use_diff``.
 
         Raises:
             ConfigError: a field cannot be written, such as an activation given as a function.
         """
+        fields = self.to_diff_dict() if use_diff else self.to_dict()
         try:
-            return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+            return json.dumps(fields, indent=2, sort_keys=True) + "\n"
         except TypeError as error:
             raise ConfigError(
                 f"{type(self).__name__} cannot be written as JSON: {error}; name activations by string"
             ) from error
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write one JSON file, atomically; see ``to_json_string``."""
+        text, path = self.to_json_string(use_diff), Path(json_file_path)
+        with replacing(path.parent) as stage:
+            (stage / path.name).write_text(text, "utf-8")
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write ``config.json`` into ``save_directory``, atomically.
@@ -354,7 +451,7 @@ class PretrainedConfig:
 
     def _facts(self) -> dict[str, Any]:
         """Return every field but where the configuration was read from."""
-        return {name: value for name, value in vars(self).items() if name != "name_or_path"}
+        return {**self.passive_fields, **vars(self), "name_or_path": None}
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._facts() == other._facts()
@@ -362,7 +459,7 @@ class PretrainedConfig:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__} {json.dumps(self.to_dict(), indent=2, sort_keys=True, default=repr)}"
+        return f"{type(self).__name__} {json.dumps(self.to_diff_dict(), indent=2, sort_keys=True, default=repr)}\n"
 
 
 def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:

@@ -32,7 +32,7 @@ def save_quantized(plan: Plan, folder: Path) -> None:
     """Write an int8 plan as ``config.json`` and ``model.safetensors`` into an existing folder."""
     config = copy.deepcopy(plan.config)
     config.architectures = [families.class_name(config, plan.head)]
-    config.torch_dtype = None
+    config.dtype = None
     config.quantization_config = QUANTIZATION
     save_plan(replace(plan, config=config), folder / WEIGHTS)
     (folder / "config.json").write_text(config.to_json_string(), "utf-8")
