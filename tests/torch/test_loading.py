@@ -451,7 +451,7 @@ def test_dtypes(dtype, tmp_path):
     model = build("DistilBert", "ForMaskedLM").to(dtype)
     model.save_pretrained(tmp_path)
     name = str(dtype).removeprefix("torch.")
-    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == name
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == name
     kind = type(model)
     assert kind.from_pretrained(tmp_path).dtype is torch.float32
     for given in ({"dtype": "auto"}, {"dtype": dtype}, {"torch_dtype": name}, {"dtype": str(dtype)}):

@@ -23,6 +23,7 @@ from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 
 __all__ = ["Matched", "Source", "open_source", "warn_caller"]
 
+_WHERE = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -130,9 +131,13 @@ def open_source(
         return Source(cls, own, options, folder, None, tensors, {key: describe(x) for key, x in tensors.items()})
     assert folder is not None
     same = opened is not None and opened.config.tie_word_embeddings == own.tie_word_embeddings
-    weights = opened.weights if opened and same else open_checkpoint(folder, tied=own.tie_word_embeddings)
+    weights = opened.weights if opened and same else _open_weights(folder, own, hub)
     stored = {key: (tensor.shape, tensor.dtype) for key, tensor in weights.tensors.items()}
     return Source(cls, own, options, folder, weights, {}, stored)
+
+
+def _open_weights(folder: Path, config: PretrainedConfig, hub: HubOptions) -> Checkpoint:
+    return open_checkpoint(folder, tied=config.tie_word_embeddings, files=hub.weight_files)
 
 
 def warn_caller(message: str, category: type[Warning], *skipped: str) -> None:
@@ -153,7 +158,8 @@ def _configuration(cls: Any, source: Any, overrides: dict[str, Any], hub: HubOpt
     """Return a configuration of its own for a model, with the fields that the caller overrides."""
     if not isinstance(source, PretrainedConfig):
         # a folder on disk includes the subfolder already
-        hub_options = {} if os.path.isdir(source) else vars(hub)
+        names = () if os.path.isdir(source) else _WHERE
+        hub_options = {name: getattr(hub, name) for name in names} | {"trust_remote_code": hub.runs_remote_code}
         config: PretrainedConfig = cls.config_class.from_pretrained(source, **hub_options, **overrides)
         return config
     if not isinstance(source, cls.config_class):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pocketbert.architecture.heads import BARE, Answer, Head, head_named
 from pocketbert.checkpoint.fitting import Fit, fit
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.errors import ConfigError
-from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
+from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, HubOptions, local_folder
 
 __all__ = ["Opened", "open_model"]
 
@@ -27,9 +28,10 @@ class Opened:
         config: what its ``config.json`` says. It is shared: change a copy.
     """
 
-    def __init__(self, folder: Path, config: PretrainedConfig) -> None:
+    def __init__(self, folder: Path, config: PretrainedConfig, weight_files: Sequence[str] = WEIGHT_FILES) -> None:
         self.folder = folder
         self.config = config
+        self._weight_files = weight_files
         self._fits: dict[tuple[str, bool | None], Fit] = {}
 
     @property
@@ -45,7 +47,7 @@ class Opened:
     @cached_property
     def weights(self) -> Checkpoint:
         """The weights, listed but not yet read; see ``open_checkpoint`` for what is raised."""
-        return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings)
+        return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self._weight_files)
 
     @cached_property
     def saved_heads(self) -> tuple[str, ...]:
@@ -115,7 +117,8 @@ def open_model(
     """
     if isinstance(source, Opened):
         return source
+    hub = hub or HubOptions()
     folder = local_folder(source, CONFIG_FILES, TOKENIZER_FILES if tokenizer else (), weights=True, options=hub)
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=hub.runs_remote_code)
     config.name_or_path = str(source)
-    return Opened(folder, config)
+    return Opened(folder, config, hub.weight_files)

@@ -67,7 +67,9 @@ class Checkpoint:
         return self._holders[name].torch_tensor(self.tensors[name])
 
 
-def open_checkpoint(folder: str | os.PathLike[str], *, tied: bool = True) -> Checkpoint:
+def open_checkpoint(
+    folder: str | os.PathLike[str], *, tied: bool = True, files: Sequence[str] = WEIGHT_FILES
+) -> Checkpoint:
     """Find and list the weights of a folder.
 
     Of several formats the first of this order is read, and the others are ignored: safetensors, ``pytorch_model.bin``,
@@ -76,6 +78,7 @@ def open_checkpoint(folder: str | os.PathLike[str], *, tied: bool = True) -> Che
     Args:
         folder: where they lie.
         tied: the model's decoder is its word table; where a file holds two that differ, a warning says so.
+        files: the files that may hold them, the preferred one first.
 
     Raises:
         CheckpointError: there are none, or a file is damaged (truncated, of another format).
@@ -83,20 +86,20 @@ def open_checkpoint(folder: str | os.PathLike[str], *, tied: bool = True) -> Che
         MissingExtra: a ``.h5`` file without h5py.
     """
     folder = Path(folder)
-    for name in WEIGHT_FILES:
+    for name in files:
         path = folder / name
         if path.is_file():
-            is_index = name.endswith(".index.json")
+            is_index = ".index." in name and name.endswith(".json")
             checkpoint = Checkpoint(folder, [_open(file, is_index) for file in (_shards(path) if is_index else [path])])
             if tied and path.match("*.h5*"):
                 _warn_of_two_tables(checkpoint)
             return checkpoint
-    index = find_index(folder)
+    index = find_index(folder) if "tf_model.h5" in files else None
     if index is not None:
         return Checkpoint(folder, [read_tf1(index)])
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
     raise CheckpointError(
-        f"no weights in {folder}: none of {', '.join(WEIGHT_FILES)}, no TensorFlow 1 checkpoint "
+        f"no weights in {folder}: none of {', '.join(files)}, no TensorFlow 1 checkpoint "
         f"(it holds: {found or 'nothing'})"
     )
 

@@ -77,7 +77,7 @@ def load(
     return model, matched.info
 
 
-def save(model: Any, folder: str | os.PathLike[str], max_shard_size: int | str) -> None:
+def save(model: Any, folder: str | os.PathLike[str], max_shard_size: int | str, variant: str | None) -> None:
     """See ``TFPreTrainedModel.save_pretrained``."""
     from safetensors.numpy import save_file
 
@@ -89,4 +89,5 @@ def save(model: Any, folder: str | os.PathLike[str], max_shard_size: int | str) 
     def write(names: Iterable[str], path: Path) -> None:
         save_file({name: tensors[name] for name in names}, path, metadata={"format": "pt"})
 
-    write_checkpoint(folder, config, {name: array.nbytes for name, array in tensors.items()}, write, max_shard_size)
+    sizes = {name: array.nbytes for name, array in tensors.items()}
+    write_checkpoint(folder, config, sizes, write, max_shard_size, variant)

@@ -22,7 +22,8 @@ from pocketbert.errors import ConfigError, InputError
 from pocketbert.keras.layers import Tensor
 from pocketbert.keras.loading import describe, load, save
 from pocketbert.keras.masks_and_ids import name_inputs
-from pocketbert.storage.hub import HubOptions
+from pocketbert.storage.keywords import loading_options, saving_options
+from pocketbert.storage.pushing import Pushable
 
 __all__ = ["TFPreTrainedModel", "register"]
 
@@ -32,7 +33,7 @@ M = TypeVar("M", bound="TFPreTrainedModel")
 register = keras.saving.register_keras_serializable("pocketbert")
 
 
-class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no types
+class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras ships no types
     """The root of all Keras models.
 
     Args:
@@ -163,17 +164,10 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         *,
         config: PretrainedConfig | str | os.PathLike[str] | None = None,
         state_dict: Mapping[str, Any] | None = None,
-        from_pt: bool = False,  # noqa: ARG003  # scripts for the original pass it
         dtype: Any = None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         allow_float16: bool = False,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        subfolder: str = "",
         **kwargs: Any,
     ) -> Any:
         """Load a model from a folder or a hub name, completely or not at all.
@@ -183,13 +177,14 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
                 ``config`` and ``state_dict``.
             config: use this configuration (or folder) instead of the checkpoint's own.
             state_dict: use these arrays, as they are on disk, instead of the checkpoint's weights.
-            from_pt: accepted and ignored: the folder's files say what they are.
             dtype: dtype policy, such as ``"mixed_bfloat16"``; Keras's global one where None.
             ignore_mismatched_sizes: start parameters of another shape afresh instead of refusing.
             output_loading_info: also return a dict of ``missing_keys``, ``unexpected_keys``, ``mismatched_keys``.
             allow_float16: load a ``no_norm`` MobileBERT in float16 although its activations overflow.
-            revision, cache_dir, local_files_only, token, force_download, subfolder: hub options.
-            **kwargs: fields that override the configuration (``num_labels=3``), or arguments of the class.
+            **kwargs: where files come from (``revision``, ``cache_dir``, ``local_files_only``, ``token``,
+                ``force_download``, ``subfolder``, ``variant``, ``use_safetensors``, ``from_tf``, ``from_pt``), fields
+                that override the configuration (``num_labels=3``), or arguments of the class; the other keywords of
+                transformers change nothing or are refused by name (see ``docs/differences.md``).
 
         Raises:
             CheckpointError: names are missing, misshaped or unexpected (all are listed), or a file is damaged.
@@ -215,7 +210,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
             config=config,
             state_dict=state_dict,
             describe=describe,
-            hub=HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder),
+            hub=loading_options(kwargs),
             overrides=kwargs,
         )
         model, info = load(
@@ -229,6 +224,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         *,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
+        **kwargs: Any,
     ) -> None:
         """Write ``config.json`` and the weights as safetensors, as the PyTorch classes do and read.
 
@@ -236,6 +232,7 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
             save_directory: folder, made if absent; its old files stay if anything fails.
             max_shard_size: largest file, in bytes or as ``"200MB"``; larger models are split, with an index.
             safe_serialization: must be true; h5 files are read but never written.
+            **kwargs: ``push_to_hub`` with ``repo_id`` and the like, ``variant``, ``is_main_process``.
 
         Raises:
             InputError: ``max_shard_size`` or ``safe_serialization`` has no meaning.
@@ -243,7 +240,10 @@ class TFPreTrainedModel(keras.Model):  # type: ignore[misc]  # Keras ships no ty
         """
         if not safe_serialization:
             raise InputError("safe_serialization=False would write an h5 file; only safetensors is written")
-        save(self, save_directory, max_shard_size)
+        options = saving_options(kwargs, save_directory)
+        if options.write:
+            save(self, save_directory, max_shard_size, options.variant)
+            self._push(options.push, max_shard_size=max_shard_size)
 
     # -- exporting ---------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
 from pocketbert.storage.replacing import read_json
 
-__all__ = ["HubOptions", "local_folder", "safe_name", "shard_names", "CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES"]
+__all__ = ["HubOptions", "local_folder", "safe_name", "shard_names", "with_variant", "CONFIG_FILES", "TOKENIZER_FILES"]
+__all__ += ["WEIGHT_FILES"]
 
 CONFIG_FILES = ("config.json",)
 TOKENIZER_FILES = (
@@ -39,7 +40,18 @@ WEIGHT_FILES = (
 
 @dataclass(frozen=True)
 class HubOptions:
-    """How a hub name is looked up; meaningless for a local folder, where only ``subfolder`` counts."""
+    """How a hub name is looked up; of a local folder only ``subfolder`` and what follows it count.
+
+    Attributes:
+        revision: branch, tag or commit.
+        cache_dir: where files are kept.
+        local_files_only: use the cache, never the network.
+        token: access token, or False for none.
+        force_download: fetch files that are cached already.
+        subfolder: folder within the repository.
+        weight_files: which files may hold the weights, the preferred one first.
+        runs_remote_code: the caller lets the repository's own code run, which is refused where there is any.
+    """
 
     revision: str | None = None
     cache_dir: str | os.PathLike[str] | None = None
@@ -47,6 +59,8 @@ class HubOptions:
     token: str | bool | None = None
     force_download: bool = False
     subfolder: str = ""
+    weight_files: tuple[str, ...] = WEIGHT_FILES
+    runs_remote_code: bool = False
 
 
 def local_folder(
@@ -90,6 +104,14 @@ def local_folder(
         raise HubError(f"{name} has none of {', '.join([*required, *optional])} that can be reached; {_CURE}")
     # the folder of the snapshot: its files are links, so the path that the hub gave is kept as it is
     return found[0].parent
+
+
+def with_variant(file: str, variant: str | None) -> str:
+    """Return a weight file's name for a variant: ``model.fp16.safetensors``, ``model.safetensors.index.fp16.json``."""
+    if variant is None:
+        return file
+    stem, _, suffix = safe_name(file, where="variant").rpartition(".")
+    return safe_name(f"{stem}.{variant}.{suffix}", where="variant")
 
 
 def safe_name(name: str, *, where: str) -> str:
@@ -183,15 +205,15 @@ def _is_known_absent(name: str, file: str, options: HubOptions) -> bool:
 
 
 def _download_weights(name: str, options: HubOptions) -> Path:
-    for file in WEIGHT_FILES:
+    for file in options.weight_files:
         path = _download(name, file, options, absent_ok=True)
         if path is None:
             continue
-        if file.endswith(".index.json"):
+        if ".index." in file:
             for shard in shard_names(path):
                 _download(name, shard, options)
         return path
-    raise HubError(f"{name} has no weights that can be reached: none of {', '.join(WEIGHT_FILES)}; {_CURE}")
+    raise HubError(f"{name} has no weights that can be reached: none of {', '.join(options.weight_files)}; {_CURE}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
+from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
+from pocketbert.storage.keywords import loading_options
 from pocketbert.storage.replacing import read_json
 from pocketbert.tokenizer import models
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
@@ -52,9 +52,8 @@ class AutoTokenizer:
             CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
             HubError: the name cannot be turned into a folder.
         """
-        hub = {field.name: settings.pop(field.name) for field in fields(HubOptions) if field.name in settings}
         files = (*CONFIG_FILES, *TOKENIZER_FILES)
-        folder = local_folder(pretrained_model_name_or_path, optional=files, options=HubOptions(**hub))
+        folder = local_folder(pretrained_model_name_or_path, optional=files, options=loading_options(settings))
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
         return load_tokenizer(folder, use_fast=use_fast, **settings)
 

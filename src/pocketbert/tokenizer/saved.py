@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.hub import TOKENIZER_FILES, HubOptions, local_folder, safe_name
+from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
+from pocketbert.storage.keywords import loading_options, saving_options
+from pocketbert.storage.pushing import Pushable
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
@@ -21,7 +23,7 @@ __all__ = ["Pretrained"]
 P = TypeVar("P", bound="Pretrained")
 
 
-class Pretrained(SpecialTokens):
+class Pretrained(SpecialTokens, Pushable):
     """The methods that load a tokenizer and save it."""
 
     is_fast: ClassVar[bool]
@@ -53,13 +55,6 @@ class Pretrained(SpecialTokens):
     def from_pretrained(
         cls: type[P],
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        subfolder: str = "",
         **settings: Any,
     ) -> P:
         """Load a tokenizer from a folder, or from the Hugging Face Hub by name.
@@ -69,20 +64,16 @@ class Pretrained(SpecialTokens):
 
         Args:
             pretrained_model_name_or_path: a folder, or a name such as ``"distilbert-base-uncased"``.
-            revision: branch, tag or commit of a hub name.
-            cache_dir: where hub files are kept.
-            local_files_only: use the cache, never the network.
-            token: access token of the hub.
-            force_download: fetch files that are cached already.
-            subfolder: folder within the repository.
-            settings: arguments of the constructor, such as ``do_lower_case=False`` or ``model_max_length=256``.
+            settings: arguments of the constructor, such as ``do_lower_case=False`` or ``model_max_length=256``, and
+                where files come from: ``revision``, ``cache_dir``, ``local_files_only``, ``token``,
+                ``force_download``, ``subfolder``.
 
         Raises:
             CheckpointError: the folder holds no vocabulary, or a file in it is damaged.
             HubError: the name cannot be turned into a folder.
             ConfigError: the vocabulary lacks a special token.
         """
-        options = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)
+        options = loading_options(settings)
         folder = local_folder(pretrained_model_name_or_path, optional=TOKENIZER_FILES, options=options)
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
         return cls.from_files(TokenizerFolder(folder), **settings)
@@ -107,6 +98,8 @@ class Pretrained(SpecialTokens):
         save_directory: str | os.PathLike[str],
         legacy_format: bool | None = None,
         filename_prefix: str | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
     ) -> tuple[str, ...]:
         """Write the files that :meth:`from_pretrained`, here and in ``transformers``, reads; return their paths.
 
@@ -114,10 +107,12 @@ class Pretrained(SpecialTokens):
             save_directory: a folder, made if there is none. Files in it are replaced all together or not at all.
             legacy_format: True leaves out ``tokenizer.json``, False leaves out ``vocab.txt``; by default both.
             filename_prefix: put before each file's name, with a dash.
+            push_to_hub: send them to the hub, too; ``repo_id``, ``token`` and so on go with it.
 
         Raises:
             CheckpointError: the folder cannot be written.
         """
+        options = saving_options({"push_to_hub": push_to_hub, **kwargs}, save_directory)
         texts = {
             "tokenizer_config.json": _json(self._config()),
             "special_tokens_map.json": _json(_plain(self.special_tokens_map_extended)),
@@ -135,7 +130,9 @@ class Pretrained(SpecialTokens):
                 texts["added_tokens.json"] = _json(added)
         if library is not None and not legacy_format:
             texts["tokenizer.json"] = library
-        return _write(save_directory, texts, filename_prefix)
+        written = _write(save_directory, texts, filename_prefix)
+        self._push(options.push)
+        return written
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write ``vocab.txt`` alone; return its path."""

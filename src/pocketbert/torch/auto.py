@@ -11,7 +11,7 @@ from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import ConfigError
-from pocketbert.storage.hub import HubOptions
+from pocketbert.storage.keywords import loading_options
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -91,16 +91,14 @@ class AutoModel:
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str] | Opened, **kwargs: Any) -> Any:
         """Load a model; see ``PreTrainedModel.from_pretrained``."""
         source: Any = pretrained_model_name_or_path
-        hub = {name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs}
-        config = kwargs.get("config")
+        config, given = kwargs.get("config"), dict(kwargs)
         if config is None and kwargs.get("state_dict") is None:
-            source = open_model(source, hub=HubOptions(**hub))
+            source = open_model(source, hub=loading_options(kwargs))
             config = source.config
         elif not isinstance(config, PretrainedConfig):
-            config = (
-                source.config if isinstance(source, Opened) else AutoConfig.from_pretrained(config or source, **hub)
-            )
-        return cls.class_for(config).from_pretrained(source, **kwargs, **hub)
+            named = source.config if isinstance(source, Opened) else None
+            config = named or AutoConfig.from_pretrained(config or source, return_unused_kwargs=True, **given)[0]
+        return cls.class_for(config).from_pretrained(source, **kwargs)
 
 
 class AutoModelForPreTraining(AutoModel):

@@ -74,6 +74,7 @@ def save(
     folder: str | os.PathLike[str],
     state_dict: Mapping[str, Tensor] | None,
     max_shard_size: int | str,
+    variant: str | None,
 ) -> None:
     """See ``PreTrainedModel.save_pretrained``."""
     from safetensors.torch import save_file
@@ -95,7 +96,7 @@ def save(
         save_file(chosen, path, metadata={"format": "pt"})
 
     sizes = {name: value.numel() * value.element_size() for name, value in tensors.items()}
-    write_checkpoint(folder, config, sizes, write, max_shard_size)
+    write_checkpoint(folder, config, sizes, write, max_shard_size, variant)
 
 
 def _dtype(dtype: torch.dtype | str | None, stored: list[str]) -> torch.dtype:

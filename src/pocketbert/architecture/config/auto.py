@@ -11,11 +11,9 @@ from pocketbert.architecture.config.mobilebert import MobileBertConfig
 from pocketbert.architecture.config.pretrained_config import (
     GOOGLE_FILE,
     PretrainedConfig,
-    config_file,
-    take_hub_options,
+    read_config,
 )
 from pocketbert.errors import ConfigError
-from pocketbert.storage.replacing import read_json
 
 __all__ = ["AutoConfig"]
 
@@ -40,6 +38,19 @@ class AutoConfig:
         return cls._class(model_type)(**kwargs)
 
     @classmethod
+    def register(cls, model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:
+        """Let files of a ``model_type`` give a class of yours.
+
+        Raises:
+            ConfigError: the class has another ``model_type``, or the name is taken and ``exist_ok`` is false.
+        """
+        if config.model_type != model_type:
+            raise ConfigError(f"{config.__name__}.model_type is {config.model_type!r}, not {model_type!r}")
+        if model_type in cls.classes and not exist_ok:
+            raise ConfigError(f"model_type {model_type!r} is {cls.classes[model_type].__name__}; pass exist_ok=True")
+        cls.classes[model_type] = config
+
+    @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """As ``PretrainedConfig.from_pretrained``, for whichever class ``model_type`` names.
 
@@ -48,8 +59,7 @@ class AutoConfig:
         Raises:
             ConfigError: the file has no ``model_type``, or one of another family.
         """
-        path = config_file(pretrained_model_name_or_path, take_hub_options(kwargs))
-        fields = read_json(path)
+        path, fields = read_config(pretrained_model_name_or_path, kwargs)
         if "model_type" in fields:
             family = fields["model_type"]
         elif path.name == GOOGLE_FILE:

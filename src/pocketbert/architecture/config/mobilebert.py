@@ -16,7 +16,7 @@ from pocketbert.architecture.config.field_checks import (
     check_probability,
     modern_activation,
 )
-from pocketbert.architecture.config.pretrained_config import C, PretrainedConfig
+from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 
@@ -183,7 +183,7 @@ class MobileBertConfig(PretrainedConfig):
         check_probability("classifier_dropout", self.classifier_dropout, optional=True)
 
     @classmethod
-    def from_dict(cls: type[C], config_dict: Mapping[str, Any], **kwargs: Any) -> C:
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
         """As ``PretrainedConfig.from_dict``; a dict without ``model_type`` is Google's (see ``from_google_json``)."""
         if not {"model_type", "transformers_version", "architectures"} & {*config_dict, *kwargs}:
             config_dict = google_fields(config_dict)

@@ -25,19 +25,23 @@ from pocketbert.architecture.config.field_checks import (
     pruned_heads_of,
 )
 from pocketbert.architecture.config.passive_fields import PASSIVE_FIELDS, PASSIVE_NAMES
-from pocketbert.errors import ConfigError
+from pocketbert.errors import ConfigError, InputError
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.storage.keywords import loading_options, saving_options
+from pocketbert.storage.pushing import Pushable
 from pocketbert.storage.replacing import read_json, replacing
 
-__all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "config_file", "take_hub_options"]
+__all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "read_config"]
 
 GOOGLE_FILE = "bert_config.json"  # beside Google's original checkpoints
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
 C = TypeVar("C", bound="PretrainedConfig")
 
 
-class PretrainedConfig:
+class PretrainedConfig(Pushable):
     """Base class of all configurations: labels, output flags and what else does not depend on the architecture.
 
     Args:
@@ -278,8 +282,8 @@ class PretrainedConfig:
             CheckpointError, HubError: there is no such file.
             ConfigError: the file describes no model of this class, or a keyword is unknown.
         """
-        path = config_file(pretrained_model_name_or_path, take_hub_options(kwargs))
-        return cls._from_fields(read_json(path), path, pretrained_model_name_or_path, kwargs)
+        path, fields = read_config(pretrained_model_name_or_path, kwargs)
+        return cls._from_fields(fields, path, pretrained_model_name_or_path, kwargs)
 
     @classmethod
     def _from_fields(
@@ -300,7 +304,7 @@ class PretrainedConfig:
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the content of ``config.json``, and the keywords that are no hub options; see ``from_pretrained``."""
-        return read_json(config_file(pretrained_model_name_or_path, take_hub_options(kwargs))), kwargs
+        return read_config(pretrained_model_name_or_path, kwargs)[1], kwargs
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
         """Return this configuration: there is only text."""
@@ -313,7 +317,7 @@ class PretrainedConfig:
         return config
 
     @classmethod
-    def from_dict(cls: type[C], config_dict: Mapping[str, Any], **kwargs: Any) -> C:
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
         """Build from the content of a ``config.json``; names that are unknown here are kept as they are.
 
         ``return_unused_kwargs=True`` returns a pair of the configuration and the keywords that it does not have.
@@ -386,15 +390,11 @@ class PretrainedConfig:
         fields: dict[str, Any] = {}
         for item in update_str.split(","):
             name, _, text = item.partition("=")
-            old = getattr(self, name, None)
+            old: Any = getattr(self, name, None)
             if not isinstance(old, (bool, int, float, str)):
                 self._refuse(name)
             try:
-                fields[name] = (
-                    {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-                    if isinstance(old, bool)
-                    else type(old)(text)
-                )
+                fields[name] = _TRUTH[text.lower()] if isinstance(old, bool) else type(old)(text)
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"{name}={text!r} is no {type(old).__name__}") from error
         self.override(fields)
@@ -436,8 +436,8 @@ class PretrainedConfig:
         with replacing(path.parent) as stage:
             (stage / path.name).write_text(text, "utf-8")
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write ``config.json`` into ``save_directory``, atomically.
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Write ``config.json`` into ``save_directory``, atomically; ``push_to_hub=True`` sends it to the hub, too.
 
         Example:
             >>> from pocketbert import BertConfig
@@ -445,9 +445,12 @@ class PretrainedConfig:
             >>> BertConfig.from_pretrained("saved").num_labels
             3
         """
-        text = self.to_json_string()
+        text, options = self.to_json_string(), saving_options(kwargs, save_directory)
+        if not options.write:
+            return
         with replacing(save_directory) as stage:
             (stage / "config.json").write_text(text, "utf-8")
+        self._push(options.push)
 
     def _facts(self) -> dict[str, Any]:
         """Return every field but where the configuration was read from."""
@@ -472,9 +475,21 @@ def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
     return original if original.is_file() and not (folder / "config.json").exists() else folder / "config.json"
 
 
-def take_hub_options(kwargs: dict[str, Any]) -> HubOptions:
-    """Take the hub's options out of ``kwargs``."""
-    return HubOptions(**{name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs})
+def read_config(name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Return path and content of a configuration's file; the keywords that say where it is are taken out of ``kwargs``.
+
+    Raises:
+        InputError: ``trust_remote_code=True``, and the file names classes that its repository brings.
+    """
+    hub = loading_options(kwargs)
+    path = config_file(name_or_path, hub)
+    fields = read_json(path)
+    if hub.runs_remote_code and fields.get("auto_map"):
+        raise InputError(
+            f"trust_remote_code=True: {path} names code of its own in auto_map, and none is ever run here; without "
+            "that argument this library's own class is used"
+        )
+    return path, fields
 
 
 def named_parameters(cls: type[PretrainedConfig]) -> list[str]:
