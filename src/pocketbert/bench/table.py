@@ -12,9 +12,9 @@ from pocketbert.bench.bench_report import Memory, Report
 __all__ = ["print_report"]
 
 
-def print_report(report: Report, console: Console | None = None) -> None:
+def print_report(report: Report) -> None:
     """Print what was measured, what was not and why, and the settings that follow."""
-    console = console or Console()
+    console = Console()
     console.print(f"{report.architecture} on {report.cpu}, {_count(report.threads)}", markup=False, highlight=False)
     if report.engines:
         console.print(_engines(report))

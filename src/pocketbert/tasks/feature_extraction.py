@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.tasks.option_checks import check_choice, check_flag, option
-from pocketbert.tasks.task import Options, Outputs, Task, Text
+from pocketbert.tasks.option_checks import check_choice, check_flag
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
 from pocketbert.tasks.windows import Document
 
 __all__ = ["FeatureExtraction", "FeatureExtractionOptions"]

@@ -12,8 +12,8 @@ from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Fill, Ranked
 from pocketbert.tasks.numeric import best_first, softmax
-from pocketbert.tasks.option_checks import check_whole, kind, option
-from pocketbert.tasks.task import Options, Outputs, Task
+from pocketbert.tasks.option_checks import check_whole, kind
+from pocketbert.tasks.task import Options, Outputs, Task, option
 from pocketbert.tasks.windows import Document, Window
 
 __all__ = ["FillMask", "FillMaskOptions"]

@@ -11,8 +11,8 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.tasks.answers import Choice, Ranked
 from pocketbert.tasks.numeric import best_first, softmax
-from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind, option
-from pocketbert.tasks.task import Options, Outputs, Task, Text
+from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
 from pocketbert.tasks.windows import Document
 
 __all__ = ["MultipleChoice", "MultipleChoiceOptions"]

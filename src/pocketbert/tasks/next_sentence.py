@@ -20,7 +20,6 @@ class NextSentencePrediction(Task[Text, NextSentence, Options]):
 
     name = "next-sentence-prediction"
     head: ClassVar[str] = "next_sentence"
-    options_class = Options
     overflows = ("error", "truncate")
     columns = ("is_next", "score")
     input_keys = ("text", "text_pair")

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pocketbert.errors import InputError
 
-__all__ = [
-    "check_choice",
-    "check_flag",
-    "check_number",
-    "check_text",
-    "check_whole",
-    "fields_of",
-    "kind",
-    "option",
-    "suggest",
-]
-
-
-def option(default: Any, check: Callable[..., object], *limits: Any, **more: Any) -> Any:
-    """Declare a dataclass's field, and the check of this file or like them that its value must pass."""
-    return field(default=default, metadata={"check": lambda name, value: check(name, value, *limits, **more)})
+__all__ = ["check_choice", "check_flag", "check_number", "check_text", "check_whole", "fields_of", "kind", "suggest"]
 
 
 def kind(value: Any) -> str:

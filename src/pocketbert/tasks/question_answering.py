@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from pocketbert.errors import InputError
 from pocketbert.tasks.answers import Answer, Ranked
-from pocketbert.tasks.option_checks import check_flag, check_number, check_text, check_whole, fields_of, kind, option
+from pocketbert.tasks.option_checks import check_flag, check_number, check_text, check_whole, fields_of, kind
 from pocketbert.tasks.spans import Candidate, WindowScores, best_spans, distinct, score_window
-from pocketbert.tasks.task import Options, Outputs, Task
+from pocketbert.tasks.task import Options, Outputs, Task, option
 from pocketbert.tasks.windows import Cut, Document
 from pocketbert.tokenizer.call.encoding import Encoding
 
@@ -145,9 +145,13 @@ class QuestionAnswering(Task[Texts, Ranked[Answer], QuestionAnsweringOptions]):
                 for score, first, last in best_spans(scores, count, options.max_answer_len):
                     yield Candidate(score, chars[first][0], chars[last][1])
 
+        def deeper() -> Iterator[Candidate]:
+            most = max(len(scores.start) for scores, _ in windows) ** 2
+            yield from sorted(candidates(most), key=lambda candidate: -candidate.score)
+
         top_k = options.top_k
         count = 2 * top_k + 10 if options.align_to_words else top_k
-        answers = distinct(candidates(count), _deeper(candidates, count, windows), context, top_k)
+        answers = distinct(candidates(count), deeper(), context, top_k)
         ranked = [
             (c.score, Answer(score=c.score, start=c.start, end=c.end, answer=context[c.start : c.end])) for c in answers
         ]
@@ -158,13 +162,6 @@ class QuestionAnswering(Task[Texts, Ranked[Answer], QuestionAnsweringOptions]):
         if not ranked:
             raise InputError(f"context {context[:40]!r} holds no word; pass one with words")
         return Ranked(answer for _, answer in ranked[:top_k])
-
-
-def _deeper(candidates: Any, count: int, windows: Iterable[tuple[WindowScores, Any]]) -> Iterator[Candidate]:
-    """Yield every candidate beyond the first ``count`` of each window, best first."""
-    most = max(len(scores.start) for scores, _ in windows) ** 2
-    if count < most:
-        yield from sorted(candidates(most), key=lambda candidate: -candidate.score)
 
 
 def _places(encoding: Encoding, words: bool) -> list[tuple[int, int]]:

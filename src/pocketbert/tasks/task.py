@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain, islice, zip_longest
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Runner, chunks, run_rows
-from pocketbert.tasks.option_checks import check_choice, check_text, check_whole, fields_of, kind, option, suggest
+from pocketbert.tasks.option_checks import check_choice, check_text, check_whole, fields_of, kind, suggest
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
-__all__ = ["Options", "Outputs", "Task", "Text"]
+__all__ = ["Options", "Outputs", "Task", "Text", "option"]
 
 A = TypeVar("A")
 E = TypeVar("E")
@@ -29,6 +29,11 @@ Text = str | tuple[str, str] | list[str]  # a text, a pair, or the words of a te
 Outputs = list[list[Floats]]  # per document, one array per window
 
 _CHARACTERS = 32  # characters read ahead per token of a batch; bounds memory for long texts
+
+
+def option(default: Any, check: Callable[..., object], *limits: Any, **more: Any) -> Any:
+    """Declare an option: its default, and the check of its name and value, such as those of ``option_checks``."""
+    return field(default=default, metadata={"check": lambda name, value: check(name, value, *limits, **more)})
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,9 @@ class Options:
         Raises:
             InputError: a value is of the wrong type or out of range.
         """
-        for field in fields(self):
-            if "check" in field.metadata:
-                field.metadata["check"](field.name, getattr(self, field.name))
+        for each in fields(self):
+            if "check" in each.metadata:
+                each.metadata["check"](each.name, getattr(self, each.name))
 
 
 class Task(ABC, Generic[E, A, O]):
@@ -74,7 +79,7 @@ class Task(ABC, Generic[E, A, O]):
 
     name: ClassVar[str]
     head: ClassVar[str]
-    options_class: ClassVar[type[Any]]
+    options_class: ClassVar[type[Any]] = Options
     overflows: ClassVar[tuple[str, ...]] = ("error", "truncate", "window")
     truncation: ClassVar[str] = "longest_first"  # see Cut
     window_over: ClassVar[int | None] = None  # see Cut
@@ -237,7 +242,7 @@ class Task(ABC, Generic[E, A, O]):
         return isinstance(inputs, (str, Mapping, tuple))
 
     def _options(self, given: Mapping[str, Any]) -> O:
-        known = [field.name for field in fields(self.options_class)]
+        known = [each.name for each in fields(self.options_class)]
         for name in given:
             if name not in known:
                 raise InputError(

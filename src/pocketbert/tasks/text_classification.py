@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pocketbert.tasks.answers import Label, Ranked
 from pocketbert.tasks.numeric import best_first, sigmoid, softmax
-from pocketbert.tasks.option_checks import check_choice, check_whole, option
-from pocketbert.tasks.task import Options, Outputs, Task, Text
+from pocketbert.tasks.option_checks import check_choice, check_whole
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
 from pocketbert.tasks.windows import Document
 
 __all__ = ["TextClassification", "TextClassificationOptions"]

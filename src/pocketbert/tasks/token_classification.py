@@ -12,8 +12,8 @@ from pocketbert.errors import InputError
 from pocketbert.tasks.answers import Entity, EntityGroup
 from pocketbert.tasks.entities import STRATEGIES, group_entities, tags_of
 from pocketbert.tasks.numeric import softmax
-from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, fields_of, kind, option
-from pocketbert.tasks.task import Options, Outputs, Task, Text
+from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, fields_of, kind
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
 from pocketbert.tasks.windows import Document
 
 __all__ = ["TokenClassification", "TokenClassificationOptions"]

@@ -11,8 +11,8 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.tasks.answers import ZeroShot
 from pocketbert.tasks.numeric import best_first, softmax
-from pocketbert.tasks.option_checks import check_flag, check_text, kind, option
-from pocketbert.tasks.task import Options, Outputs, Task, Text
+from pocketbert.tasks.option_checks import check_flag, check_text, kind
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
 from pocketbert.tasks.windows import Document
 
 __all__ = ["ZeroShotClassification", "ZeroShotOptions"]
