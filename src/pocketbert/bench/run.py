@@ -155,8 +155,7 @@ class _Bench:
         """Try numbers of threads and sizes of batches with one engine."""
         self._next(f"threads and batches of {result.name}")
         engine = result.engine
-        runner = self.runners[engine]
-        runners = {count: with_threads(runner, self.opened, engine, count) for count in self.counts}
+        runners = {count: with_threads(self.runners[engine], self.opened, engine, count) for count in self.counts}
         calls = {
             (count, budget): partial(run_rows, runner, self.texts, budget)
             for count, runner in runners.items()

@@ -97,10 +97,8 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
         self, ids: list[int], mask: int, logits: Floats, targets: list[int] | None, top_k: int, *, alone: bool
     ) -> Ranked[Fill]:
         scores = softmax(logits)
-        if targets is None:
-            words = best_first(scores, top_k)
-        else:
-            words = [targets[index] for index in best_first(scores[targets], top_k)]
+        among = np.arange(len(scores)) if targets is None else np.asarray(targets)
+        words = [int(among[index]) for index in best_first(scores[among], top_k)]
         return Ranked(
             Fill(
                 score=float(scores[word]),

@@ -47,7 +47,7 @@ class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
 
     def read(self, item: Any, options: MultipleChoiceOptions) -> Question:
         """See ``Task.read``."""
-        pair = tuple(fields_of(item, ("prompt", "choices"))) if isinstance(item, Mapping) else item
+        pair = tuple(fields_of(item, self.input_keys)) if isinstance(item, Mapping) else item
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InputError(f"the input must be a dict with 'prompt' and 'choices', not {kind(item)}")
         prompt, choices = pair

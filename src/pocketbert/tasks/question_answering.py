@@ -102,13 +102,11 @@ class QuestionAnswering(Task[Texts, Ranked[Answer], QuestionAnsweringOptions]):
 
     def read(self, item: Any, options: QuestionAnsweringOptions) -> Texts:
         """See ``Task.read``."""
-        pair = item
-        if isinstance(item, Mapping):
-            pair = tuple(fields_of(item, ("question", "context")))
+        pair = tuple(fields_of(item, self.input_keys)) if isinstance(item, Mapping) else item
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InputError(f"the input must be a dict with 'question' and 'context', not {kind(item)}")
         texts = check_text("question", pair[0]), check_text("context", pair[1])
-        for name, text in zip(("question", "context"), texts, strict=True):
+        for name, text in zip(self.input_keys, texts, strict=True):
             if not text.strip() and not (name == "context" and options.handle_impossible_answer):
                 cure = "" if name == "question" else ", or handle_impossible_answer=True to have none found in it"
                 raise InputError(f"{name} {text!r} is empty; pass one with words{cure}")
