@@ -82,17 +82,13 @@ def group_entities(
 
 def _vote(scores: NDArray[np.float64], tags: Sequence[Tag], strategy: str) -> tuple[int, list[float]]:
     """Return a word's label and its contribution to the entity's list of scores."""
+    deciding = scores[0]
     if strategy == "average":
-        mean = scores.mean(axis=0)
-        label = int(mean.argmax())
-        return label, [float(mean[label])]
-    if strategy == "max":
-        token = int(scores.max(axis=1).argmax())
-        label = int(scores[token].argmax())
-        return label, [float(scores[token, label])]
-    label = int(scores[0].argmax())
-    if strategy == "first":
-        return label, [float(scores[0, label])]
-    own = scores.argmax(axis=1)
-    agree = [tags[index].kind == tags[label].kind for index in own]
-    return label, [float(row[index if same else label]) for row, index, same in zip(scores, own, agree, strict=True)]
+        deciding = scores.mean(axis=0)
+    elif strategy == "max":
+        deciding = scores[scores.max(axis=1).argmax()]
+    label = int(deciding.argmax())
+    if strategy != "simple":
+        return label, [float(deciding[label])]
+    own = [index if tags[index].kind == tags[label].kind else label for index in scores.argmax(axis=1)]
+    return label, [float(row[index]) for row, index in zip(scores, own, strict=True)]

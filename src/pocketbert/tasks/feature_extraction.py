@@ -8,15 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.option_checks import check_choice, check_flag
-from pocketbert.tasks.task import Options, Task, Text
-from pocketbert.tasks.text_classification import read_pair
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
 from pocketbert.tasks.windows import Document
 
 __all__ = ["FeatureExtraction", "FeatureExtractionOptions"]
-
-_POOLINGS = ("none", "mean", "cls")
 
 
 @dataclass(frozen=True)
@@ -28,14 +24,8 @@ class FeatureExtractionOptions(Options):
         normalize: scale every vector to length 1.
     """
 
-    pooling: str = "none"
-    normalize: bool = False
-
-    def check(self) -> None:
-        """See ``Options.check``."""
-        super().check()
-        check_choice("pooling", self.pooling, _POOLINGS)
-        check_flag("normalize", self.normalize)
+    pooling: str = option("none", check_choice, ("none", "mean", "cls"))
+    normalize: bool = option(False, check_flag)
 
 
 class FeatureExtraction(Task[Text, NDArray[np.float32], FeatureExtractionOptions]):
@@ -52,12 +42,8 @@ class FeatureExtraction(Task[Text, NDArray[np.float32], FeatureExtractionOptions
     columns = ("shape", "features")
     optional_keys = ("text_pair",)
 
-    def read(self, item: Any, options: FeatureExtractionOptions) -> Text:
-        """See ``Task.read``."""
-        return read_pair(item)
-
     def decode(
-        self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: FeatureExtractionOptions
+        self, example: Text, documents: list[Document], outputs: Outputs, options: FeatureExtractionOptions
     ) -> NDArray[np.float32]:
         """See ``Task.decode``."""
         document, states = documents[0], outputs[0]

@@ -12,11 +12,20 @@ from pocketbert.errors import InputError
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Fill, Ranked
 from pocketbert.tasks.numeric import best_first, softmax
-from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
-from pocketbert.tasks.task import Options, Task
+from pocketbert.tasks.option_checks import check_whole, kind
+from pocketbert.tasks.task import Options, Outputs, Task, option
 from pocketbert.tasks.windows import Document, Window
 
 __all__ = ["FillMask", "FillMaskOptions"]
+
+
+def _check_targets(name: str, targets: Any) -> None:
+    if targets is None or isinstance(targets, str):
+        return
+    if not isinstance(targets, (list, tuple)) or not all(isinstance(word, str) for word in targets):
+        raise InputError(f"{name} must be a word or a list of words, not {kind(targets)}")
+    if not targets:
+        raise InputError(f"{name} is empty; pass at least one word, or None for the whole vocabulary")
 
 
 @dataclass(frozen=True)
@@ -28,19 +37,8 @@ class FillMaskOptions(Options):
         targets: a word or a list of words to choose among, instead of the whole vocabulary.
     """
 
-    top_k: int = 5
-    targets: str | Sequence[str] | None = None
-
-    def check(self) -> None:
-        """See ``Options.check``."""
-        super().check()
-        check_whole("top_k", self.top_k, 1)
-        if self.targets is None or isinstance(self.targets, str):
-            return
-        if not isinstance(self.targets, (list, tuple)) or not all(isinstance(word, str) for word in self.targets):
-            raise InputError(f"targets must be a word or a list of words, not {kind(self.targets)}")
-        if not self.targets:
-            raise InputError("targets is empty; pass at least one word, or None for the whole vocabulary")
+    top_k: int = option(5, check_whole, 1)
+    targets: str | Sequence[str] | None = option(None, _check_targets)
 
 
 class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
@@ -56,12 +54,6 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
     options_class = FillMaskOptions
     columns = ("token_str", "score", "sequence")
 
-    def read(self, item: Any, options: FillMaskOptions) -> str:
-        """See ``Task.read``."""
-        if isinstance(item, Mapping):
-            (item,) = fields_of(item, ("text",))
-        return check_text("text", item)
-
     def prepare(self, example: str, document: Document, options: FillMaskOptions) -> Document:
         """Read each mask in the window where it has the most context, and drop windows left without a mask."""
         best: dict[int, tuple[int, int, int]] = {}  # mask -> (depth, window, token of the window)
@@ -72,12 +64,9 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
                 if depths[place] > best.get(token, (-1, 0, 0))[0]:
                     best[token] = (int(depths[place]), number, place)
         if not best:
-            cut = len(document.windows[0].row) < len(document)
-            where = f"the first {len(document.windows[0].row)} tokens of" if cut else ""
-            raise InputError(
-                f"no {self.tokenizer.mask_token} in {where}{' ' if cut else ''}{example[:60]!r}; put "
-                f"{self.tokenizer.mask_token} where a word is missing"
-            )
+            shown, mask = len(document.windows[0].row), self.tokenizer.mask_token
+            where = f"the first {shown} tokens of " if shown < len(document) else ""
+            raise InputError(f"no {mask} in {where}{example[:60]!r}; put {mask} where a word is missing")
         windows = []
         for number, window in enumerate(document.windows):
             masks = [(token, place) for token, (_, chosen, place) in sorted(best.items()) if chosen == number]
@@ -87,7 +76,7 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
         return Document(document.encoding, windows)
 
     def decode(
-        self, example: str, documents: list[Document], outputs: list[list[Floats]], options: FillMaskOptions
+        self, example: str, documents: list[Document], outputs: Outputs, options: FillMaskOptions
     ) -> Ranked[Fill] | list[Ranked[Fill]]:
         """See ``Task.decode``."""
         document = documents[0]
@@ -108,10 +97,8 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
         self, ids: list[int], mask: int, logits: Floats, targets: list[int] | None, top_k: int, *, alone: bool
     ) -> Ranked[Fill]:
         scores = softmax(logits)
-        if targets is None:
-            words = best_first(scores, top_k)
-        else:
-            words = [targets[index] for index in best_first(scores[targets], top_k)]
+        among = np.arange(len(scores)) if targets is None else np.asarray(targets)
+        words = [int(among[index]) for index in best_first(scores[among], top_k)]
         return Ranked(
             Fill(
                 score=float(scores[word]),

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Choice, Ranked
 from pocketbert.tasks.numeric import best_first, softmax
 from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
-from pocketbert.tasks.task import Options, Task, Text
-from pocketbert.tasks.windows import Cut, Document
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
+from pocketbert.tasks.windows import Document
 
 __all__ = ["MultipleChoice", "MultipleChoiceOptions"]
 
@@ -29,12 +28,7 @@ class MultipleChoiceOptions(Options):
         top_k: how many choices to return, best first; None for all.
     """
 
-    top_k: int | None = 1
-
-    def check(self) -> None:
-        """See ``Options.check``."""
-        super().check()
-        check_whole("top_k", self.top_k, 1, none="all choices")
+    top_k: int | None = option(1, check_whole, 1, none="all choices")
 
 
 class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
@@ -47,12 +41,13 @@ class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
     head: ClassVar[str] = "multiple_choice"
     options_class = MultipleChoiceOptions
     overflows = ("error", "truncate")
+    truncation = "only_first"
     columns = ("choice", "text", "score")
     input_keys = ("prompt", "choices")
 
     def read(self, item: Any, options: MultipleChoiceOptions) -> Question:
         """See ``Task.read``."""
-        pair = tuple(fields_of(item, ("prompt", "choices"))) if isinstance(item, Mapping) else item
+        pair = tuple(fields_of(item, self.input_keys)) if isinstance(item, Mapping) else item
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InputError(f"the input must be a dict with 'prompt' and 'choices', not {kind(item)}")
         prompt, choices = pair
@@ -65,12 +60,8 @@ class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
         """See ``Task.texts``."""
         return [(example[0], choice) for choice in example[1]]
 
-    def cut(self, options: MultipleChoiceOptions) -> Cut:
-        """See ``Task.cut``."""
-        return replace(super().cut(options), truncation="only_first")
-
     def decode(
-        self, example: Question, documents: list[Document], outputs: list[list[Floats]], options: MultipleChoiceOptions
+        self, example: Question, documents: list[Document], outputs: Outputs, options: MultipleChoiceOptions
     ) -> Ranked[Choice]:
         """See ``Task.decode``."""
         scores = softmax(np.concatenate([windows[0] for windows in outputs]))  # (choices,)

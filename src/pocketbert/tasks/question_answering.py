@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Answer, Ranked
 from pocketbert.tasks.option_checks import check_flag, check_number, check_text, check_whole, fields_of, kind
 from pocketbert.tasks.spans import Candidate, WindowScores, best_spans, distinct, score_window
-from pocketbert.tasks.task import Options, Task
+from pocketbert.tasks.task import Options, Outputs, Task, option
 from pocketbert.tasks.windows import Cut, Document
 from pocketbert.tokenizer.call.encoding import Encoding
 
 __all__ = ["QuestionAnswering", "QuestionAnsweringOptions"]
 
 _ROW, _STRIDE = 384, 128  # as in SQuAD's evaluation
+
+Texts = tuple[str, str]  # question and context
 
 
 @dataclass(frozen=True)
@@ -38,30 +39,23 @@ class QuestionAnsweringOptions(Options):
     """
 
     overflow: str = "window"
-    top_k: int = 1
-    max_seq_len: int | None = None
-    doc_stride: int | None = None
-    max_answer_len: int = 15
-    handle_impossible_answer: bool = False
-    no_answer_threshold: float = 0.0
-    align_to_words: bool = True
+    top_k: int = option(1, check_whole, 1)
+    max_seq_len: int | None = option(None, check_whole, 1, none="384")
+    doc_stride: int | None = option(None, check_whole, 0, none="128")
+    max_answer_len: int = option(15, check_whole, 1)
+    handle_impossible_answer: bool = option(False, check_flag)
+    no_answer_threshold: float = option(0.0, check_number)
+    align_to_words: bool = option(True, check_flag)
 
     def check(self) -> None:
         """See ``Options.check``."""
         super().check()
-        check_whole("top_k", self.top_k, 1)
-        check_whole("max_seq_len", self.max_seq_len, 1, none="384")
-        check_whole("doc_stride", self.doc_stride, 0, none="128")
-        check_whole("max_answer_len", self.max_answer_len, 1)
-        check_flag("handle_impossible_answer", self.handle_impossible_answer)
-        check_number("no_answer_threshold", self.no_answer_threshold)
-        check_flag("align_to_words", self.align_to_words)
         for one, other in (("max_seq_len", "max_length"), ("doc_stride", "stride")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise InputError(f"{one} and {other} are the same; pass one of them")
 
 
-class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnsweringOptions]):
+class QuestionAnswering(Task[Texts, Ranked[Answer], QuestionAnsweringOptions]):
     """Returns ``[{"score", "start", "end", "answer"}, ...]``, best first, ``top_k`` of them.
 
     ``context[start:end] == answer``, always. An input is ``{"question": ..., "context": ...}`` or a tuple of the two;
@@ -106,15 +100,13 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
             raise InputError(f"{len(questions)} questions and {len(contexts)} contexts; pass as many of each, or one")
         return super().__call__(list(zip(questions, contexts, strict=True)), **options)
 
-    def read(self, item: Any, options: QuestionAnsweringOptions) -> tuple[str, str]:
+    def read(self, item: Any, options: QuestionAnsweringOptions) -> Texts:
         """See ``Task.read``."""
-        pair = item
-        if isinstance(item, Mapping):
-            pair = tuple(fields_of(item, ("question", "context")))
+        pair = tuple(fields_of(item, self.input_keys)) if isinstance(item, Mapping) else item
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InputError(f"the input must be a dict with 'question' and 'context', not {kind(item)}")
         texts = check_text("question", pair[0]), check_text("context", pair[1])
-        for name, text in zip(("question", "context"), texts, strict=True):
+        for name, text in zip(self.input_keys, texts, strict=True):
             if not text.strip() and not (name == "context" and options.handle_impossible_answer):
                 cure = "" if name == "question" else ", or handle_impossible_answer=True to have none found in it"
                 raise InputError(f"{name} {text!r} is empty; pass one with words{cure}")
@@ -129,23 +121,12 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
             limit = limit if asked is not None else min(limit, _ROW)
             name = f"a window of {limit} tokens"
         stride = options.doc_stride if options.doc_stride is not None else options.stride
-        default = min(limit // 2, _STRIDE)
-        return Cut(
-            options.overflow,
-            limit,
-            name,
-            default if stride is None else stride,
-            exact=stride is not None,
-            truncation="only_second",
-            window_over=1,
-        )
+        exact = stride is not None
+        stride = stride if exact else min(limit // 2, _STRIDE)
+        return Cut(options.overflow, limit, name, stride, exact, truncation="only_second", window_over=1)
 
     def decode(
-        self,
-        example: tuple[str, str],
-        documents: list[Document],
-        outputs: list[list[Floats]],
-        options: QuestionAnsweringOptions,
+        self, example: Texts, documents: list[Document], outputs: Outputs, options: QuestionAnsweringOptions
     ) -> Ranked[Answer]:
         """See ``Task.decode``."""
         context, document = example[1], documents[0]
@@ -162,9 +143,13 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
                 for score, first, last in best_spans(scores, count, options.max_answer_len):
                     yield Candidate(score, chars[first][0], chars[last][1])
 
+        def deeper() -> Iterator[Candidate]:
+            most = max(len(scores.start) for scores, _ in windows) ** 2
+            yield from sorted(candidates(most), key=lambda candidate: -candidate.score)
+
         top_k = options.top_k
         count = 2 * top_k + 10 if options.align_to_words else top_k
-        answers = distinct(candidates(count), _deeper(candidates, count, windows), context, top_k)
+        answers = distinct(candidates(count), deeper(), context, top_k)
         ranked = [
             (c.score, Answer(score=c.score, start=c.start, end=c.end, answer=context[c.start : c.end])) for c in answers
         ]
@@ -175,13 +160,6 @@ class QuestionAnswering(Task["tuple[str, str]", Ranked[Answer], QuestionAnswerin
         if not ranked:
             raise InputError(f"context {context[:40]!r} holds no word; pass one with words")
         return Ranked(answer for _, answer in ranked[:top_k])
-
-
-def _deeper(candidates: Any, count: int, windows: Iterable[tuple[WindowScores, Any]]) -> Iterator[Candidate]:
-    """Yield every candidate beyond the first ``count`` of each window, best first."""
-    most = max(len(scores.start) for scores, _ in windows) ** 2
-    if count < most:
-        yield from sorted(candidates(most), key=lambda candidate: -candidate.score)
 
 
 def _places(encoding: Encoding, words: bool) -> list[tuple[int, int]]:

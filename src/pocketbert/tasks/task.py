@@ -6,26 +6,34 @@ A subclass defines how an input becomes texts and how the model's outputs become
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain, islice, zip_longest
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
-from pocketbert.tasks.option_checks import check_choice, check_whole, kind, suggest
+from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Runner, chunks, run_rows
+from pocketbert.tasks.option_checks import check_choice, check_text, check_whole, fields_of, kind, suggest
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
-__all__ = ["Options", "Task", "Text"]
+__all__ = ["Options", "Outputs", "Task", "Text", "option"]
 
 A = TypeVar("A")
 E = TypeVar("E")
+R = TypeVar("R")
 O = TypeVar("O", bound="Options")  # noqa: E741  # example, answer, options
 
 Text = str | tuple[str, str] | list[str]  # a text, a pair, or the words of a text
+Outputs = list[list[Floats]]  # per document, one array per window
 
 _CHARACTERS = 32  # characters read ahead per token of a batch; bounds memory for long texts
+
+
+def option(default: Any, check: Callable[..., object], *limits: Any, **more: Any) -> Any:
+    """Declare an option: its default, and the check of its name and value, such as those of ``option_checks``."""
+    return field(default=default, metadata={"check": lambda name, value: check(name, value, *limits, **more)})
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,8 @@ class Options:
     """
 
     overflow: str = "error"
-    max_length: int | None = None
-    stride: int | None = None
+    max_length: int | None = option(None, check_whole, 1, none="the model's positions")
+    stride: int | None = option(None, check_whole, 0, none="a quarter of the row")
 
     def check(self) -> None:
         """Check the values.
@@ -49,8 +57,9 @@ class Options:
         Raises:
             InputError: a value is of the wrong type or out of range.
         """
-        check_whole("max_length", self.max_length, 1, none="the model's positions")
-        check_whole("stride", self.stride, 0, none="a quarter of the row")
+        for each in fields(self):
+            if "check" in each.metadata:
+                each.metadata["check"](each.name, getattr(self, each.name))
 
 
 class Task(ABC, Generic[E, A, O]):
@@ -70,8 +79,10 @@ class Task(ABC, Generic[E, A, O]):
 
     name: ClassVar[str]
     head: ClassVar[str]
-    options_class: ClassVar[type[Any]]
+    options_class: ClassVar[type[Any]] = Options
     overflows: ClassVar[tuple[str, ...]] = ("error", "truncate", "window")
+    truncation: ClassVar[str] = "longest_first"  # see Cut
+    window_over: ClassVar[int | None] = None  # see Cut
     needs_details: ClassVar[bool] = False  # whether decoding reads offsets and words
     columns: ClassVar[tuple[str, ...]]  # shown by `predict` in a table
     input_keys: ClassVar[tuple[str, ...]] = ("text",)  # keys of a dict input, or columns of a file
@@ -100,13 +111,21 @@ class Task(ABC, Generic[E, A, O]):
 
     # -- defined by subclasses -------------------------------------------------------------------------------------
 
-    @abstractmethod
     def read(self, item: Any, options: O) -> E:
-        """Validate one input and convert it to the task's example type.
+        """Validate one input and convert it to the task's example type; by default a text, or a pair if it takes two.
 
         Raises:
             InputError: it is not a valid input for this task.
         """
+        names, values = self.input_keys + self.optional_keys, [item]
+        if isinstance(item, Mapping):
+            values = fields_of(item, self.input_keys, self.optional_keys)
+        elif isinstance(item, tuple) and len(item) == len(names) == 2:
+            values = list(item)
+        given = [(n, value) for n, value in zip_longest(names, values) if value is not None or n in self.input_keys]
+        texts: Any = tuple(check_text(name, value) for name, value in given)
+        example: E = texts if len(texts) > 1 else texts[0]
+        return example
 
     def texts(self, example: E, options: O) -> list[Text]:
         """Return the texts or pairs to tokenize for an example; by default the example is the only one."""
@@ -114,7 +133,7 @@ class Task(ABC, Generic[E, A, O]):
         return [only]
 
     @abstractmethod
-    def decode(self, example: E, documents: list[Document], outputs: list[list[Floats]], options: O) -> A:
+    def decode(self, example: E, documents: list[Document], outputs: Outputs, options: O) -> A:
         """Convert outputs into the answer.
 
         Args:
@@ -130,6 +149,8 @@ class Task(ABC, Generic[E, A, O]):
             options.overflow,
             *self.limit(options.max_length),
             options.stride,
+            truncation=self.truncation,
+            window_over=self.window_over,
             side=self.tokenizer.truncation_side,
             windowed="window" in self.overflows,
         )
@@ -168,13 +189,17 @@ class Task(ABC, Generic[E, A, O]):
         chosen = self._options(options)
         self.check_ready(chosen)
         if self._is_one(inputs, chosen):
-            return next(self._raising([self.read(inputs, chosen)], chosen, numbered=False))
+            (answer,) = self._answers([self.read(inputs, chosen)], chosen)
+            if isinstance(answer, InputError):
+                raise answer
+            return answer
         if isinstance(inputs, list):
-            examples = [self._numbered(index, item, chosen) for index, item in enumerate(inputs)]
+            examples = list(self._reading(inputs, chosen))
+            if examples and isinstance(examples[-1], InputError):  # before any is answered
+                raise InputError(f"input {len(examples) - 1}: {examples[-1]}")
             return list(self._raising(examples, chosen))
         if isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
-            read = (self._numbered(index, item, chosen) for index, item in enumerate(inputs))
-            return self._raising(_errors_last(read), chosen, ramp=True)
+            return self._raising(self._reading(inputs, chosen), chosen, ramp=True)
         self.read(inputs, chosen)  # raises a specific error
         raise InputError(f"{self.name} takes a text, a list or an iterator of them, not {kind(inputs)}")
 
@@ -185,10 +210,10 @@ class Task(ABC, Generic[E, A, O]):
         """
         chosen = self._options(options)
         self.check_ready(chosen)
-        return self._answers((self._caught(item, chosen) for item in items), chosen, ramp=True)
+        return self._answers((_attempt(self.read, item, chosen) for item in items), chosen, ramp=True)
 
     def limit(self, max_length: int | None, name: str = "max_length") -> tuple[int, str]:
-        """Return the maximum tokens per row, and what sets that limit ("" for the model's positions).
+        """Return the maximum tokens per row, and what sets that limit.
 
         Args:
             max_length: the requested maximum, or None.
@@ -205,7 +230,7 @@ class Task(ABC, Generic[E, A, O]):
         tokenizer_limit = self.tokenizer.model_max_length
         if tokenizer_limit < positions:
             return tokenizer_limit, f"the tokenizer's model_max_length={tokenizer_limit}"
-        return positions, ""
+        return positions, f"the model's {positions} positions"
 
     def __repr__(self) -> str:
         """The task, its model and its runner."""
@@ -217,7 +242,7 @@ class Task(ABC, Generic[E, A, O]):
         return isinstance(inputs, (str, Mapping, tuple))
 
     def _options(self, given: Mapping[str, Any]) -> O:
-        known = [field.name for field in fields(self.options_class)]
+        known = [each.name for each in fields(self.options_class)]
         for name in given:
             if name not in known:
                 raise InputError(
@@ -229,70 +254,53 @@ class Task(ABC, Generic[E, A, O]):
         self.cut(chosen)
         return chosen
 
-    def _numbered(self, index: int, item: Any, options: O) -> E:
+    def _reading(self, items: Iterable[Any], options: O) -> Iterator[E | InputError]:
+        """Yield an error in reading as the last item, so that the inputs before it are answered first."""
         try:
-            return self.read(item, options)
+            for item in items:
+                yield self.read(item, options)
         except InputError as error:
-            raise InputError(f"input {index}: {error}") from None
+            yield error
 
-    def _caught(self, item: Any, options: O) -> E | InputError:
-        if isinstance(item, InputError):
-            return item
-        try:
-            return self.read(item, options)
-        except InputError as error:
-            return error
-
-    def _raising(
-        self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False, numbered: bool = True
-    ) -> Iterator[A]:
+    def _raising(self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False) -> Iterator[A]:
         for index, answer in enumerate(self._answers(examples, options, ramp=ramp)):
             if isinstance(answer, InputError):
-                known = not numbered or str(answer).startswith("input ")
-                raise answer if known else InputError(f"input {index}: {answer}")
+                raise InputError(f"input {index}: {answer}")
             yield answer
 
     def _answers(
         self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False
     ) -> Iterator[A | InputError]:
         def size_of(example: E | InputError) -> int:
-            if isinstance(example, InputError):
-                return 0
-            return sum(map(_characters, self.texts(example, options)))
+            return sum(map(_characters, self._texts(example, options)))
 
         limit = self.batch_tokens * _CHARACTERS
         for chunk in chunks(examples, size_of, lookahead=self.lookahead, limit=limit, ramp=ramp):
             yield from self._answer_chunk(chunk, options)
 
+    def _texts(self, example: E | InputError, options: O) -> list[Text]:
+        return [] if isinstance(example, InputError) else self.texts(example, options)
+
     def _answer_chunk(self, chunk: Sequence[E | InputError], options: O) -> list[A | InputError]:
-        texts = [[] if isinstance(example, InputError) else self.texts(example, options) for example in chunk]
-        encodings = iter(self._encode([text for group in texts for text in group]))
-        results: list[Any] = []  # per example: its documents, then its answer; or an InputError
+        texts = [self._texts(example, options) for example in chunk]
+        encodings = iter(self._encode(list(chain.from_iterable(texts))))
         cut, types = self.cut(options), hasattr(self.config, "type_vocab_size")
-        for example, group in zip(chunk, texts, strict=True):
-            encoded = [next(encodings) for _ in group]
-            if isinstance(example, InputError):
-                results.append(example)
-                continue
-            try:
-                documents = [split(encoding, cut, types=types) for encoding in encoded]
-                results.append([self.prepare(example, document, options) for document in documents])
-            except InputError as error:
-                results.append(error)
-        rows: list[Row] = []
-        for documents in results:
-            if not isinstance(documents, InputError):
-                rows += [window.row for document in documents for window in document.windows]
+
+        def documents_of(example: E, encoded: list[Encoding]) -> list[Document]:
+            documents = [split(encoding, cut, types=types) for encoding in encoded]
+            return [self.prepare(example, document, options) for document in documents]
+
+        encoded = [list(islice(encodings, len(group))) for group in texts]
+        made = [_attempt(documents_of, example, group) for example, group in zip(chunk, encoded, strict=True)]
+        documents = [document for group in made if not isinstance(group, InputError) for document in group]
+        rows = [window.row for document in documents for window in document.windows]
         outputs = iter(run_rows(self.runner, rows, self.batch_tokens))
-        for index, (example, documents) in enumerate(zip(chunk, results, strict=True)):
-            if isinstance(example, InputError) or isinstance(documents, InputError):
-                continue
+
+        def answer_of(documents: list[Document], example: E) -> A:
             arrays = [[next(outputs) for _ in document.windows] for document in documents]
-            try:
-                results[index] = self.decode(example, documents, arrays, options)
-            except InputError as error:
-                results[index] = error
-        return results
+            return self.decode(example, documents, arrays, options)
+
+        return [_attempt(answer_of, group, example) for group, example in zip(made, chunk, strict=True)]
 
     def _encode(self, texts: Sequence[Text]) -> list[Encoding]:
         """Tokenize texts and pairs in one call, and pre-split words in another."""
@@ -317,9 +325,11 @@ def _characters(text: Text) -> int:
     return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
-def _errors_last(examples: Iterator[E]) -> Iterator[E | InputError]:
-    """Yield a reading error as the last item, so that the inputs before it are answered first."""
+def _attempt(step: Callable[..., R], item: Any, *rest: Any) -> R | InputError:
+    """Return what a step makes of an item: an InputError if it fails, or if an earlier step did."""
+    if isinstance(item, InputError):
+        return item
     try:
-        yield from examples
+        return step(item, *rest)
     except InputError as error:
-        yield error
+        return error

@@ -9,15 +9,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Entity, EntityGroup
 from pocketbert.tasks.entities import STRATEGIES, group_entities, tags_of
 from pocketbert.tasks.numeric import softmax
 from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, fields_of, kind
-from pocketbert.tasks.task import Options, Task, Text
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
 from pocketbert.tasks.windows import Document
 
 __all__ = ["TokenClassification", "TokenClassificationOptions"]
+
+
+def _check_labels(name: str, labels: Any) -> None:
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"{name}={labels!r} must be a list of labels")
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,9 @@ class TokenClassificationOptions(Options):
         is_split_into_words: inputs are lists of words; offsets are those of ``" ".join(words)``.
     """
 
-    aggregation_strategy: str = "none"
-    ignore_labels: Sequence[str] = ("O",)
-    is_split_into_words: bool = False
-
-    def check(self) -> None:
-        """See ``Options.check``."""
-        super().check()
-        check_choice("aggregation_strategy", self.aggregation_strategy, STRATEGIES)
-        check_flag("is_split_into_words", self.is_split_into_words)
-        if isinstance(self.ignore_labels, str) or not all(isinstance(label, str) for label in self.ignore_labels):
-            raise InputError(f"ignore_labels={self.ignore_labels!r} must be a list of labels")
+    aggregation_strategy: str = option("none", check_choice, STRATEGIES)
+    ignore_labels: Sequence[str] = option(("O",), _check_labels)
+    is_split_into_words: bool = option(False, check_flag)
 
 
 class TokenClassification(Task[Text, "list[Entity] | list[EntityGroup]", TokenClassificationOptions]):
@@ -84,7 +80,7 @@ class TokenClassification(Task[Text, "list[Entity] | list[EntityGroup]", TokenCl
         return [{"entity": row.get("entity_group"), **row} for row in answer]
 
     def decode(
-        self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: TokenClassificationOptions
+        self, example: Text, documents: list[Document], outputs: Outputs, options: TokenClassificationOptions
     ) -> list[Entity] | list[EntityGroup]:
         """See ``Task.decode``."""
         encoding, logits = documents[0].encoding, documents[0].merge(outputs[0])

@@ -40,7 +40,7 @@ class Cut:
 
     overflow: str
     limit: int
-    limit_name: str = ""
+    limit_name: str = "a row"
     stride: int | None = None
     exact: bool = True
     truncation: str = "longest_first"
@@ -121,7 +121,8 @@ def split(encoding: Encoding, cut: Cut, *, types: bool) -> Document:
         row = Row(encoding.ids, encoding.type_ids if types and pair else None)
         return Document(encoding, [Window(row, None, total)])
     if cut.overflow == "error":
-        raise InputError(_too_long(total, cut))
+        ways = '"window" to split the text or "truncate" to cut it' if cut.windowed else '"truncate" to cut it'
+        raise InputError(f"{total} tokens exceed {cut.limit_name}; pass overflow={ways}")
     places = _places(encoding)
     lengths = tuple(stop - start for start, stop in places)
     room = cut.limit - (total - sum(lengths))
@@ -139,12 +140,6 @@ def split(encoding: Encoding, cut: Cut, *, types: bool) -> Document:
         row = Row(ids[kept].tolist(), None if kinds is None else kinds[kept].tolist())
         windows.append(Window(row, kept, fresh))
     return Document(encoding, windows)
-
-
-def _too_long(total: int, cut: Cut) -> str:
-    limit = cut.limit_name or f"the model's {cut.limit} positions"
-    ways = '"window" to split the text or "truncate" to cut it' if cut.windowed else '"truncate" to cut it'
-    return f"{total} tokens exceed {limit}; pass overflow={ways}"
 
 
 def _places(encoding: Encoding) -> list[tuple[int, int]]:
@@ -180,9 +175,9 @@ def _spans(lengths: tuple[int, ...], room: int, cut: Cut) -> list[tuple[tuple[in
 
 def _check_room(lengths: tuple[int, ...], room: int, text: int, cut: Cut) -> int:
     """Return how many tokens of ``text`` a row holds beside the other text."""
-    size = room - (sum(lengths) - lengths[text])
-    if size < 1:
-        limit = cut.limit_name or f"the model's {cut.limit} positions"
-        other = f"the other text has {sum(lengths) - lengths[text]} tokens and with " if len(lengths) > 1 else ""
-        raise InputError(f"{other}the special tokens it leaves no room in {limit}; shorten it or raise the limit")
-    return size
+    others = sum(lengths) - lengths[text]
+    if others >= room:
+        other = f"the other text has {others} tokens and with " if len(lengths) > 1 else ""
+        what = f"{other}the special tokens it leaves no room in {cut.limit_name}"
+        raise InputError(f"{what}; shorten it or raise the limit")
+    return room - others

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import ZeroShot
 from pocketbert.tasks.numeric import best_first, softmax
-from pocketbert.tasks.option_checks import check_flag, check_text, fields_of, kind
-from pocketbert.tasks.task import Options, Task, Text
-from pocketbert.tasks.windows import Cut, Document
+from pocketbert.tasks.option_checks import check_flag, check_text, kind
+from pocketbert.tasks.task import Options, Outputs, Task, Text, option
+from pocketbert.tasks.windows import Document
 
 __all__ = ["ZeroShotClassification", "ZeroShotOptions"]
 
@@ -33,13 +32,12 @@ class ZeroShotOptions(Options):
 
     candidate_labels: str | Sequence[str] | None = None
     hypothesis_template: str = "This example is {}."
-    multi_label: bool = False
+    multi_label: bool = option(False, check_flag)
     entailment_label: str | int | None = None
 
     def check(self) -> None:
         """See ``Options.check``."""
         super().check()
-        check_flag("multi_label", self.multi_label)
         template = check_text("hypothesis_template", self.hypothesis_template)
         try:
             changes = template.format("a") != template.format("b")
@@ -64,6 +62,8 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
     name = "zero-shot-classification"
     head: ClassVar[str] = "sequence_classification"
     options_class = ZeroShotOptions
+    truncation = "only_first"
+    window_over = 0
     columns = ("label", "score")
 
     def __call__(self, inputs: Any, candidate_labels: str | Sequence[str] | None = None, **options: Any) -> Any:
@@ -81,15 +81,8 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
             options["candidate_labels"] = candidate_labels
         return super().__call__(inputs, **options)
 
-    def read(self, item: Any, options: ZeroShotOptions) -> str:
-        """See ``Task.read``."""
-        if isinstance(item, Mapping):
-            (item,) = fields_of(item, ("text",))
-        return check_text("text", item)
-
     def texts(self, example: str, options: ZeroShotOptions) -> list[Text]:
         """See ``Task.texts``."""
-        assert options.candidate_labels is not None
         return [(example, options.hypothesis_template.format(label)) for label in _labels(options.candidate_labels)]
 
     def check_ready(self, options: ZeroShotOptions) -> None:
@@ -98,15 +91,8 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
             raise InputError("zero-shot-classification needs candidate_labels, such as ['sports', 'politics']")
         self._entailment(options.entailment_label)
 
-    def cut(self, options: ZeroShotOptions) -> Cut:
-        """See ``Task.cut``."""
-        return replace(super().cut(options), truncation="only_first", window_over=0)
-
-    def decode(
-        self, example: str, documents: list[Document], outputs: list[list[Floats]], options: ZeroShotOptions
-    ) -> ZeroShot:
+    def decode(self, example: str, documents: list[Document], outputs: Outputs, options: ZeroShotOptions) -> ZeroShot:
         """See ``Task.decode``."""
-        assert options.candidate_labels is not None
         labels = _labels(options.candidate_labels)
         logits = np.stack([d.average(windows) for d, windows in zip(documents, outputs, strict=True)])  # (labels, N)
         entailment = self._entailment(options.entailment_label)
