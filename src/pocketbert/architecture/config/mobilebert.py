@@ -196,7 +196,8 @@ class MobileBertConfig(PretrainedConfig):
         Keys that they leave out mean LayerNorm, one feed-forward network, no sharing, no trigram and no bottleneck;
         ``"gelu"`` is the tanh form, every epsilon is 1e-12, and classification heads have dropout 0.1.
         """
-        return cls.from_dict(google_fields(read_json(json_file)))
+        config: MobileBertConfig = cls.from_dict(google_fields(read_json(json_file)))
+        return config
 
     @classmethod
     def ib_bert_large(cls, **kwargs: Any) -> MobileBertConfig:
