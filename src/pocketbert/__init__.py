@@ -31,6 +31,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "UnsafeFileError",
         "HubError",
         "MissingExtra",
+        "PipelineException",
     ),
     "architecture.outputs": (
         "ModelOutput",
@@ -48,7 +49,18 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "MobileBertTokenizerFast",
         "BatchEncoding",
     ),
-    "tasks": ("pipeline",),
+    "tasks": (
+        "pipeline",
+        "Pipeline",
+        "TextClassificationPipeline",
+        "TokenClassificationPipeline",
+        "QuestionAnsweringPipeline",
+        "FillMaskPipeline",
+        "ZeroShotClassificationPipeline",
+        "FeatureExtractionPipeline",
+        "MultipleChoicePipeline",
+        "NextSentencePredictionPipeline",
+    ),
     "quantization": ("quantize", "QuantizationReport"),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (

@@ -12,12 +12,12 @@ from helpers.fake import FakeRunner, tokenizer
 from pocketbert import extras
 from pocketbert.command.predict import Summary, fields_of_task, predict
 from pocketbert.errors import InputError, MissingExtra
-from pocketbert.tasks.feature_extraction import FeatureExtraction
-from pocketbert.tasks.multiple_choice import MultipleChoice
-from pocketbert.tasks.question_answering import QuestionAnswering
+from pocketbert.tasks.feature_extraction import FeatureExtractionPipeline
+from pocketbert.tasks.multiple_choice import MultipleChoicePipeline
+from pocketbert.tasks.question_answering import QuestionAnsweringPipeline
 from pocketbert.tasks.records import Fields, Record, count_records, read_file, read_stream, read_texts
-from pocketbert.tasks.text_classification import TextClassification
-from pocketbert.tasks.token_classification import TokenClassification
+from pocketbert.tasks.text_classification import TextClassificationPipeline
+from pocketbert.tasks.token_classification import TokenClassificationPipeline
 
 TEXT = Fields(("text",), ("text_pair",))
 QA = Fields(("question", "context"))
@@ -25,7 +25,7 @@ TAGS = dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))
 
 
 def classifier(**options):
-    return TextClassification(FakeRunner("sequence_classification"), tokenizer(), **options)
+    return TextClassificationPipeline(FakeRunner("sequence_classification"), tokenizer(), **options)
 
 
 def read(content: str | bytes, fields: Fields = TEXT, kind: str = "txt") -> list[tuple[int, object]]:
@@ -198,7 +198,7 @@ def test_tables(capsys):
     assert shown[1].startswith("     1  a cat ")
     assert shown[2].startswith(" " * 20)
     assert "\x1b" not in "".join(shown)
-    made = TokenClassification(FakeRunner("token_classification", id2label=TAGS), tokenizer())
+    made = TokenClassificationPipeline(FakeRunner("token_classification", id2label=TAGS), tokenizer())
     predict(made, read_texts(["", "john"], fields_of_task(made)), aggregation_strategy="first", ignore_labels=[])
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["line", "input", "entity", "word", "score", "start", "end"]
@@ -210,18 +210,18 @@ def test_tables(capsys):
 
 def test_every_kind_of_answer_is_written():
     out = io.StringIO()
-    features = FeatureExtraction(FakeRunner("none"), tokenizer())
+    features = FeatureExtractionPipeline(FakeRunner("none"), tokenizer())
     for style in ("jsonl", "table"):
         predict(features, [Record(1, "cat")], output=out, style=style)
     states = json.loads(out.getvalue().splitlines()[0])["answer"]
     assert len(states) == 3
     assert states[0] == [float(str(value)) for value in features("cat")[0]]
-    answers = QuestionAnswering(FakeRunner("question_answering"), tokenizer())
+    answers = QuestionAnsweringPipeline(FakeRunner("question_answering"), tokenizer())
     records = read_stream(io.BytesIO(b'{"question": "who", "context": "john \\ud83d smith"}'), QA, "jsonl")
     out = io.StringIO()
     assert predict(answers, records, output=out, style="jsonl").answered == 1
     assert json.loads(out.getvalue())["answer"][0]["answer"]
-    choices = MultipleChoice(FakeRunner("multiple_choice"), tokenizer())
+    choices = MultipleChoicePipeline(FakeRunner("multiple_choice"), tokenizer())
     predict(choices, [Record(1, {"prompt": "a", "choices": ["b"]})], output=out)
     assert "choice" in out.getvalue()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 
@@ -26,13 +27,22 @@ class Opened:
     Attributes:
         folder: where it lies.
         config: what its ``config.json`` says. It is shared: change a copy.
+        weight_files: which of its files may hold the weights, the preferred one first.
     """
 
     def __init__(self, folder: Path, config: PretrainedConfig, weight_files: Sequence[str] = WEIGHT_FILES) -> None:
         self.folder = folder
         self.config = config
-        self._weight_files = weight_files
+        self.weight_files = weight_files
         self._fits: dict[tuple[str, bool | None], Fit] = {}
+
+    def with_config(self, config: PretrainedConfig) -> Opened:
+        """Return the same checkpoint with another configuration."""
+        other = copy(self)
+        other.config, other._fits = config, {}
+        for name in ("weights", "saved_heads", "head"):
+            other.__dict__.pop(name, None)
+        return other
 
     @property
     def family(self) -> Family:
@@ -47,7 +57,7 @@ class Opened:
     @cached_property
     def weights(self) -> Checkpoint:
         """The weights, listed but not yet read; see ``open_checkpoint`` for what is raised."""
-        return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self._weight_files)
+        return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self.weight_files)
 
     @cached_property
     def saved_heads(self) -> tuple[str, ...]:

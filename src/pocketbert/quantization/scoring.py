@@ -14,13 +14,13 @@ from pocketbert.quantization import metrics
 from pocketbert.quantization.labeled import Records, is_multi_label, is_regression
 from pocketbert.runtime.batching import Runner, run_rows
 from pocketbert.tasks.entities import tags_of
-from pocketbert.tasks.feature_extraction import FeatureExtraction
-from pocketbert.tasks.multiple_choice import MultipleChoice
-from pocketbert.tasks.next_sentence import NextSentencePrediction
-from pocketbert.tasks.question_answering import QuestionAnswering
-from pocketbert.tasks.task import Task
-from pocketbert.tasks.text_classification import TextClassification
-from pocketbert.tasks.token_classification import TokenClassification
+from pocketbert.tasks.feature_extraction import FeatureExtractionPipeline
+from pocketbert.tasks.multiple_choice import MultipleChoicePipeline
+from pocketbert.tasks.next_sentence import NextSentencePredictionPipeline
+from pocketbert.tasks.question_answering import QuestionAnsweringPipeline
+from pocketbert.tasks.task import Pipeline
+from pocketbert.tasks.text_classification import TextClassificationPipeline
+from pocketbert.tasks.token_classification import TokenClassificationPipeline
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
 
 __all__ = ["scores"]
@@ -50,7 +50,7 @@ class _Watched(Protocol):
         """Yield items while reporting progress; an item counts as ``each`` records."""
 
 
-def _answers(task: Task[Any, Any, Any], records: Records, watched: _Watched) -> list[Any]:
+def _answers(task: Pipeline[Any, Any, Any], records: Records, watched: _Watched) -> list[Any]:
     """Return a task's answer to each record."""
     names = (*task.input_keys, *task.optional_keys)
     return list(watched(task(iter([{name: row[name] for name in names if name in row} for row in records]))))
@@ -59,7 +59,7 @@ def _answers(task: Task[Any, Any, Any], records: Records, watched: _Watched) -> 
 def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     regression = is_regression(runner.config)
     function = "none" if regression else "default"
-    task = TextClassification(runner, tokenizer, overflow="truncate", top_k=None, function_to_apply=function)
+    task = TextClassificationPipeline(runner, tokenizer, overflow="truncate", top_k=None, function_to_apply=function)
     answers = _answers(task, records, watched)  # all labels, best first
     truth = [row["label"] for row in records]
     if regression:
@@ -71,7 +71,7 @@ def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, 
 
 
 def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = TokenClassification(
+    task = TokenClassificationPipeline(
         runner, tokenizer, overflow="window", is_split_into_words=True, aggregation_strategy="first", ignore_labels=()
     )
     found = list(watched(task(iter([row["tokens"] for row in records]))))
@@ -89,7 +89,7 @@ def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched:
 
 def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     impossible = any(not row["answers"] for row in records)
-    task = QuestionAnswering(runner, tokenizer, overflow="window", handle_impossible_answer=impossible)
+    task = QuestionAnsweringPipeline(runner, tokenizer, overflow="window", handle_impossible_answer=impossible)
     found = _answers(task, records, watched)
     pairs = [(answer["answer"], row["answers"]) for answer, row in zip(found, records, strict=True)]
     return {
@@ -99,12 +99,12 @@ def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watch
 
 
 def _choices(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    found = _answers(MultipleChoice(runner, tokenizer, overflow="truncate"), records, watched)
+    found = _answers(MultipleChoicePipeline(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
 
 
 def _following(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    found = _answers(NextSentencePrediction(runner, tokenizer, overflow="truncate"), records, watched)
+    found = _answers(NextSentencePredictionPipeline(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a["is_next"] == row["is_next"] for a, row in zip(found, records, strict=True))}
 
 
@@ -133,7 +133,7 @@ def _words(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: 
 
 
 def _likeness(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = FeatureExtraction(runner, tokenizer, overflow="truncate", pooling="mean", normalize=True)
+    task = FeatureExtractionPipeline(runner, tokenizer, overflow="truncate", pooling="mean", normalize=True)
     texts = [row[name] for row in records for name in ("text", "text_pair")]
     vectors = np.stack(list(watched(task(iter(texts)), each=0.5))).astype(np.float64)
     cosines = (vectors[::2] * vectors[1::2]).sum(axis=1)
