@@ -68,7 +68,9 @@ class FeatureExtractionPipeline(Pipeline[Text, NDArray[np.float32], FeatureExtra
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """See ``Pipeline.arguments``."""
         options = super().arguments(given)
-        if getattr(given.get("padding"), "value", given.get("padding")) == "max_length":
+        nested = {**given, **(given.get("tokenizer_kwargs") or {}), **(given.get("tokenize_kwargs") or {})}
+        padding = nested.get("padding")
+        if getattr(padding, "value", padding) == "max_length":
             raise InputError("padding='max_length' would give states of padding; leave it out, and pad the array")
         return options
 

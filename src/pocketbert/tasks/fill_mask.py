@@ -88,11 +88,15 @@ class FillMaskPipeline(Pipeline[str, "list[Fill] | list[list[Fill]]", FillMaskOp
     ) -> list[Fill] | list[list[Fill]]:
         """See ``Pipeline.decode``."""
         document = documents[0]
+        ids: Sequence[int] = document.encoding.ids
         masks = [int(token) for window in document.windows for token in window.tokens]  # type: ignore[union-attr]
+        if options.overflow == "truncate":  # shown as the model saw it
+            shown = document.windows[0].row
+            ids, masks = shown.input_ids, [int(place) for place in shown.positions or ()]
         logits = np.concatenate(outputs[0])  # (masks, V)
         targets = self._target_ids(options.targets)
         fills = [
-            self._fills(document.encoding.ids, mask, row, targets, options.top_k, alone=len(masks) == 1)
+            self._fills(ids, mask, row, targets, options.top_k, alone=len(masks) == 1)
             for mask, row in sorted(zip(masks, logits, strict=True), key=lambda pair: pair[0])
         ]
         return fills[0] if len(fills) == 1 else fills
@@ -102,7 +106,7 @@ class FillMaskPipeline(Pipeline[str, "list[Fill] | list[list[Fill]]", FillMaskOp
         return [dict(row) for group in (answer if isinstance(answer[0], list) else [answer]) for row in group]
 
     def _fills(
-        self, ids: list[int], mask: int, logits: Floats, targets: list[int] | None, top_k: int, *, alone: bool
+        self, ids: Sequence[int], mask: int, logits: Floats, targets: list[int] | None, top_k: int, *, alone: bool
     ) -> list[Fill]:
         scores = softmax(logits)
         among = np.arange(len(scores)) if targets is None else np.asarray(targets)

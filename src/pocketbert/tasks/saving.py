@@ -28,11 +28,12 @@ class Folder:
     config: PretrainedConfig
 
 
-def packed(source: Any) -> Any:
-    """Return what pickles in place of an opened checkpoint; anything else stays as it is."""
+def packed(source: Any, config: PretrainedConfig) -> Any:
+    """Return what pickles in place of an opened checkpoint that runs with ``config``; anything else stays as it is."""
     if not isinstance(source, Opened):
         return source
-    return Folder(os.path.abspath(source.folder), tuple(source.weight_files), source.config)
+    config = source.config if source.is_quantized else config
+    return Folder(os.path.abspath(source.folder), tuple(source.weight_files), config)
 
 
 def unpacked(source: Any) -> Any:

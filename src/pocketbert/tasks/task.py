@@ -192,7 +192,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         save_parts(self.source, self.runner, self.tokenizer, save_directory, options)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "source": packed(self.source), "runner": None, "model": None}
+        return {**self.__dict__, "source": packed(self.source, self.config), "runner": None, "model": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
