@@ -8,13 +8,11 @@ from typing import Any
 
 from pocketbert.architecture.config.field_checks import (
     MOST_LAYERS,
-    check_activation,
     check_bool,
     check_float,
     check_heads,
     check_int,
     check_probability,
-    modern_activation,
 )
 from pocketbert.architecture.config.pretrained_config import C, PretrainedConfig
 from pocketbert.errors import ConfigError
@@ -94,30 +92,7 @@ class MobileBertConfig(PretrainedConfig):
         outer_layer_norm_eps: float = 1e-5,
         **kwargs: Any,
     ) -> None:
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.hidden_act = modern_activation(hidden_act)
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
-        self.max_position_embeddings = max_position_embeddings
-        self.type_vocab_size = type_vocab_size
-        self.initializer_range = initializer_range
-        self.layer_norm_eps = layer_norm_eps
-        self.pad_token_id = pad_token_id
-        self.embedding_size = embedding_size
-        self.trigram_input = trigram_input
-        self.use_bottleneck = use_bottleneck
-        self.intra_bottleneck_size = intra_bottleneck_size
-        self.use_bottleneck_attention = use_bottleneck_attention
-        self.key_query_shared_bottleneck = key_query_shared_bottleneck
-        self.num_feedforward_networks = num_feedforward_networks
-        self.normalization_type = normalization_type
-        self.classifier_activation = classifier_activation
-        self.classifier_dropout = classifier_dropout
-        self.outer_layer_norm_eps = outer_layer_norm_eps
+        self._take(locals())
         kwargs.pop("true_hidden_size", None)  # derived
         super().__init__(**kwargs)
 
@@ -141,33 +116,22 @@ class MobileBertConfig(PretrainedConfig):
     def validate(self) -> None:
         """See ``PretrainedConfig.validate``."""
         super().validate()
-        for name in ("intermediate_size", "type_vocab_size", "embedding_size"):
+        for name in ("type_vocab_size", "embedding_size"):
             check_int(name, getattr(self, name), low=1)
         check_int("num_feedforward_networks", self.num_feedforward_networks, low=1, high=MOST_LAYERS)
-        for name in (
-            "trigram_input",
-            "use_bottleneck",
-            "use_bottleneck_attention",
-            "key_query_shared_bottleneck",
-            "classifier_activation",
-        ):
+        for name in ("trigram_input", "use_bottleneck", "use_bottleneck_attention", "key_query_shared_bottleneck"):
             check_bool(name, getattr(self, name))
+        check_bool("classifier_activation", self.classifier_activation)
         for name in ("layer_norm_eps", "outer_layer_norm_eps"):
             check_float(name, getattr(self, name))
-        if self.use_bottleneck:
-            check_int("intra_bottleneck_size", self.intra_bottleneck_size, low=1)
-        check_heads(
-            self.num_attention_heads,
-            "intra_bottleneck_size" if self.use_bottleneck else "hidden_size",
-            self.true_hidden_size,
-        )
+        width = "intra_bottleneck_size" if self.use_bottleneck else "hidden_size"
+        check_int(width, self.true_hidden_size, low=1)
+        check_heads(self.num_attention_heads, width, self.true_hidden_size)
         if self.embedding_size > self.hidden_size:
             raise ConfigError(f"embedding_size {self.embedding_size} exceeds hidden_size {self.hidden_size}")
         if self.normalization_type not in ("no_norm", "layer_norm"):
-            raise ConfigError(
-                f"normalization_type {self.normalization_type!r} is unknown; choose 'no_norm' or 'layer_norm'"
-            )
-        check_activation("hidden_act", self.hidden_act)
+            found = self.normalization_type
+            raise ConfigError(f"normalization_type {found!r} is unknown; choose 'no_norm' or 'layer_norm'")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             check_probability(name, getattr(self, name))
         check_probability("classifier_dropout", self.classifier_dropout, optional=True)

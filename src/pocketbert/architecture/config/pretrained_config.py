@@ -7,13 +7,14 @@ import difflib
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.architecture.config.field_checks import (
     MOST_LABELS,
     MOST_LAYERS,
+    check_activation,
     check_bool,
     check_float,
     check_int,
@@ -30,6 +31,7 @@ __all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "config_file", "t
 
 GOOGLE_FILE = "bert_config.json"  # beside Google's original checkpoints
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+_ACTIVATION = ("hidden_act", "activation")  # the field's names
 
 C = TypeVar("C", bound="PretrainedConfig")
 
@@ -77,6 +79,8 @@ class PretrainedConfig:
     hidden_size: int
     num_hidden_layers: int
     num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str | Callable[[Any], Any]
     max_position_embeddings: int
     initializer_range: float
     pad_token_id: int | None
@@ -114,10 +118,16 @@ class PretrainedConfig:
         for name, value in others.items():
             if name not in self.attribute_map and name not in _PASSIVE:
                 self._refuse(name)
-            setattr(self, name, modern_activation(value) if name == "hidden_act" else value)
+            setattr(self, name, modern_activation(value, stacklevel=4) if name == "hidden_act" else value)
         self.validate()
 
     # -- fields ------------------------------------------------------------------------------------------------
+
+    def _take(self, arguments: Mapping[str, Any]) -> None:
+        """Make fields of a constructor's own arguments."""
+        for name in self._fields():
+            value = arguments[name]
+            setattr(self, name, modern_activation(value, stacklevel=4) if name in _ACTIVATION else value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, self.attribute_map.get(name, name), value)
@@ -170,12 +180,13 @@ class PretrainedConfig:
     @classmethod
     def _fields(cls) -> list[str]:
         """Name the parameters of this class, without those that every configuration has."""
-        return named_parameters(cls)
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
 
     @classmethod
     def _known(cls) -> set[str]:
         """Name everything that the constructor takes."""
-        return {*cls._fields(), *named_parameters(PretrainedConfig), *cls.attribute_map, *_PASSIVE, "name_or_path"}
+        return {*cls._fields(), *PretrainedConfig._fields(), *cls.attribute_map, *_PASSIVE, "name_or_path"}
 
     def _refuse(self, name: str) -> None:
         close = difflib.get_close_matches(name, sorted(self._known() - _PASSIVE), n=1)
@@ -190,10 +201,11 @@ class PretrainedConfig:
         Raises:
             ConfigError: a field is of the wrong type, out of its range, or contradicts another.
         """
-        for name in ("vocab_size", "hidden_size", "num_attention_heads", "max_position_embeddings"):
-            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1)
-        name = self.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-        check_int(name, self.num_hidden_layers, low=1, high=MOST_LAYERS)
+        sizes = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+        for name in (*sizes, "num_hidden_layers"):
+            most = MOST_LAYERS if name == "num_hidden_layers" else None
+            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1, high=most)
+        check_activation(self.attribute_map.get("hidden_act", "hidden_act"), self.hidden_act)
         for name in ("output_hidden_states", "output_attentions", "return_dict", "tie_word_embeddings"):
             check_bool(name, getattr(self, name))
         if self.pad_token_id is not None:
@@ -265,7 +277,7 @@ class PretrainedConfig:
         found = fields.pop("model_type", cls.model_type)
         if found != cls.model_type:
             raise ConfigError(f"model_type is {found!r}, {cls.__name__} reads {cls.model_type!r}; use AutoConfig")
-        for name in ("hidden_act", "activation"):
+        for name in _ACTIVATION:
             if fields.get(name) == "swish":
                 fields[name] = "silu"
         if fields.get("id2label") is not None:
@@ -298,8 +310,8 @@ class PretrainedConfig:
                 self.torch_dtype = dtype_name(value)
             elif name == "pruned_heads":
                 self.pruned_heads = pruned_heads_of(value)
-            elif name in ("hidden_act", "activation"):
-                setattr(self, name, modern_activation(value))
+            elif name in _ACTIVATION:
+                setattr(self, name, modern_activation(value, stacklevel=3))
             elif name in self._known() or name in vars(self):
                 setattr(self, name, value)
             elif keep_unknown:
@@ -311,7 +323,7 @@ class PretrainedConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``config.json`` holds: every architecture field, and of the rest what is not a default."""
-        out = {name: value for name, value in copy.deepcopy(vars(self)).items() if not name.startswith("_")}
+        out = {name: value for name, value in copy.deepcopy(self._facts()).items() if not name.startswith("_")}
         out.pop("attn_implementation")
         out["model_type"] = self.model_type
         if self.id2label == default_labels(2):
@@ -320,10 +332,9 @@ class PretrainedConfig:
             out["id2label"] = {str(index): label for index, label in self.id2label.items()}
         out["pruned_heads"] = {str(layer): heads for layer, heads in self.pruned_heads.items()}
         always = {*self._fields(), "model_type"}
-        out.pop("name_or_path")
         defaults: dict[str, Any] = {"output_hidden_states": False, "output_attentions": False, "return_dict": True}
-        defaults |= {"tie_word_embeddings": True, "pruned_heads": {}, "problem_type": None, "torch_dtype": None}
-        defaults |= {"architectures": None}
+        defaults |= {"tie_word_embeddings": True, "pruned_heads": {}}
+        defaults |= dict.fromkeys(("problem_type", "torch_dtype", "architectures"))
         return {n: v for n, v in sorted(out.items()) if n in always or n not in defaults or v != defaults[n]}
 
     def to_json_string(self) -> str:
@@ -335,9 +346,8 @@ class PretrainedConfig:
         try:
             return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
         except TypeError as error:
-            raise ConfigError(
-                f"{type(self).__name__} cannot be written as JSON: {error}; name activations by string"
-            ) from error
+            what = f"{type(self).__name__} cannot be written as JSON: {error}"
+            raise ConfigError(f"{what}; name activations by string") from error
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write ``config.json`` into ``save_directory``, atomically.
@@ -378,9 +388,3 @@ def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
 def take_hub_options(kwargs: dict[str, Any]) -> HubOptions:
     """Take the hub's options out of ``kwargs``."""
     return HubOptions(**{name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs})
-
-
-def named_parameters(cls: type[PretrainedConfig]) -> list[str]:
-    """Return the names of a constructor's arguments."""
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
