@@ -20,6 +20,8 @@ from pocketbert.storage.replacing import read_json
 
 __all__ = ["MobileBertConfig"]
 
+_GELU_AND_LAYER_NORM = {"hidden_act": "gelu_new", "normalization_type": "layer_norm", "outer_layer_norm_eps": 1e-12}
+
 
 class MobileBertConfig(PretrainedConfig):
     """MobileBERT's architecture (arXiv 2004.02984); the defaults are ``google/mobilebert-uncased``.
@@ -155,45 +157,20 @@ class MobileBertConfig(PretrainedConfig):
     @classmethod
     def ib_bert_large(cls, **kwargs: Any) -> MobileBertConfig:
         """IB-BERT_LARGE, the teacher: inverted bottlenecks of 1024, LayerNorm (section 3 of the paper)."""
-        return cls(
-            **{
-                "hidden_act": "gelu_new",
-                "hidden_dropout_prob": 0.1,
-                "intermediate_size": 4096,
-                "intra_bottleneck_size": 1024,
-                "key_query_shared_bottleneck": False,
-                "num_feedforward_networks": 1,
-                "normalization_type": "layer_norm",
-                "outer_layer_norm_eps": 1e-12,
-                **kwargs,
-            }
-        )
+        sizes = {"intermediate_size": 4096, "intra_bottleneck_size": 1024, "num_feedforward_networks": 1}
+        other = {"hidden_dropout_prob": 0.1, "key_query_shared_bottleneck": False}
+        return cls(**{**_GELU_AND_LAYER_NORM, **sizes, **other, **kwargs})
 
     @classmethod
     def tiny(cls, **kwargs: Any) -> MobileBertConfig:
         """MobileBERT_TINY: two feed-forward networks, attention inside the bottleneck (section 4 of the paper)."""
-        return cls(
-            **{
-                "use_bottleneck_attention": True,
-                "key_query_shared_bottleneck": False,
-                "num_feedforward_networks": 2,
-                "classifier_activation": False,
-                **kwargs,
-            }
-        )
+        inside = {"use_bottleneck_attention": True, "key_query_shared_bottleneck": False}
+        return cls(**{**inside, "num_feedforward_networks": 2, "classifier_activation": False, **kwargs})
 
     @classmethod
     def without_opt(cls, **kwargs: Any) -> MobileBertConfig:
         """MobileBERT without operational optimizations: LayerNorm and gelu (section 4.3 of the paper)."""
-        return cls(
-            **{
-                "hidden_act": "gelu_new",
-                "normalization_type": "layer_norm",
-                "outer_layer_norm_eps": 1e-12,
-                "classifier_activation": False,
-                **kwargs,
-            }
-        )
+        return cls(**{**_GELU_AND_LAYER_NORM, "classifier_activation": False, **kwargs})
 
 
 def google_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,9 +188,7 @@ def google_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         "max_position_embeddings": 512,
         "type_vocab_size": 16,
         "initializer_range": 0.02,
-        "trigram_input": False,
-        "use_bottleneck": False,
-        "use_bottleneck_attention": False,
+        **dict.fromkeys(("trigram_input", "use_bottleneck", "use_bottleneck_attention"), False),
         "key_query_shared_bottleneck": False,
         "num_feedforward_networks": 1,
         "classifier_activation": True,
