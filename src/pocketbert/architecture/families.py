@@ -100,10 +100,10 @@ class Family:
         Raises:
             ConfigError: there is no such head, or this family lacks it.
         """
+        record = head_named(name)
         if name not in self.heads:
-            head_named(name)
             raise ConfigError(f"{self.class_name} has no {name} head; it has {', '.join(self.heads)}")
-        return head_named(name)
+        return record
 
     def pooled_layer(self, config: PretrainedConfig) -> PooledText | None:
         """Return the layer of the pooled text; None where that is the state of [CLS] as it is (some MobileBERTs)."""
@@ -116,13 +116,8 @@ class Family:
 
 _HEADS = tuple(heads.HEADS)
 _POOLER = PooledText("pooler.dense", "tanh", in_encoder=True)
-_PREDICTIONS = "cls.predictions"
-_BERT_WORDS = WordLayers(
-    f"{_PREDICTIONS}.transform.dense",
-    f"{_PREDICTIONS}.transform.LayerNorm",
-    f"{_PREDICTIONS}.decoder",
-    f"{_PREDICTIONS}.bias",
-)
+_WORD_PARTS = ("transform.dense", "transform.LayerNorm", "decoder", "bias")
+_BERT_WORDS = WordLayers(*(f"cls.predictions.{part}" for part in _WORD_PARTS))
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
@@ -147,7 +142,7 @@ FAMILIES: dict[str, Family] = {
             _HEADS,
             encoders.mobilebert,
             _POOLER,
-            replace(_BERT_WORDS, extra=f"{_PREDICTIONS}.dense.weight"),
+            replace(_BERT_WORDS, extra="cls.predictions.dense.weight"),
         ),
         Family("bert", "Bert", BertConfig, _HEADS, encoders.bert, _POOLER, _BERT_WORDS, encoders.BERT_LAYERS),
     )
