@@ -94,17 +94,6 @@ class AddedVocabulary:
         self._refresh()
         return count
 
-    def split_raw(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
-        """Split text as given; see :meth:`split_normalized`."""
-        return self._split(text, *self._raw, keep_special=keep_special)
-
-    def split_normalized(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
-        """Split normalized text into ``(id, start, stop)``, with id None for the text between added tokens.
-
-        Without ``keep_special``, special tokens are not matched.
-        """
-        return self._split(text, *self._normalized, keep_special=keep_special)
-
     def _refresh(self) -> None:
         raw = {token.content: token for token in self.by_id.values() if not token.normalized}
         normalized = {self._normalize(token.content): token for token in self.by_id.values() if token.normalized}
@@ -112,9 +101,12 @@ class AddedVocabulary:
         self._raw = _pattern(raw), raw
         self._normalized = _pattern(normalized), normalized
 
-    def _split(
-        self, text: str, pattern: re.Pattern[str] | None, tokens: Mapping[str, AddedToken], *, keep_special: bool
-    ) -> Iterator[tuple[int | None, int, int]]:
+    def split(self, text: str, *, normalized: bool, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
+        """Split text into ``(id, start, stop)``, with id None for the text between added tokens.
+
+        ``normalized`` tells whether the text is. Without ``keep_special``, special tokens are not matched.
+        """
+        pattern, tokens = self._normalized if normalized else self._raw
         done = 0
         for match in pattern.finditer(text) if pattern else ():
             start, stop = match.span()

@@ -69,16 +69,13 @@ class TokenizerBase(CallMethods, Pretrained):
         self._add([token for id_, token in saved if self.added_tokens_decoder.get(id_) != token])
         self._required("unk_token")
         first, last = self._required("cls_token"), self._required("sep_token")
-        self._add(
-            [token for token in self.all_special_tokens_extended if token.content not in self.added_tokens_encoder]
-        )
+        known = self.added_tokens_encoder
+        self._add([token for token in self.all_special_tokens_extended if token.content not in known])
         self._layouts = (Layout.bert(1, first, last), Layout.bert(2, first, last))
 
     @abstractmethod
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
-
-    # ---- tokens and ids -----------------------------------------------------------------------------------------
 
     def get_vocab(self) -> dict[str, int]:
         """Return token -> id, added tokens included."""
@@ -162,8 +159,6 @@ class TokenizerBase(CallMethods, Pretrained):
             return self._token_of(_id(ids))
         skip = set(self.all_special_ids) if skip_special_tokens else ()
         return [self._token_of(id_) for id_ in map(_id, ids) if id_ not in skip]
-
-    # ---- ids to text --------------------------------------------------------------------------------------------
 
     def decode(
         self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None

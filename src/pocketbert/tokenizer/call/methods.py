@@ -14,7 +14,7 @@ from pocketbert.errors import InputError
 from pocketbert.tokenizer.call.arrays import as_lists
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
 from pocketbert.tokenizer.call.encoding import Encoding
-from pocketbert.tokenizer.call.padding import PADDING_STRATEGIES, Padding, pad_row
+from pocketbert.tokenizer.call.padding import PADDINGS, Padding, pad_row
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Rows, Tokenized
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, Texts, choice, side_of, texts_of, whole_number
@@ -314,7 +314,7 @@ class CallMethods(SpecialTokens):
     def _padding(self, padding: Any, max_length: int | None, multiple: int | None, side: str | None) -> Padding | None:
         """Check the arguments of a call that ask for padding; None for no padding."""
         side = side_of("padding_side", self.padding_side if side is None else side)
-        strategy = choice("padding", padding, PADDING_STRATEGIES)
+        strategy = choice("padding", padding, PADDINGS)
         if multiple is not None:
             whole_number("pad_to_multiple_of", multiple, least=1)
         if strategy is None:

@@ -7,16 +7,10 @@ from typing import TypeVar
 
 from pocketbert.tokenizer.call.texts import Side
 
-__all__ = ["PADDING_STRATEGIES", "Padding", "pad_row"]
+__all__ = ["PADDINGS", "Padding", "pad_row"]
 
 T = TypeVar("T")
-PADDING_STRATEGIES = {
-    True: "longest",
-    "longest": "longest",
-    "max_length": "max_length",
-    False: None,
-    "do_not_pad": None,
-}
+PADDINGS = {True: "longest", "longest": "longest", "max_length": "max_length", False: None, "do_not_pad": None}
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ class PythonTokenizer(TokenizerBase):
         """Add the tokens of ``text`` to ``piece``: tokens of word ``word``, or of further words if it is None."""
         from tokenizers import NormalizedString
 
-        for id_, start, stop in self._added.split_raw(text, keep_special=keep_special):
+        for id_, start, stop in self._added.split(text, normalized=False, keep_special=keep_special):
             if id_ is not None:
                 piece.add([id_], [self._added.by_id[id_].content], [(start, stop)], [0], word)
                 continue
@@ -249,7 +249,7 @@ class PythonTokenizer(TokenizerBase):
         if text is None:  # a slice without characters
             return
         self._normalizer.normalize(text)
-        for id_, start, stop in self._added.split_normalized(text.normalized, keep_special=keep_special):
+        for id_, start, stop in self._added.split(text.normalized, normalized=True, keep_special=keep_special):
             yield text[start:stop], None if id_ is None else (self._added.by_id[id_].content, id_)
 
     def _word(self, word: str) -> list[Token]:
