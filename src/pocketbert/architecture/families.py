@@ -119,15 +119,15 @@ class Family:
 def _distilbert_dropout(config: DistilBertConfig, head: Head) -> float:
     """Question answering and heads on the pooled text have rates of their own in the configuration."""
     if head.name == "question_answering":
-        return config.qa_dropout
-    return config.seq_classif_dropout if head.reads_pooled else config.dropout
+        return float(config.qa_dropout)
+    return float(config.seq_classif_dropout if head.reads_pooled else config.dropout)
 
 
 def _bert_dropout(config: BertConfig | MobileBertConfig, head: Head) -> float:
     """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
     if head.answers[0].part != "classifier":
         return 0.0
-    return config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+    return float(config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout)
 
 
 _HEADS = tuple(heads.HEADS)

@@ -61,6 +61,8 @@ def texts_of(text: Any, pair: Any, *, split_into_words: bool) -> Texts:
 
 def _row(row: Any, index: int, split: bool) -> tuple[Text, ...]:
     """Return the text or texts of a row of a batch."""
+    if not split and type(row) is str:
+        return (row,)
     if isinstance(row, (list, tuple)) and len(row) == 2 and _is_text(row[0], split) and _is_text(row[1], split):
         return row[0], row[1]
     _check_text(row, f"text[{index}]", split)
