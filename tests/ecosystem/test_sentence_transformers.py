@@ -10,6 +10,7 @@ import pocketbert
 from helpers.small import TEXTS
 
 sentence_transformers = pytest.importorskip("sentence_transformers")
+models = pytest.importorskip("sentence_transformers.models")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -19,8 +20,8 @@ def test_an_encoder_inside(family, made, tmp_path):
     folder = str(made(family, "Model"))
     theirs = sentence_transformers.SentenceTransformer(
         modules=[
-            transformer := sentence_transformers.models.Transformer(folder),
-            sentence_transformers.models.Pooling(transformer.get_word_embedding_dimension()),
+            transformer := models.Transformer(folder),
+            models.Pooling(transformer.get_word_embedding_dimension()),
         ],
         device="cpu",
     )
@@ -40,10 +41,10 @@ def test_an_encoder_inside(family, made, tmp_path):
 def test_setfit(made):
     setfit = pytest.importorskip("setfit")
     folder = str(made("DistilBert", "Model"))
-    transformer = sentence_transformers.models.Transformer(folder)
+    transformer = models.Transformer(folder)
     transformer.auto_model = pocketbert.AutoModel.from_pretrained(folder)
     transformer.tokenizer = pocketbert.AutoTokenizer.from_pretrained(folder)
-    pooling = sentence_transformers.models.Pooling(transformer.get_word_embedding_dimension())
+    pooling = models.Pooling(transformer.get_word_embedding_dimension())
     body = sentence_transformers.SentenceTransformer(modules=[transformer, pooling], device="cpu")
     from sklearn.linear_model import LogisticRegression
 
