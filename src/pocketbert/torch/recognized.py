@@ -2,8 +2,8 @@
 
 Its ``Trainer`` saves the configuration, and shared weights once, only of what ``isinstance`` says is its
 ``PreTrainedModel``; of any other module it saves the bare ``state_dict``, which fails where weights are shared and
-loads nowhere. ``isinstance`` asks an object's ``__class__``, so code inside transformers, and no other, is told a class that
-derives from both. Nothing of transformers is imported or called for this.
+loads nowhere. ``isinstance`` asks an object's ``__class__``, so code inside transformers, and no other, is told a class
+that derives from both. Nothing of transformers is imported or called for this.
 """
 
 from __future__ import annotations
