@@ -11,6 +11,7 @@ from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
@@ -22,9 +23,10 @@ __all__ = ["Pretrained"]
 P = TypeVar("P", bound="Pretrained")
 
 
-class Pretrained(SpecialTokens, Pushable):
+class Pretrained(SpecialTokens, Pushable, Recognized):
     """The methods that load a tokenizer and save it."""
 
+    _stands_for = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     is_fast: ClassVar[bool]
     model_max_length: int
     padding_side: Side
