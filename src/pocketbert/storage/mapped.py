@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.pointers import refuse_pointer
 
 __all__ = ["StoredTensor", "map_tensors", "read_header", "release"]
 
@@ -38,6 +39,7 @@ def read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredTensor]]:
         CheckpointError: the file is truncated, or its header is damaged or larger than 64 MiB.
         OSError: the file cannot be read.
     """
+    refuse_pointer(path)
     with path.open("rb") as file:
         return _read_header(file)
 
@@ -89,6 +91,7 @@ def map_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
             F32, I64 and I8.
         OSError, ValueError: the file cannot be read or mapped.
     """
+    refuse_pointer(path)
     with path.open("rb") as file:
         metadata, tensors = _read_header(file)
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.pointers import refuse_pointer
 
 __all__ = ["parse_json", "read_json", "read_text", "replacing"]
 
@@ -22,9 +23,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """Read a UTF-8 file's text.
 
     Raises:
-        CheckpointError: the file is absent, larger than 64 MiB or not UTF-8.
+        CheckpointError: the file is absent, larger than 64 MiB, not UTF-8, or a git-lfs pointer.
     """
     path = Path(path)
+    refuse_pointer(path)
     try:
         size = path.stat().st_size
         if size > _LIMIT:
