@@ -119,6 +119,7 @@ def open_model(
         return source
     hub = hub or HubOptions()
     folder = local_folder(source, CONFIG_FILES, TOKENIZER_FILES if tokenizer else (), weights=True, options=hub)
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=hub.runs_remote_code)
+    options = {"trust_remote_code": hub.runs_remote_code}
+    config = AutoConfig.from_folder(folder, lambda: open_checkpoint(folder, files=hub.weight_files).tensors, **options)
     config.name_or_path = str(source)
     return Opened(folder, config, hub.weight_files)

@@ -39,7 +39,6 @@ def read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredTensor]]:
         CheckpointError: the file is truncated, or its header is damaged or larger than 64 MiB.
         OSError: the file cannot be read.
     """
-    refuse_pointer(path)
     with path.open("rb") as file:
         return _read_header(file)
 
@@ -48,6 +47,7 @@ def _read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+        refuse_pointer(file.name)
         raise _damaged(f"a header of {length} bytes in a file of {size}")
     try:
         header = json.loads(file.read(length).decode("utf-8"))
@@ -91,7 +91,6 @@ def map_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
             F32, I64 and I8.
         OSError, ValueError: the file cannot be read or mapped.
     """
-    refuse_pointer(path)
     with path.open("rb") as file:
         metadata, tensors = _read_header(file)
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -13,17 +13,24 @@ _BEGIN = b"version https://git-lfs.github.com/spec/"
 _LONGEST = 1024  # bytes; what the format allows
 
 
-def refuse_pointer(path: str | os.PathLike[str]) -> None:
+def refuse_pointer(path: str | os.PathLike[str], text: str | None = None) -> None:
     """Check that a file, if there is one, is itself and not a pointer to it.
+
+    Args:
+        path: the file.
+        text: its content, where it was read already.
 
     Raises:
         CheckpointError: it is a pointer; the message says how to fetch the file.
     """
-    try:
-        with open(path, "rb") as file:
-            begin = file.read(_LONGEST)
-    except OSError:
-        return  # whoever reads it says what is wrong
+    if text is None:
+        try:
+            with open(path, "rb") as file:
+                begin = file.read(_LONGEST)
+        except OSError:
+            return  # whoever reads it says what is wrong
+    else:
+        begin = text[:_LONGEST].encode()
     if not begin.startswith(_BEGIN):
         return
     size = next((line[5:].decode("ascii", "replace") for line in begin.splitlines() if line.startswith(b"size ")), "?")

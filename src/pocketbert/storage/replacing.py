@@ -26,18 +26,19 @@ def read_text(path: str | os.PathLike[str]) -> str:
         CheckpointError: the file is absent, larger than 64 MiB, not UTF-8, or a git-lfs pointer.
     """
     path = Path(path)
-    refuse_pointer(path)
     try:
         size = path.stat().st_size
         if size > _LIMIT:
             raise CheckpointError(f"{path} has {size} bytes, more than the {_LIMIT} of any real file of its kind")
-        return path.read_text("utf-8")
+        text = path.read_text("utf-8")
     except FileNotFoundError as error:
         raise CheckpointError(f"no {path.name} in {path.parent}") from error
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
+    refuse_pointer(path, text)
+    return text
 
 
 def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
