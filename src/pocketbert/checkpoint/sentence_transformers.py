@@ -7,7 +7,9 @@ encoder the longest text. All is read as data; a module that is not known is ref
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -18,8 +20,8 @@ from numpy.typing import NDArray
 
 from pocketbert.checkpoint.weights import open_checkpoint
 from pocketbert.errors import CheckpointError, UnsafeFileError
-from pocketbert.storage.hub import HubOptions, find_file, local_folder
-from pocketbert.storage.replacing import parse_list, read_json, read_text
+from pocketbert.storage.hub import WEIGHT_FILES, HubOptions, find_file, local_folder
+from pocketbert.storage.replacing import parse_list, read_json, read_text, replacing
 
 __all__ = ["ACTIVATIONS", "MODULES_FILE", "POOLINGS"]
 __all__ += ["Dense", "Normalize", "Pooling", "SentenceEncoder", "SentenceFolder", "find_sentences"]
@@ -119,6 +121,24 @@ class SentenceFolder:
         encoder = SentenceEncoder(tuple(steps), **({} if texts is None else _text_settings(texts)))
         prompts = find_file(self._source, _PROMPTS_FILE, self._hub)
         return encoder if prompts is None else replace(encoder, **_prompts(prompts))
+
+    def copy(self, target: Path) -> None:
+        """Write what is not the encoder's into a folder that holds an encoder."""
+        with replacing(target) as stage:
+            places = [(kind, "" if _name(kind) == _ENCODER else folder) for kind, folder in self._modules]
+            listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (kind, path) in enumerate(places)]
+            (stage / MODULES_FILE).write_text(json.dumps(listed, indent=2) + "\n", "utf-8")
+            beside = [(name, self.encoder) for name in _TEXTS_FILES] + [(_PROMPTS_FILE, self._hub)]
+            for name, hub in beside:
+                if path := find_file(self._source, name, hub):
+                    shutil.copyfile(path, stage / name)
+        for kind, folder in self._modules:
+            config = find_file(self._source, "config.json", self._within(folder))
+            if _name(kind) != _ENCODER and folder and config is not None:
+                with replacing(target / folder) as stage:
+                    for name in ("config.json", *WEIGHT_FILES):
+                        if (path := config.parent / name).is_file():
+                            shutil.copyfile(path, stage / name)
 
     def _step(self, kind: str, folder: str) -> Pooling | Dense | Normalize:
         if _name(kind) == "Normalize":
