@@ -18,8 +18,7 @@ def unreachable() -> str | None:
     through the client's own session, so that proxies and certificates count. What it found is remembered, a failure
     for a minute.
     """
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     endpoint = constants.ENDPOINT
     when, why = _silent.get(endpoint, (-_FORGET, ""))

@@ -176,13 +176,7 @@ class _Repository:
 
     def __init__(self, name: str, options: HubOptions) -> None:
         from huggingface_hub import constants
-        from huggingface_hub.errors import HFValidationError
-        from huggingface_hub.utils import validate_repo_id
 
-        try:
-            validate_repo_id(name)
-        except HFValidationError as error:
-            raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from None
         self.name, self.options = name, options
         self.is_offline = options.local_files_only or constants.HF_HUB_OFFLINE  # because the caller wants it
         self.unreachable = None if self.is_offline else unreachable()
@@ -190,7 +184,7 @@ class _Repository:
     def download(self, file: str, *, absent_ok: bool = False) -> Path | None:
         """Return where a file lies; None if it is absent and ``absent_ok``."""
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
         name, options = self.name, self.options
         try:
@@ -215,6 +209,8 @@ class _Repository:
             if absent_ok:
                 return None
             raise HubError(f"{name} has no {file}: {_first_line(error)}; {_CURE}") from None
+        except HFValidationError as error:
+            raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from None
         except Exception as error:  # what a lost connection raises is the business of the hub library's HTTP client
             raise HubError(f"cannot fetch {file} of {name}: {_first_line(error)}; {_CURE}") from error
 

@@ -85,7 +85,7 @@ class FeatureExtraction(Task[Text, NDArray[np.float32], FeatureExtractionOptions
         """See ``Task.texts``."""
         first, *rest = [example] if isinstance(example, str) else example
         texts = [self._prompt(options) + first, *rest]
-        if self.sentences is not None and self.sentences.lower and not self.tokenizer.do_lower_case:
+        if self.sentences is not None and self.sentences.lower and not getattr(self.tokenizer, "do_lower_case", False):
             texts = ["".join(map(str.lower, text)) for text in texts]
         return [texts[0] if len(texts) == 1 else (texts[0], texts[1])]
 

@@ -68,9 +68,9 @@ def _pooled(states: Array, mode: str, start: int) -> Array:
     """(tokens, width) -> (width,); the tokens before ``start`` do not count, but keep their places."""
     counted = states[start:]
     if mode == "cls":
-        return counted[0]
+        return np.asarray(counted[0])
     if mode == "lasttoken":
-        return counted[-1]
+        return np.asarray(counted[-1])
     if mode == "max":
         return np.asarray(counted.max(axis=0))
     if mode == "weightedmean":
