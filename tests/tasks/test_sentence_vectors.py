@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError
 
 from helpers.sentence_folder import put, vectors, write
 from helpers.small import TEXTS
@@ -113,6 +116,26 @@ def test_the_folder_opens_everywhere(folder, tmp_path):
     small = pipeline(model=tmp_path / "int8", runtime="onnx")(TEXTS, prompt_name="query")
     exact = vectors(path, TEXTS, "the ").numpy()
     assert (np.stack(small) * exact).sum(1).min() > 0.9
+
+
+@pytest.mark.parametrize("inner", ["", "0_Transformer"])
+def test_a_hub_name_is_fetched_with_its_modules(folder, tmp_path, monkeypatch, inner):
+    path = folder("Bert", dense=("Tanh",), pickled=True, inner=inner, texts={"max_seq_length": 9})
+    put(path / "config_sentence_transformers.json", {"prompts": {"q": "the "}, "default_prompt_name": "q"})
+    snapshot = tmp_path / "snapshot"
+
+    def download(name, file, *, subfolder=None, **options):
+        source = path / (subfolder or "") / file
+        if not source.is_file():
+            raise EntryNotFoundError("404")
+        target = snapshot / source.relative_to(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        return str(target)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    got = np.stack(pipeline("feature-extraction", model="org/model", runtime="onnx")(TEXTS + LONG))
+    np.testing.assert_allclose(got, vectors(path, TEXTS + LONG, "the "), atol=1e-5)
 
 
 @pytest.mark.parametrize(
