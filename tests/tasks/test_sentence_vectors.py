@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,13 @@ import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError
 
+from helpers.mutations import damaged_bytes, damaged_json, dumped
 from helpers.sentence_folder import put, vectors, write
 from helpers.small import TEXTS
-from pocketbert import AutoModel, CheckpointError, InputError, UnsafeFileError, pipeline, quantize
+from pocketbert import AutoModel, CheckpointError, InputError, PocketBertError, UnsafeFileError, pipeline, quantize
 from pocketbert.checkpoint.convert import convert_bert_to_distilbert
 from pocketbert.checkpoint.opened import open_model
+from pocketbert.tasks.sentence_vectors import vector_of
 
 LONG = ["The cat sat on the mat. " * 20, "Who Works?"]
 CASES = {
@@ -160,6 +163,31 @@ def test_damage_is_named(folder, file, content, error, message):
     put(path / file, content)
     with pytest.raises(error, match=message):
         pipeline("feature-extraction", model=path, runtime="onnx")
+
+
+SMALL_FILES = [
+    "modules.json", "1_Pooling/config.json", "2_Dense/config.json", "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [*SMALL_FILES, "2_Dense/model.safetensors"])
+def test_any_damage_is_refused_or_works(folder, file):
+    path = folder("Bert", dense=("Tanh",), texts={"max_seq_length": 9, "do_lower_case": True})
+    put(path / "config_sentence_transformers.json", {"prompts": {"q": "the "}, "default_prompt_name": "q"})
+    whole, chance, refused = (path / file).read_bytes(), random.Random(7), 0
+    for turn in range(60):
+        as_json = turn % 2 and file in SMALL_FILES
+        damaged = dumped(damaged_json(json.loads(whole), chance)) if as_json else damaged_bytes(whole, chance)
+        (path / file).write_bytes(damaged)
+        try:
+            read = open_model(path).sentences
+            steps = () if read is None else read.read().steps
+            if steps:
+                vector_of(np.ones((3, 32)), steps, 1)
+        except PocketBertError:
+            refused += 1
+    assert refused
 
 
 @pytest.mark.parametrize("kind", ["sentence_transformers.models.LSTM", "custom_st.Transformer", "os.Pooling"])

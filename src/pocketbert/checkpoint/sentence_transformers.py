@@ -250,7 +250,7 @@ def _prompts(path: Path) -> dict[str, Any]:
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise CheckpointError(f"{path}: prompts must map names to texts, not {str(prompts)[:60]}")
     prompts = {name: text or "" for name, text in prompts.items()}
-    if default is not None and default not in prompts:
+    if default is not None and default not in [*prompts]:
         raise CheckpointError(
             f"{path}: default_prompt_name {default!r} is none of {', '.join(prompts) or 'no prompts'}"
         )
