@@ -139,7 +139,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         self._run_on(make_runner(self.source, self.name, self.head, self.loading))
         self.tokenizer: TokenizerBase = make_tokenizer(tokenizer, self.source, self.config, loading)
         self.options: O = self.options_class()
-        self.options = self._options({**self.own_options(), **given})
+        self.options = self._options({**self.own_options(given), **given})
 
     def __init_subclass__(cls, **named: Any) -> None:
         """Refuse a subclass that defines the steps of transformers' pipelines, which nothing here would call.
@@ -240,8 +240,9 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
             options: the options of this call.
         """
 
-    def own_options(self) -> dict[str, Any]:
-        """Return options that the checkpoint asks for and the caller may replace."""
+    def own_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options that the checkpoint asks for beside those that the caller gives, which come first."""
+        del given
         return {}
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:

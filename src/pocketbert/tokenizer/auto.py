@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pocketbert.architecture.config.recognition import family_by_fields, family_by_path
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
 from pocketbert.storage.keywords import loading_options
@@ -52,6 +53,9 @@ class AutoTokenizer:
             CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
             HubError: the name cannot be turned into a folder.
         """
+        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
+        if path.is_file():
+            return _class_of(family_by_path(path), use_fast, path, None).from_pretrained(path, **settings)
         files = (*CONFIG_FILES, *TOKENIZER_FILES)
         folder = local_folder(pretrained_model_name_or_path, optional=files, options=loading_options(settings))
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
@@ -73,16 +77,24 @@ def load_tokenizer(
         CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
     """
     files = TokenizerFolder(Path(folder))
+    tokenizer_class = files.config.get("tokenizer_class")
     if model_type is None and (path := files.path / "config.json").is_file():
-        model_type = read_json(path).get("model_type")
-    name = _CLASSES.get(str(model_type))
-    if name is None:
-        tokenizer_class = files.config.get("tokenizer_class")
-        name = str(tokenizer_class).removesuffix("Fast")
-        if name not in _CLASSES.values():
-            raise CheckpointError(
-                f"{folder} names no tokenizer of {', '.join(_CLASSES.values())} (model_type={model_type!r}, "
-                f"tokenizer_class={tokenizer_class!r}); call from_pretrained of the one that you want"
-            )
-    kind: type[TokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
+        config = read_json(path)
+        model_type = config.get("model_type") or family_by_fields(config)
+        if model_type is None and tokenizer_class is None:
+            model_type = family_by_path(settings.get("name_or_path", folder))
+    kind = _class_of(model_type, use_fast, folder, tokenizer_class)
     return kind.from_files(files, **{"name_or_path": str(folder), **settings})
+
+
+def _class_of(
+    model_type: str | None, use_fast: bool, source: str | os.PathLike[str], tokenizer_class: str | None
+) -> type[TokenizerBase]:
+    name = _CLASSES.get(str(model_type)) or str(tokenizer_class).removesuffix("Fast")
+    if name not in _CLASSES.values():
+        raise CheckpointError(
+            f"{source} names no tokenizer of {', '.join(_CLASSES.values())} (model_type={model_type!r}, "
+            f"tokenizer_class={tokenizer_class!r}); call from_pretrained of the one that you want"
+        )
+    kind: type[TokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
+    return kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from abc import abstractmethod
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -12,6 +12,7 @@ from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
@@ -23,9 +24,10 @@ __all__ = ["Pretrained"]
 P = TypeVar("P", bound="Pretrained")
 
 
-class Pretrained(SpecialTokens, Pushable):
+class Pretrained(SpecialTokens, Pushable, Recognized):
     """The methods that load a tokenizer and save it."""
 
+    _stands_for = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     is_fast: ClassVar[bool]
     model_max_length: int
     padding_side: Side
@@ -37,15 +39,6 @@ class Pretrained(SpecialTokens, Pushable):
     def __init__(self, **arguments: Any) -> None:
         """Take a vocabulary and settings."""
         raise NotImplementedError
-
-    @property
-    @abstractmethod
-    def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token; special tokens are added tokens."""
-
-    @abstractmethod
-    def _base_vocab(self) -> dict[str, int]:
-        """Return token -> id, without the added tokens."""
 
     def _tokenizer_json(self) -> str | None:
         """Return the content of ``tokenizer.json``; None for a Python tokenizer."""
@@ -59,7 +52,8 @@ class Pretrained(SpecialTokens, Pushable):
     ) -> P:
         """Load a tokenizer from a folder, or from the Hugging Face Hub by name.
 
-        The folder needs ``vocab.txt`` or ``tokenizer.json``. Settings come from ``tokenizer.json``, then
+        The folder needs ``vocab.txt`` or ``tokenizer.json``. The path of one of these works, too, with a warning; then
+        no other file is read. Settings come from ``tokenizer.json``, then
         ``special_tokens_map.json`` and ``tokenizer_config.json``, then the arguments; later ones take precedence.
 
         Args:
@@ -74,9 +68,23 @@ class Pretrained(SpecialTokens, Pushable):
             ConfigError: the vocabulary lacks a special token.
         """
         options = loading_options(settings)
+        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
+        if path.is_file():
+            message = f"{cls.__name__}.from_pretrained with the path of a single file is deprecated; pass its folder"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            return cls.from_file(path, **settings)
         folder = local_folder(pretrained_model_name_or_path, optional=TOKENIZER_FILES, options=options)
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
         return cls.from_files(TokenizerFolder(folder), **settings)
+
+    @classmethod
+    def from_file(cls: type[P], path: Path, **settings: Any) -> P:
+        """Build a tokenizer of one file, ``vocab.txt`` or, if it is a Fast one, ``tokenizer.json``."""
+        is_library = path.suffix == ".json"
+        if is_library and not cls.is_fast:
+            raise CheckpointError(f"{path} is for a Fast tokenizer; a {cls.__name__} reads vocab.txt")
+        settings = {"name_or_path": str(path), **settings}
+        return cls(**{"tokenizer_file" if is_library else "vocab_file": path, **settings})
 
     @classmethod
     def from_files(cls: type[P], files: TokenizerFolder, **settings: Any) -> P:
@@ -115,17 +123,14 @@ class Pretrained(SpecialTokens, Pushable):
         options = saving_options({"push_to_hub": push_to_hub, **kwargs}, save_directory)
         texts = {
             "tokenizer_config.json": _json(self._config()),
-            "special_tokens_map.json": _json(_plain(self.special_tokens_map_extended)),
+            "special_tokens_map.json": _json(self.special_tokens_map_extended),
         }
         library = self._tokenizer_json()
         if legacy_format is False and library is None:
             raise CheckpointError("legacy_format=False writes tokenizer.json alone, which only a Fast tokenizer has")
         if legacy_format is not False:
-            vocab = self._base_vocab()
-            texts["vocab.txt"] = vocab_text(vocab)
-            added = {
-                token.content: id_ for id_, token in self.added_tokens_decoder.items() if token.content not in vocab
-            }
+            texts["vocab.txt"] = vocab_text(self._vocab)
+            added = {token: id_ for token, id_ in self.added_tokens_encoder.items() if token not in self._vocab}
             if added:
                 texts["added_tokens.json"] = _json(added)
         if library is not None and not legacy_format:
@@ -136,7 +141,7 @@ class Pretrained(SpecialTokens, Pushable):
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write ``vocab.txt`` alone; return its path."""
-        (path,) = _write(save_directory, {"vocab.txt": vocab_text(self._base_vocab())}, filename_prefix)
+        (path,) = _write(save_directory, {"vocab.txt": vocab_text(self._vocab)}, filename_prefix)
         return (path,)
 
     def _config(self) -> dict[str, Any]:
@@ -146,7 +151,7 @@ class Pretrained(SpecialTokens, Pushable):
             "model_max_length": self.model_max_length or NO_LIMIT,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
             "tokenizer_class": type(self).__name__.removesuffix("Fast"),
-            "added_tokens_decoder": _plain({str(id_): token for id_, token in self.added_tokens_decoder.items()}),
+            "added_tokens_decoder": {str(id_): token for id_, token in self.added_tokens_decoder.items()},
         }
         sides = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
         return config | {name: side for name, side in sides.items() if side != "right"}
@@ -168,13 +173,4 @@ def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | 
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` with added tokens in it turned into the dicts that files hold."""
-    if isinstance(value, AddedToken):
-        return value.to_dict()
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=AddedToken.to_dict) + "\n"

@@ -19,6 +19,7 @@ from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.torch.layers import prune_linear
 from pocketbert.torch.loading import describe, initialize, load, save
 
@@ -27,7 +28,7 @@ __all__ = ["PreTrainedModel"]
 M = TypeVar("M", bound="PreTrainedModel")
 
 
-class PreTrainedModel(nn.Module, Pushable):
+class PreTrainedModel(nn.Module, Pushable, Recognized):
     """The root of all models; ``state_dict()`` carries the names that are on disk."""
 
     config_class: ClassVar[type[PretrainedConfig]]
@@ -36,6 +37,10 @@ class PreTrainedModel(nn.Module, Pushable):
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
     accepts_loss_kwargs: ClassVar[bool] = False  # tells trainers that forward takes no loss arguments
+    _stands_for = ("transformers.modeling_utils", "PreTrainedModel")
+    _keys_to_ignore_on_save: ClassVar[None] = None  # read by transformers' Trainer when it resumes
+    is_parallelizable: ClassVar[bool] = False
+    model_parallel: ClassVar[bool] = False
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,9 +13,9 @@ from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 from pocketbert.tokenizer.call.encoding import Piece
 from pocketbert.tokenizer.call.row_layout import Layout, Special
 from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.call.texts import replace_surrogates
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
-from pocketbert.tokenizer.tokenizer_files import TokenizerJson, read_vocab
-from pocketbert.tokenizer.wordpiece.surrogates import replace_surrogates
+from pocketbert.tokenizer.tokenizer_files import NORMALIZER, TokenizerJson, read_vocab
 
 if TYPE_CHECKING:
     import tokenizers
@@ -54,32 +55,13 @@ class FastTokenizer(TokenizerBase):
         Args:
             vocab_file: path of a ``vocab.txt``, or the vocabulary itself as a mapping of token to id.
             tokenizer_file: path of a ``tokenizer.json``; ``vocab_file`` is then ignored.
-            do_lower_case: lowercase the text.
-            unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
-            tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
-            strip_accents: remove accents; by default if ``do_lower_case``.
-            clean_text: remove control characters and make all whitespace spaces.
-            wordpieces_prefix: marks pieces that do not begin a word.
-            shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
-                ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``pad_token_type_id``,
-                ``model_input_names``.
+            do_lower_case: this and the others are those of :class:`.PythonTokenizer`, which alone has
+                ``do_basic_tokenize`` and ``never_split``.
 
         Raises:
             CheckpointError: a file is missing or damaged.
             ConfigError: the vocabulary lacks ``unk_token``, ``cls_token`` or ``sep_token``.
         """
-        normalizer = {
-            "clean_text": clean_text,
-            "handle_chinese_chars": tokenize_chinese_chars,
-            "strip_accents": strip_accents,
-            "lowercase": do_lower_case,
-        }
-        if tokenizer_file is not None:
-            self._library = _load(tokenizer_file, normalizer)
-        elif vocab_file is not None:
-            self._library = _build(read_vocab(vocab_file), str(unk_token), wordpieces_prefix, normalizer)
-        else:
-            raise InputError("no vocabulary; pass vocab_file or tokenizer_file")
         self.do_lower_case = do_lower_case
         self._settings = {
             "do_lower_case": do_lower_case,
@@ -88,6 +70,13 @@ class FastTokenizer(TokenizerBase):
             "clean_text": clean_text,
             "wordpieces_prefix": wordpieces_prefix,
         }
+        normalizer = {name: self._settings[setting] for setting, name in NORMALIZER.items()}
+        if tokenizer_file is not None:
+            self._library = _load(tokenizer_file, normalizer)
+        elif vocab_file is not None:
+            self._library = _build(read_vocab(vocab_file), str(unk_token), wordpieces_prefix, normalizer)
+        else:
+            raise InputError("no vocabulary; pass vocab_file or tokenizer_file")
         self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
         if self._library.post_processor is None and tokenizer_file is None:
             self._library.post_processor = _post_processor(self._layouts[1])
@@ -100,19 +89,6 @@ class FastTokenizer(TokenizerBase):
         return self._library
 
     @property
-    def vocab_size(self) -> int:
-        """The number of tokens, added tokens not counted."""
-        return int(self._library.get_vocab_size(with_added_tokens=False))
-
-    def get_vocab(self) -> dict[str, int]:
-        """Return token -> id, added tokens included."""
-        return dict(self._library.get_vocab(with_added_tokens=True))
-
-    def __len__(self) -> int:
-        """The number of tokens, added tokens included."""
-        return int(self._library.get_vocab_size(with_added_tokens=True))
-
-    @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Id -> added token; special tokens are added tokens."""
         return {id_: as_added(token) for id_, token in sorted(self._library.get_added_tokens_decoder().items())}
@@ -122,7 +98,8 @@ class FastTokenizer(TokenizerBase):
         decoder = self._library.decoder
         return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
-    def _base_vocab(self) -> dict[str, int]:
+    @cached_property
+    def _vocab(self) -> Mapping[str, int]:
         return dict(self._library.get_vocab(with_added_tokens=False))
 
     def _tokenizer_json(self) -> str:
@@ -154,50 +131,38 @@ class FastTokenizer(TokenizerBase):
         if split_special_tokens:
             library = type(library).from_str(library.to_str())
             library.encode_special_tokens = True
-        source = _Source(library, texts, split_into_words)
+        pieces = _Pieces(library, texts, split_into_words)
         # whoever passes words will ask which word each token is of
-        encodings = source.detailed if details or split_into_words else source.quick()
-        return Tokenized([encoding.ids for encoding in encodings], source.piece)
+        encodings = pieces.detailed if details or split_into_words else pieces.encode(library.encode_batch_fast)
+        return Tokenized([encoding.ids for encoding in encodings], pieces)
 
 
-class _Source:
+@dataclass
+class _Pieces:
     """The texts of a call, and the library's tokenizer at the time of the call."""
 
-    def __init__(self, library: tokenizers.Tokenizer, texts: Sequence[Any], split_into_words: bool) -> None:
-        self._library = library
-        self._texts = texts
-        self._split = split_into_words
+    library: tokenizers.Tokenizer
+    texts: Sequence[Any]
+    split_into_words: bool
 
-    def quick(self) -> list[tokenizers.Encoding]:
-        """Return encodings with ids only."""
-        return self._encode(self._library.encode_batch_fast)
+    def __getitem__(self, text: int) -> Piece:
+        return self.detailed[text]
 
     @cached_property
-    def detailed(self) -> list[tokenizers.Encoding]:
-        """Encodings with tokens, words and offsets too, which take longer to compute."""
-        return self._encode(self._library.encode_batch)
+    def detailed(self) -> list[Piece]:
+        """Encodings with tokens, words and offsets, which take longer to compute than ids alone."""
+        return self.encode(self.library.encode_batch)
 
-    def piece(self, text: int) -> Piece:
-        """Return the tokens, words and offsets of a text."""
-        piece: Piece = self.detailed[text]
-        return piece
-
-    def _encode(self, call: Any) -> list[tokenizers.Encoding]:
+    def encode(self, call: Callable[..., list[Piece]]) -> list[Piece]:
+        """Return what a method of the library makes of the texts."""
         try:
-            encodings = call(self._texts, is_pretokenized=self._split, add_special_tokens=False)
+            return call(self.texts, is_pretokenized=self.split_into_words, add_special_tokens=False)
         except TypeError:  # a lone surrogate: the texts were checked to be strings
-            clean = _without_surrogates(self._texts)
-            if clean == list(self._texts):
-                raise
-            encodings = call(clean, is_pretokenized=self._split, add_special_tokens=False)
-        return list(encodings)
-
-
-def _without_surrogates(texts: Sequence[Any]) -> list[Any]:
-    return [
-        replace_surrogates(text) if isinstance(text, str) else [replace_surrogates(word) for word in text]
-        for text in texts
-    ]
+            clean = [
+                replace_surrogates(text) if isinstance(text, str) else list(map(replace_surrogates, text))
+                for text in self.texts
+            ]
+            return call(clean, is_pretokenized=self.split_into_words, add_special_tokens=False)
 
 
 def _build(vocab: dict[str, int], unk_token: str, prefix: str, normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:

@@ -24,9 +24,9 @@ from pocketbert.errors import InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, AddedVocabulary
 from pocketbert.tokenizer.call.encoding import Offsets
 from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.call.texts import replace_surrogates
 from pocketbert.tokenizer.tokenizer_base import TokenizerBase
-from pocketbert.tokenizer.tokenizer_files import read_vocab
-from pocketbert.tokenizer.wordpiece.surrogates import replace_surrogates
+from pocketbert.tokenizer.tokenizer_files import NORMALIZER, read_vocab
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, NormalizedString, Token
@@ -139,26 +139,12 @@ class PythonTokenizer(TokenizerBase):
 
         if isinstance(never_split, str):
             raise InputError(f"never_split={never_split!r} must be a list of words; pass [{never_split!r}]")
-        self._vocab = read_vocab(vocab_file)
-        self._tokens = {id_: token for token, id_ in self._vocab.items()}
-        self._wordpiece = WordPiece(self._vocab, wordpieces_prefix)
+        self._ids = read_vocab(vocab_file)
+        self._tokens = {id_: token for token, id_ in self._ids.items()}
+        self._wordpiece = WordPiece(self._ids, wordpieces_prefix)
         self._prefix = wordpieces_prefix
         self._token = Token
         self._never_split = frozenset(never_split or ())
-        steps = {
-            "clean_text": clean_text,
-            "handle_chinese_chars": tokenize_chinese_chars,
-            "strip_accents": do_lower_case if strip_accents is None else strip_accents,
-            "lowercase": do_lower_case,
-        }
-        if not do_basic_tokenize:
-            steps = dict.fromkeys(steps, False)
-        self._normalizer = BertNormalizer(**steps)
-        self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
-        self._added = AddedVocabulary(self._vocab, self._normalizer.normalize_str)
-        if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
-            self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
-            self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
         self.do_lower_case = do_lower_case
         self._settings = {
             "do_lower_case": do_lower_case,
@@ -169,17 +155,19 @@ class PythonTokenizer(TokenizerBase):
             "clean_text": clean_text,
             "wordpieces_prefix": wordpieces_prefix,
         }
+        steps = {name: do_basic_tokenize and self._settings[setting] for setting, name in NORMALIZER.items()}
+        self._normalizer = BertNormalizer(**steps)
+        self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
+        self._added = AddedVocabulary(self._ids, self._normalizer.normalize_str)
+        if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
+            self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
+            self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
         shared["clean_up_tokenization_spaces"] = clean_up_tokenization_spaces
         self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
 
     @property
-    def vocab_size(self) -> int:
-        """The number of tokens, added tokens not counted."""
-        return len(self._vocab)
-
-    def get_vocab(self) -> dict[str, int]:
-        """Return token -> id, added tokens included."""
-        return {**self._vocab, **self._added.ids}
+    def _vocab(self) -> Mapping[str, int]:
+        return self._ids
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -193,11 +181,8 @@ class PythonTokenizer(TokenizerBase):
         ]
         return "".join(map(self.clean_up_tokenization, [*tokens[:1], *joined]))
 
-    def _base_vocab(self) -> dict[str, int]:
-        return dict(self._vocab)
-
     def _token_to_id(self, token: str) -> int | None:
-        return self._added.ids.get(token, self._vocab.get(token))
+        return self._added.ids.get(token, self._ids.get(token))
 
     def _id_to_token(self, id_: int) -> str | None:
         added = self._added.by_id.get(id_)
@@ -214,13 +199,13 @@ class PythonTokenizer(TokenizerBase):
         for piece, text in zip(pieces, texts, strict=True):
             for word, part in enumerate(text) if split_into_words else [(None, text)]:
                 self._tokenize(replace_surrogates(part), piece, not split_special_tokens, word)
-        return Tokenized([piece.ids for piece in pieces], pieces.__getitem__)
+        return Tokenized([piece.ids for piece in pieces], pieces)
 
     def _tokenize(self, text: str, piece: _Piece, keep_special: bool, word: int | None) -> None:
         """Add the tokens of ``text`` to ``piece``: tokens of word ``word``, or of further words if it is None."""
         from tokenizers import NormalizedString
 
-        for id_, start, stop in self._added.split_raw(text, keep_special=keep_special):
+        for id_, start, stop in self._added.split(text, normalized=False, keep_special=keep_special):
             if id_ is not None:
                 piece.add([id_], [self._added.by_id[id_].content], [(start, stop)], [0], word)
                 continue
@@ -254,7 +239,9 @@ class PythonTokenizer(TokenizerBase):
             for match in re.finditer(r"\S+", text.normalized):
                 if match.group() in self._never_split:
                     yield from self._split(text[done : match.start()], keep_special)
-                    yield text[slice(*match.span())], (match.group(), self._known_id(match.group()))
+                    id_ = self._token_to_id(match.group())
+                    id_ = self._required("unk_token")[1] if id_ is None else id_
+                    yield text[slice(*match.span())], (match.group(), id_)
                     done = match.end()
         yield from self._split(text[done:], keep_special)
 
@@ -262,7 +249,7 @@ class PythonTokenizer(TokenizerBase):
         if text is None:  # a slice without characters
             return
         self._normalizer.normalize(text)
-        for id_, start, stop in self._added.split_normalized(text.normalized, keep_special=keep_special):
+        for id_, start, stop in self._added.split(text.normalized, normalized=True, keep_special=keep_special):
             yield text[start:stop], None if id_ is None else (self._added.by_id[id_].content, id_)
 
     def _word(self, word: str) -> list[Token]:
@@ -273,13 +260,9 @@ class PythonTokenizer(TokenizerBase):
         tokens, end = [], 0
         for piece, start, stop in pieces:
             begin, end = end, end + len(word[start:stop].encode())  # the library counts bytes
-            tokens.append(self._token(self._vocab[piece], piece, (begin, end)))
+            tokens.append(self._token(self._ids[piece], piece, (begin, end)))
         return tokens
 
     def _whole(self, word: str, token: str, id_: int) -> Token:
         """Return ``token`` as the one token of ``word``."""
         return self._token(id_, token, (0, len(word.encode())))
-
-    def _known_id(self, token: str) -> int:
-        id_ = self._token_to_id(token)
-        return self._required("unk_token")[1] if id_ is None else id_
