@@ -129,7 +129,7 @@ def test_broken_records_are_reported_and_the_rest_goes_on(tmp_path):
     assert done == Summary(answered=2, broken=3, skipped=0)
     found = lines(out)
     assert [row["line"] for row in found] == [1, 2, 3, 4, 5]
-    assert found[0]["answer"] == classifier()("a")
+    assert [found[0]["answer"]] == classifier()("a")
     assert found[3]["error"].startswith("602 tokens exceed the model's 512 positions")
     assert [line for line, _ in told] == [2, 3, 4]
     assert told[1][1] == "text must be a string, not int ('5')"
@@ -175,8 +175,8 @@ def test_what_cannot_be_continued(tmp_path):
         predict(classifier(), [], output=out, style="jsonl", resume=True, overwrite=True)
     with pytest.raises(InputError, match="style='xml' is unknown"):
         predict(classifier(), [], style="xml")
-    with pytest.raises(InputError, match="takes no argument 'topk'"):
-        predict(classifier(), [], output=tmp_path / "never", topk=1)
+    with pytest.raises(InputError, match="takes no argument 'top_n'"):
+        predict(classifier(), [], output=tmp_path / "never", top_n=1)
     (tmp_path / "a.csv").write_text("label\na\n", "utf-8")
     with pytest.raises(InputError, match="must name the columns text; it holds label"):
         predict(classifier(), read_file(tmp_path / "a.csv", TEXT), output=tmp_path / "never")
@@ -214,13 +214,13 @@ def test_every_kind_of_answer_is_written():
     for style in ("jsonl", "table"):
         predict(features, [Record(1, "cat")], output=out, style=style)
     states = json.loads(out.getvalue().splitlines()[0])["answer"]
-    assert len(states) == 3
-    assert states[0] == [float(str(value)) for value in features("cat")[0]]
+    assert len(states[0]) == 3
+    assert states[0][0] == [float(str(value)) for value in features("cat")[0, 0]]
     answers = QuestionAnsweringPipeline(FakeRunner("question_answering"), tokenizer())
     records = read_stream(io.BytesIO(b'{"question": "who", "context": "john \\ud83d smith"}'), QA, "jsonl")
     out = io.StringIO()
     assert predict(answers, records, output=out, style="jsonl").answered == 1
-    assert json.loads(out.getvalue())["answer"][0]["answer"]
+    assert json.loads(out.getvalue())["answer"]["answer"]
     choices = MultipleChoicePipeline(FakeRunner("multiple_choice"), tokenizer())
     predict(choices, [Record(1, {"prompt": "a", "choices": ["b"]})], output=out)
     assert "choice" in out.getvalue()

@@ -198,7 +198,7 @@ def test_inputs_that_mean_nothing(name, item, message):
         ("tokens", {"aggregation_strategy": "mean"}, "aggregation_strategy='mean' is unknown"),
         ("tokens", {"ignore_labels": "O"}, "ignore_labels='O' must be a list of labels"),
         ("tokens", {"is_split_into_words": 1}, "is_split_into_words=1 must be True or False"),
-        ("features", {"pooling": "max"}, "pooling='max' is unknown; choose from 'none', 'mean', 'cls'"),
+        ("features", {"pooling": "middle"}, "pooling='middle' is unknown; choose from 'auto', None"),
         ("features", {"normalize": "yes"}, "normalize='yes' must be True or False"),
         ("mask", {"targets": []}, "targets is empty"),
         ("mask", {"targets": 5}, "targets must be a word or a list of words"),
