@@ -19,9 +19,11 @@ from pocketbert.architecture.precision import check_precision
 from pocketbert.checkpoint.loading import open_source
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
+from pocketbert.keras.frozen import set_trainable, trainable_parts
 from pocketbert.keras.layers import Tensor
 from pocketbert.keras.loading import describe, load, save
 from pocketbert.keras.masks_and_ids import name_inputs
+from pocketbert.keras.word_tables import WordTables
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
 
@@ -33,7 +35,7 @@ M = TypeVar("M", bound="TFPreTrainedModel")
 register = keras.saving.register_keras_serializable("pocketbert")
 
 
-class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras ships no types
+class TFPreTrainedModel(WordTables, keras.Model, Pushable):  # type: ignore[misc]  # Keras ships no types
     """The root of all Keras models.
 
     Args:
@@ -42,6 +44,7 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         allow_float16: build a ``no_norm`` MobileBERT in float16 although its activations overflow.
         dtype: dtype policy, such as ``"mixed_bfloat16"``; Keras's global one where None.
         name: Keras's name of the model.
+        trainable: whether its weights train.
 
     Raises:
         ConfigError: ``config`` is of another family.
@@ -64,6 +67,7 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         allow_float16: bool = False,
         dtype: Any = None,
         name: str | None = None,
+        trainable: bool = True,
     ) -> None:
         super().__init__(dtype=dtype, name=name)
         if not isinstance(config, self.config_class):
@@ -77,6 +81,7 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         with _policy(self.dtype_policy):
             self.build_layers()
         self.build(None)
+        set_trainable(self, trainable)
 
     def build_layers(self) -> None:
         """Make the layers, with their weights."""
@@ -296,6 +301,7 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
             "allow_float16": self.allow_float16,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
+            "trainable": trainable_parts(self),
         }
 
     @classmethod
@@ -304,7 +310,10 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         if isinstance(config, PretrainedConfig):
             return cls(config, **kwargs)
         options = dict(config)
-        return cls(cls.config_class.from_dict(options.pop("config")), **options, **kwargs)
+        trainable = options.pop("trainable", True)
+        model = cls(cls.config_class.from_dict(options.pop("config")), **options, **kwargs)
+        set_trainable(model, trainable)
+        return model
 
     def get_build_config(self) -> None:
         """Return nothing: the constructor builds."""
@@ -327,10 +336,6 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         """
         weights = self.trainable_weights if only_trainable else self.weights
         return sum(int(weight.numpy().size) for weight in weights)
-
-    def get_input_embeddings(self) -> keras.layers.Embedding:
-        """Return the word table."""
-        return self.get_base_model().embeddings.word_embeddings
 
     def parameters_on_disk(self) -> list[Parameter]:
         """List this model's parameters as they are on disk."""
