@@ -19,6 +19,7 @@ from pocketbert.architecture.precision import check_precision
 from pocketbert.checkpoint.loading import open_source
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
+from pocketbert.keras.batches import Batches
 from pocketbert.keras.frozen import set_trainable, trainable_parts
 from pocketbert.keras.layers import Tensor
 from pocketbert.keras.loading import describe, load, save
@@ -36,7 +37,7 @@ M = TypeVar("M", bound="TFPreTrainedModel")
 register = keras.saving.register_keras_serializable("pocketbert")
 
 
-class TFPreTrainedModel(WordTables, Serving, keras.Model, Pushable):  # type: ignore[misc]  # Keras ships no types
+class TFPreTrainedModel(WordTables, Serving, Batches, keras.Model, Pushable):  # type: ignore[misc]  # Keras ships no types
     """The root of all Keras models.
 
     Args:
@@ -82,6 +83,7 @@ class TFPreTrainedModel(WordTables, Serving, keras.Model, Pushable):  # type: ig
         with _policy(self.dtype_policy):
             self.build_layers()
         self.build(None)
+        self.tell_inputs()
         set_trainable(self, trainable)
 
     def build_layers(self) -> None:

@@ -117,10 +117,15 @@ class Serving:
         tf = _tensorflow("input_signature")
         return {name: tf.TensorSpec((None,) * self.input_rank, dtype, name=name) for name in self.token_inputs}
 
-    def _get_save_spec(self, dynamic_batch: bool = True) -> dict[str, Any]:
-        """Tell ``tf.lite.TFLiteConverter.from_keras_model`` the inputs."""
-        del dynamic_batch
-        return self._specs("int32")
+    @property
+    def input_dtype(self) -> str:
+        """The dtype of the first input; other inputs keep their own, see ``tell_inputs``."""
+        return "int32"
+
+    def tell_inputs(self) -> None:
+        """Let ``tf.lite.TFLiteConverter.from_keras_model`` know the inputs, and Keras cast none of them."""
+        self.autocast = False
+        self._build_shapes_dict = {"input_shape": dict.fromkeys(self.token_inputs, (None,) * self.input_rank)}
 
 
 def _tensorflow(what: str) -> Any:
