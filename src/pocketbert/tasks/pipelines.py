@@ -13,7 +13,7 @@ from pocketbert.storage.hub import HubOptions
 from pocketbert.tasks.selection import TASKS, check_head, resolve, task_class, task_of
 from pocketbert.tasks.task import Task
 from pocketbert.tokenizer.auto import AutoTokenizer, load_tokenizer
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["pipeline"]
 
@@ -22,7 +22,7 @@ def pipeline(
     task: str | None = None,
     model: Any = None,
     *,
-    tokenizer: TokenizerBase | str | os.PathLike[str] | None = None,
+    tokenizer: PreTrainedTokenizerBase | str | os.PathLike[str] | None = None,
     runtime: str | None = None,
     device: str | None = None,
     dtype: str | None = None,

@@ -16,7 +16,7 @@ from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Runner,
 from pocketbert.tasks.option_checks import check_choice, check_text, check_whole, fields_of, kind, suggest
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["Options", "Outputs", "Task", "Text", "option"]
 
@@ -91,7 +91,7 @@ class Task(ABC, Generic[E, A, O]):
     def __init__(
         self,
         runner: Runner,
-        tokenizer: TokenizerBase,
+        tokenizer: PreTrainedTokenizerBase,
         *,
         batch_tokens: int = BATCH_TOKENS,
         lookahead: int = LOOKAHEAD,

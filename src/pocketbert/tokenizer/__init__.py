@@ -14,12 +14,17 @@ from pocketbert.tokenizer.models import (
     DistilBertTokenizerFast,
     MobileBertTokenizer,
     MobileBertTokenizerFast,
+    PreTrainedTokenizer,
+    PreTrainedTokenizerFast,
 )
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
+from pocketbert.tokenizer.wordpiece.basic import BasicTokenizer, WordpieceTokenizer
 
 __all__ = [
     "AddedToken",
     "AutoTokenizer",
+    "BasicTokenizer",
     "BatchEncoding",
     "BertTokenizer",
     "BertTokenizerFast",
@@ -29,6 +34,10 @@ __all__ = [
     "Encoding",
     "MobileBertTokenizer",
     "MobileBertTokenizerFast",
+    "PreTrainedTokenizer",
+    "PreTrainedTokenizerBase",
+    "PreTrainedTokenizerFast",
+    "SpecialTokensMixin",
     "TokenSpan",
-    "TokenizerBase",
+    "WordpieceTokenizer",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.extras import require
 
-__all__ = ["as_lists", "tensor"]
+__all__ = ["as_lists", "kind_of", "tensor"]
 
 _KINDS = ("np", "pt", "tf")
 
@@ -30,6 +30,8 @@ def tensor(value: Any, kind: str, *, name: str) -> Any:
     """
     if kind not in _KINDS:
         raise InputError(f"return_tensors={kind!r} is unknown; pass one of {', '.join(map(repr, _KINDS))}")
+    if kind_of(value, depth=0) == kind:
+        return value
     array = _array(value, name)
     if kind == "np":
         return array
@@ -49,6 +51,18 @@ def as_lists(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
         return [as_lists(item) for item in value]
     return list(value) if isinstance(value, tuple) else value
+
+
+def kind_of(value: Any, depth: int = 1) -> str | None:
+    """Return which kind of array ``value`` is, or the first item of a list, ``depth`` lists deep; None for neither."""
+    while depth and isinstance(value, (list, tuple)) and value:
+        value, depth = value[0], depth - 1
+    if isinstance(value, np.ndarray):
+        return "np"
+    library = type(value).__module__.partition(".")[0]
+    if not hasattr(value, "numpy"):
+        return None
+    return {"torch": "pt", "tensorflow": "tf"}.get(library)
 
 
 def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
