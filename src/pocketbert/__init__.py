@@ -51,6 +51,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "PreTrainedTokenizerFast",
         "SpecialTokensMixin",
         "BatchEncoding",
+        "TensorType",
         "AddedToken",
         "BasicTokenizer",
         "WordpieceTokenizer",

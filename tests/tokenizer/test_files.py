@@ -165,7 +165,7 @@ def test_a_tokenizer_of_another_kind_is_refused_by_name(
     ):
         path.write_text(json.dumps(config), encoding="utf-8")
         for load in (BertTokenizer.from_pretrained, BertTokenizerFast.from_pretrained, load_tokenizer):
-            with pytest.raises(CheckpointError, match="BertJapaneseTokenizer|mecab|character"):
+            with pytest.raises(CheckpointError, match=r"BertJapaneseTokenizer|mecab|character"):
                 load(tmp_path)
 
 

@@ -5,6 +5,7 @@ Importing them imports neither the ``tokenizers`` library nor a framework.
 
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.auto import AutoTokenizer
+from pocketbert.tokenizer.call.arrays import TensorType
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
 from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
 from pocketbert.tokenizer.models import (
@@ -38,6 +39,7 @@ __all__ = [
     "PreTrainedTokenizerBase",
     "PreTrainedTokenizerFast",
     "SpecialTokensMixin",
+    "TensorType",
     "TokenSpan",
     "WordpieceTokenizer",
 ]

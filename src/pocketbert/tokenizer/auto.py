@@ -36,7 +36,7 @@ class AutoTokenizer:
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], *inputs: Any, use_fast: bool = True, **settings: Any
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, use_fast: bool = True, **settings: Any
     ) -> PreTrainedTokenizerBase:
         """Load a tokenizer from a folder or by hub name.
 

@@ -72,10 +72,6 @@ class SpecialTokensMixin:
             return None
         return token.content if name == role else self._id_of(token.content)
 
-    def _named(self) -> dict[str, AddedToken]:
-        """Return role -> token in the order of the roles."""
-        return {role: self._roles[role] for role in self.SPECIAL_TOKENS_ATTRIBUTES if role in self._roles}
-
     def _set_role(self, role: str, token: Any) -> None:
         if token is None:
             self._roles.pop(role, None)
@@ -111,14 +107,16 @@ class SpecialTokensMixin:
     @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
         """Role -> token, and ``additional_special_tokens`` -> the rest."""
-        named: dict[str, str | list[str]] = {role: token.content for role, token in self._named().items()}
-        return {**named, "additional_special_tokens": self.additional_special_tokens} if self._additional else named
+        return {
+            role: [token.content for token in value] if isinstance(value, list) else value.content
+            for role, value in self.special_tokens_map_extended.items()
+        }
 
     @property
     def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
         """As :attr:`special_tokens_map`, with the rules by which each token is matched."""
-        named: dict[str, AddedToken | list[AddedToken]] = {**self._named()}
-        return {**named, "additional_special_tokens": list(self._additional)} if self._additional else named
+        tokens = {**self._roles, "additional_special_tokens": list(self._additional or ())}
+        return {role: tokens[role] for role in self.SPECIAL_TOKENS_ATTRIBUTES if tokens.get(role)}
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -128,7 +126,8 @@ class SpecialTokensMixin:
     @property
     def all_special_tokens_extended(self) -> list[AddedToken]:
         """Every special token, once, with the rules by which it is matched."""
-        ordered = [*self._named().values(), *(self._additional or ())]
+        values = self.special_tokens_map_extended.values()
+        ordered = [token for value in values for token in (value if isinstance(value, list) else [value])]
         return list({token.content: token for token in ordered}.values())
 
     @property

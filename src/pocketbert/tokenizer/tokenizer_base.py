@@ -21,12 +21,14 @@ __all__ = ["MethodNameError", "PreTrainedTokenizerBase"]
 
 logger = logging.getLogger(__name__)
 
+# settings of every tokenizer beside its special tokens
 _SHARED = frozenset(
-    {
-        *ROLES,
-        *["model_max_length", "max_len", "padding_side", "truncation_side", "clean_up_tokenization_spaces", "split_special_tokens", "pad_token_type_id", "model_input_names", "additional_special_tokens", "extra_special_tokens", "chat_template", "verbose", "name_or_path", "add_prefix_space"],
-    }
-)
+    """
+    model_max_length max_len padding_side truncation_side clean_up_tokenization_spaces split_special_tokens
+    pad_token_type_id model_input_names additional_special_tokens extra_special_tokens chat_template verbose
+    name_or_path add_prefix_space
+    """.split()  # noqa: SIM905 - one name per line would be a page
+) | set(ROLES)
 
 
 class MethodNameError(InputError, AttributeError):
@@ -71,11 +73,9 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
         for name in given:
             if callable(getattr(type(self), name, None)):
                 raise MethodNameError(f"{name} conflicts with the method {name} in {type(self).__name__}")
-        if "max_len" in given:  # the name before transformers 3
-            given.setdefault("model_max_length", given["max_len"])
         self.init_kwargs: dict[str, Any] = {**own, **roles, **given}
         self.name_or_path = given.get("name_or_path", "")
-        limit = given.get("model_max_length")
+        limit = given.get("model_max_length", given.get("max_len"))  # the name before transformers 3
         self.model_max_length: int = NO_LIMIT if limit is None else limit
         self.padding_side = side_of("padding_side", given.get("padding_side", self.padding_side))
         self.truncation_side = side_of("truncation_side", given.get("truncation_side", self.truncation_side))

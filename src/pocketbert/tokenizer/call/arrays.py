@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from itertools import chain
 from typing import Any
 
@@ -10,9 +11,18 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.extras import require
 
-__all__ = ["as_lists", "kind_of", "tensor"]
+__all__ = ["TensorType", "as_lists", "kind_of", "tensor"]
 
-_KINDS = ("np", "pt", "tf")
+
+class TensorType(str, Enum):  # noqa: UP042 - as in transformers: str() gives the name
+    """The kinds of array, as ``return_tensors`` takes them; the strings do as well."""
+
+    PYTORCH = "pt"
+    TENSORFLOW = "tf"
+    NUMPY = "np"
+
+
+_KINDS = tuple(kind.value for kind in TensorType)
 
 
 def tensor(value: Any, kind: str, *, name: str) -> Any:
@@ -80,7 +90,7 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
                 f"rows of {name} have {lengths[0]} to {lengths[-1]} entries and cannot be one tensor; "
                 "pass padding=True, and truncation=True for texts over the model's limit"
             )
-        if width and isinstance(value[0][0], int):  # faster than np.array
+        if width and type(value[0][0]) is int:  # faster than np.array
             flat = np.fromiter(chain.from_iterable(value), dtype=np.int64, count=len(value) * width)
             return flat.reshape(len(value), width)
         if not width:

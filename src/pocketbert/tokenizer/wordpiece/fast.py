@@ -197,7 +197,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             options=kwargs,
         )
         settings = {name: value for name, value in self.init_kwargs.items() if name not in self.vocab_files_names}
-        settings |= {role: now(token) for role, token in self._named().items() if role in ROLES}
+        settings |= {role: now(token) for role, token in self._roles.items() if role in ROLES}
         settings["additional_special_tokens"] = [*map(now, self._additional or ()), *new]
         return type(self)(tokenizer_object=library, **settings)
 
