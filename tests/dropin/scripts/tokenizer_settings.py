@@ -69,7 +69,7 @@ for cls in (BertTokenizer, BertTokenizerFast, DistilBertTokenizer, DistilBertTok
     ]
     results[name, "made"] = seen(tokenizer)
     results[name, "extra"] = [tokenizer.image_token, tokenizer.image_token_id, tokenizer.extra_special_tokens]
-    results[name, "init"] = dict(sorted(tokenizer.init_kwargs.items(), key=str))
+    results[name, "init"] = {key: str(value) for key, value in sorted(tokenizer.init_kwargs.items())}
     results[name, "classes"] = [
         isinstance(tokenizer, PreTrainedTokenizerBase),
         isinstance(tokenizer, PreTrainedTokenizerFast),
@@ -92,7 +92,7 @@ for cls in (BertTokenizer, BertTokenizerFast, DistilBertTokenizer, DistilBertTok
         out + name, use_fast=tokenizer.is_fast, model_max_length=9, use_auth_token=None
     )
     results[name, "auto"] = [type(again).__name__, seen(again)]
-    results[name, "copies"] = [seen(copy.deepcopy(tokenizer)), seen(pickle.loads(pickle.dumps(tokenizer)))]
+    results[name, "copies"] = [seen(copy.deepcopy(tokenizer)), seen(pickle.loads(pickle.dumps(tokenizer)))]  # noqa: S301
     for attribute in ("pad_token", "mask_token", "additional_special_tokens"):
         setattr(tokenizer, attribute, None)
         results[name, "unset", attribute] = getattr(tokenizer, attribute)
