@@ -166,7 +166,11 @@ class TokenizerFolder:
                 f"subword_tokenizer_type={pieces!r}, which {wanted} cannot follow: its ids would be wrong; "
                 "use transformers' tokenizer and pass its ids to the model"
             )
-        if isinstance(named, str) and named.removesuffix("Fast") not in (*CLASSES.values(), "PreTrainedTokenizer"):
+        if isinstance(named, str) and named.removesuffix("Fast") not in (
+            *CLASSES.values(),
+            "PreTrainedTokenizer",
+            wanted.removesuffix("Fast"),
+        ):
             logger.warning("%s is of a %s and is read as a %s", self.path, named, wanted)
 
     def arguments(self, *, fast: bool, wordpiece: bool = True) -> dict[str, Any]:
