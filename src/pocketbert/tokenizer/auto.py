@@ -80,9 +80,10 @@ def load_tokenizer(
         named = by_model  # a caller who knows the model wants the names of its inputs
     name = str(named).removesuffix("Fast")
     if name == "PreTrainedTokenizer":
-        name, use_fast = (
-            ("PreTrainedTokenizer", True) if (files.path / "tokenizer.json").is_file() else (by_model, use_fast)
-        )
+        if (files.path / "tokenizer.json").is_file():
+            use_fast = True
+        else:
+            name = str(by_model)
     if name not in (*CLASSES.values(), "PreTrainedTokenizer"):
         raise CheckpointError(
             f"{folder} names no tokenizer of {', '.join(CLASSES.values())} (tokenizer_class={named!r}, "

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
+from pocketbert.tokenizer.call.methods import CallMethods
 
 __all__ = ["OlderMethods"]
 
 logger = logging.getLogger(__name__)
 
 
-class OlderMethods(SpecialTokensMixin):
+class OlderMethods(CallMethods):
     """Methods that scripts written for any model may call."""
 
     chat_template: Any = None

@@ -49,7 +49,7 @@ class SpecialTokensMixin:
     bos_token_id, eos_token_id, unk_token_id, sep_token_id = _TokenId(), _TokenId(), _TokenId(), _TokenId()
     pad_token_id, cls_token_id, mask_token_id = _TokenId(), _TokenId(), _TokenId()
 
-    SPECIAL_TOKENS_ATTRIBUTES: Sequence[str] = (*ROLES, "additional_special_tokens")
+    SPECIAL_TOKENS_ATTRIBUTES: list[str] = [*ROLES, "additional_special_tokens"]  # noqa: RUF012 - as in transformers
     extra_special_tokens: dict[str, Any]
 
     def _init_roles(self, tokens: Mapping[str, Any], additional: Any, extra: Mapping[str, Any]) -> None:
@@ -115,7 +115,10 @@ class SpecialTokensMixin:
     @property
     def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
         """As :attr:`special_tokens_map`, with the rules by which each token is matched."""
-        tokens = {**self._roles, "additional_special_tokens": list(self._additional or ())}
+        tokens: dict[str, AddedToken | list[AddedToken]] = {
+            **self._roles,
+            "additional_special_tokens": list(self._additional or ()),
+        }
         return {role: tokens[role] for role in self.SPECIAL_TOKENS_ATTRIBUTES if tokens.get(role)}
 
     @property

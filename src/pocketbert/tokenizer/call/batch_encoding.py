@@ -55,7 +55,7 @@ class BatchEncoding(Data):
         """
         super().__init__(data)
         single = encoding is not None and not isinstance(encoding, Sequence)
-        self._encodings: Any = [encoding] if single else encoding
+        self._encodings: Sequence[Encoding] | None = [encoding] if single else encoding  # type: ignore[assignment, list-item]
         self._n_sequences = n_sequences
         self.convert_to_tensors(tensor_type, prepend_batch_axis)
 

@@ -133,7 +133,7 @@ class IdMethods(CallMethods):
         if options.get("is_split_into_words") or not _is_list(text, text_pair):
             return super().encode_plus(text, text_pair, add_special_tokens, **options)
         if self._is_pair(text) and text_pair is None:
-            return super().encode_plus(*text, add_special_tokens, **options)
+            return super().encode_plus(text[0], text[1], add_special_tokens, **options)
         options.setdefault("prepend_batch_axis", options.get("return_tensors") is not None)
         second = None if text_pair is None else self._as_ids(text_pair)
         return self.prepare_for_model(self._as_ids(text), second, add_special_tokens, **options)

@@ -37,10 +37,6 @@ class WordPieceFast(PreTrainedTokenizerFast):
         mask_token: Any = "[MASK]",
         tokenize_chinese_chars: bool = True,
         strip_accents: bool | None = None,
-        *,
-        clean_text: bool = True,
-        wordpieces_prefix: str = "##",
-        tokenizer_object: tokenizers.Tokenizer | None = None,
         **shared: Any,
     ) -> None:
         """Build a tokenizer from a vocabulary or a ``tokenizer.json``.
@@ -52,10 +48,9 @@ class WordPieceFast(PreTrainedTokenizerFast):
             unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
             tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
             strip_accents: remove accents; by default if ``do_lower_case``.
-            clean_text: remove control characters and make all whitespace spaces.
-            tokenizer_object: a tokenizer of the library, in place of a file; a copy of it is used.
-            wordpieces_prefix: marks pieces that do not begin a word.
-            shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
+            shared: ``tokenizer_object``, a tokenizer of the library in place of a file; ``clean_text``, whether to
+                remove control characters and make all whitespace spaces; ``wordpieces_prefix``, which marks pieces
+                that do not begin a word (``##``); ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
                 ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``pad_token_type_id``,
                 ``model_input_names``.
 
@@ -63,6 +58,8 @@ class WordPieceFast(PreTrainedTokenizerFast):
             CheckpointError: a file is missing or damaged.
             ConfigError: the vocabulary lacks ``unk_token``, ``cls_token`` or ``sep_token``.
         """
+        tokenizer_object = shared.pop("tokenizer_object", None)
+        clean_text, wordpieces_prefix = shared.pop("clean_text", True), shared.pop("wordpieces_prefix", "##")
         normalizer = {
             "clean_text": clean_text,
             "handle_chinese_chars": tokenize_chinese_chars,
@@ -78,7 +75,7 @@ class WordPieceFast(PreTrainedTokenizerFast):
         else:
             raise InputError("no vocabulary; pass vocab_file, tokenizer_file or tokenizer_object")
         self.do_lower_case = do_lower_case
-        own = {
+        own: dict[str, Any] = {
             "do_lower_case": do_lower_case,
             "tokenize_chinese_chars": tokenize_chinese_chars,
             "strip_accents": strip_accents,

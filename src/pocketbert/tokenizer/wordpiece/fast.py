@@ -65,15 +65,17 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             InputError: there is neither an object nor a file.
             CheckpointError: the file is missing or damaged.
         """
-        if tokenizer_object is None and tokenizer_file is None:
-            raise InputError("no tokenizer; pass tokenizer_object or tokenizer_file")
-        library = load(tokenizer_file) if tokenizer_object is None else tokenizer_object
-        self._init_library(library, {}, {}, path=tokenizer_file, **settings)
+        if tokenizer_object is None:
+            if tokenizer_file is None:
+                raise InputError("no tokenizer; pass tokenizer_object or tokenizer_file")
+            tokenizer_object = load(tokenizer_file)
+        self._init_library(tokenizer_object, {}, {}, path=tokenizer_file, **settings)
 
     def _init_library(
         self, library: tokenizers.Tokenizer, own: Mapping[str, Any], roles: Mapping[str, Any], path: Any, **given: Any
     ) -> None:
         """Set all attributes; arguments are those of ``_init_shared``, ``path`` is for messages."""
+        self.add_prefix_space = bool(given.get("add_prefix_space", False))  # byte-level models have it, WordPiece not
         given.pop("from_slow", None)  # there is one way to build the library's tokenizer
         self._library = type(library).from_str(library.to_str())
         padding, truncation = library.padding or {}, library.truncation or {}

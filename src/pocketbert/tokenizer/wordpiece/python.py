@@ -76,9 +76,6 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         tokenize_chinese_chars: bool = True,
         strip_accents: bool | None = None,
         clean_up_tokenization_spaces: bool = True,
-        *,
-        clean_text: bool = True,
-        wordpieces_prefix: str = "##",
         **shared: Any,
     ) -> None:
         """Build a tokenizer from a vocabulary.
@@ -94,9 +91,8 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
             strip_accents: remove accents; by default if ``do_lower_case``.
             clean_up_tokenization_spaces: remove spaces before punctuation when decoding.
-            clean_text: remove control characters and make all whitespace spaces.
-            wordpieces_prefix: marks pieces that do not begin a word.
-            shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
+            shared: ``clean_text``, whether to remove control characters and make all whitespace spaces;
+                ``wordpieces_prefix``, which marks pieces that do not begin a word (``##``); ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
                 ``split_special_tokens``, ``pad_token_type_id``, ``model_input_names``.
 
         Raises:
@@ -107,6 +103,7 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         from tokenizers.normalizers import BertNormalizer
         from tokenizers.pre_tokenizers import BertPreTokenizer, WhitespaceSplit
 
+        clean_text, wordpieces_prefix = shared.pop("clean_text", True), shared.pop("wordpieces_prefix", "##")
         if isinstance(never_split, str):
             raise InputError(f"never_split={never_split!r} must be a list of words; pass [{never_split!r}]")
         self._vocab = read_vocab(vocab_file)
@@ -135,7 +132,7 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
             self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
         self.do_lower_case = do_lower_case
-        own = {
+        own: dict[str, Any] = {
             "do_lower_case": do_lower_case,
             "do_basic_tokenize": do_basic_tokenize,
             "never_split": sorted(self._never_split) or None,
@@ -224,7 +221,7 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
                 continue
             if self._splits_itself:
                 tokens = self._tokenize(text[start:stop])
-                ids = [self._id_of(token) for token in tokens]
+                ids = [self._known_id(token) for token in tokens]
                 piece.add(ids, tokens, [(start, stop)] * len(tokens), list(range(len(tokens))), word)
             else:
                 self._add_words(text[start:stop], start, piece, keep_special, word)
