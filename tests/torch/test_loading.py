@@ -525,13 +525,12 @@ def test_devices(tmp_path):
 
 
 def test_an_auto_class_reads_each_file_once(tmp_path, monkeypatch):
-    from pocketbert.architecture.config import auto, pretrained_config
+    from pocketbert.architecture.config import pretrained_config
     from pocketbert.checkpoint import loading, opened
 
     build("MobileBert", "ForMaskedLM").save_pretrained(tmp_path)
     read = []
     for module, name in (
-        (auto, "read_json"),
         (pretrained_config, "read_json"),
         (opened, "open_checkpoint"),
         (loading, "open_checkpoint"),

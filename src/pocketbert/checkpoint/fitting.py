@@ -36,10 +36,8 @@ class Fit:
         if self.missing:
             parts.append(f"{len(self.missing)} missing ({', '.join(p.name for p in self.missing)})")
         if self.misshaped:
-            listed = ", ".join(
-                f"{p.name} is {disk}, the configuration gives {ours}" for p, disk, ours in self.misshaped
-            )
-            parts.append(f"{len(self.misshaped)} misshaped ({listed})")
+            each = [f"{p.name} is {disk}, the configuration gives {ours}" for p, disk, ours in self.misshaped]
+            parts.append(f"{len(each)} misshaped ({', '.join(each)})")
         if self.unexpected:
             parts.append(f"{len(self.unexpected)} unexpected ({', '.join(self.unexpected)})")
         return "; ".join(parts) or None
@@ -56,16 +54,13 @@ def fit(shapes: Mapping[str, Sequence[int]], wanted: Sequence[Parameter], config
     prefix = families.family_of(config).prefix
     by_bare: dict[str, str] = {}
     twice = [name for name in shapes if by_bare.setdefault(name.removeprefix(prefix), name) != name]
-    aliases: dict[str, list[str]] = {}
-    for parameter in wanted:
-        if parameter.tied_to is not None:
-            aliases.setdefault(parameter.tied_to, []).append(parameter.name)
+    tied = [parameter for parameter in wanted if parameter.tied_to is not None]
     sources: dict[str, str] = {}
     missing, misshaped = [], []
     for parameter in wanted:
         if parameter.tied_to is not None:
             continue
-        names = [parameter.name, *aliases.get(parameter.name, [])]
+        names = [parameter.name, *(alias.name for alias in tied if alias.tied_to == parameter.name)]
         source = next((by_bare[b] for n in names if (b := n.removeprefix(prefix)) in by_bare), None)
         if source is None:
             missing.append(parameter)

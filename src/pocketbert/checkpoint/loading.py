@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -180,13 +180,8 @@ def _fresh_parameters(
     present = {p.part for p in wanted if p.name in whole.sources} | {p.part for p, _, _ in whole.misshaped}
     encoder = {p.part for p in wanted} if source.cls.head == BARE else {"embeddings", "encoder"}
     lacking = [p for p in whole.missing if p.part not in encoder | present]
-    refused = Fit(
-        whole.sources,
-        [p for p in whole.missing if p not in lacking],
-        [] if ignore_mismatched_sizes else whole.misshaped,
-        whole.unexpected,
-        [],
-    )
+    damage = [p for p in whole.missing if p not in lacking]
+    refused = replace(whole, missing=damage, misshaped=[] if ignore_mismatched_sizes else whole.misshaped)
     if complaint := refused.complaint():
         raise CheckpointError(f"{source.folder or 'the state_dict'} does not fit {name}: {complaint}{_cure(refused)}")
     fresh = lacking + [p for p, _, _ in whole.misshaped]

@@ -177,12 +177,6 @@ class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
 
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFDistilBertModel
 
-    def head_dropout(self) -> float:
-        """Question answering and heads on the pooled text have rates of their own in the configuration."""
-        if self.head == "question_answering":
-            return float(self.config.qa_dropout)
-        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
-
 
 @register
 class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):

@@ -217,18 +217,9 @@ class Attention:
     def __call__(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend.
+        """Return the context (B, T, H*D) and the weights (B, H, T, T) or None, for packed q, k and v (B, T, H*D).
 
-        Args:
-            layer: index of the layer, for its head mask.
-            q: queries, (B, T, H*D).
-            k: keys, (B, T, H*D).
-            v: values, (B, T, H*D).
-            heads: H.
-            dropout: what drops weights while training.
-
-        Returns:
-            the context (B, T, H*D), and the weights (B, H, T, T) or None.
+        ``layer`` is the index of the layer, for its head mask, and ``dropout`` what drops weights while training.
         """
         size = q.shape[2] // heads
         q, k, v = (split_heads(x, heads) for x in (q, k, v))  # (B, H, T, D)

@@ -91,9 +91,8 @@ def local_folder(
     if os.path.exists(name):
         raise CheckpointError(f"{name} is a file; pass the folder that holds config.json and the weights")
     if _is_path(name):
-        raise CheckpointError(
-            f"no folder {name}; pass an existing checkpoint folder or a hub name such as 'owner/model'"
-        )
+        cure = "pass an existing checkpoint folder or a hub name such as 'owner/model'"
+        raise CheckpointError(f"no folder {name}; {cure}")
     required, optional = list(required), list(optional)
     fetched = [_download(name, file, options) for file in required]
     fetched += [path for file in optional if (path := _download(name, file, options, absent_ok=True))]
@@ -120,14 +119,7 @@ def safe_name(name: str, *, where: str) -> str:
     Raises:
         UnsafeFileError: it is absolute, holds ``..`` or a separator; ``where`` says which file named it.
     """
-    if (
-        not name
-        or "\x00" in name
-        or "\\" in name
-        or ":" in name
-        or PurePosixPath(name).parts != (name,)
-        or name == ".."
-    ):
+    if any(sign in name for sign in "\x00\\:") or name in ("", "..") or PurePosixPath(name).parts != (name,):
         raise UnsafeFileError(f"{where} names {name!r}, which leaves its folder; only plain file names are followed")
     return name
 
@@ -159,24 +151,15 @@ def _is_path(name: str) -> bool:
 
 
 def _download(name: str, file: str, options: HubOptions, *, absent_ok: bool = False) -> Path | None:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(
-            hf_hub_download(
-                name,
-                file,
-                subfolder=options.subfolder or None,
-                revision=options.revision,
-                cache_dir=os.fspath(options.cache_dir) if options.cache_dir is not None else None,
-                local_files_only=options.local_files_only,
-                token=options.token,
-                force_download=options.force_download,
-            )
-        )
+        cache = os.fspath(options.cache_dir) if options.cache_dir is not None else None
+        return Path(hf_hub_download(name, file, **{**vars(options), "cache_dir": cache}))
     except LocalEntryNotFoundError as error:  # not in the cache, and the hub cannot be asked
-        if absent_ok and (_is_offline(options) or _is_known_absent(name, file, options)):
+        offline = options.local_files_only or constants.HF_HUB_OFFLINE
+        if absent_ok and (offline or _is_known_absent(name, file, options)):
             return None
         raise HubError(f"cannot reach the hub for {file} of {name}: {_first_line(error)}; {_CURE}") from error
     except EntryNotFoundError as error:
@@ -187,12 +170,6 @@ def _download(name: str, file: str, options: HubOptions, *, absent_ok: bool = Fa
         raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from error
     except Exception as error:  # what a lost connection raises is the business of the hub library's HTTP client
         raise HubError(f"cannot fetch {file} of {name}: {_first_line(error)}; {_CURE}") from error
-
-
-def _is_offline(options: HubOptions) -> bool:
-    from huggingface_hub import constants
-
-    return options.local_files_only or constants.HF_HUB_OFFLINE
 
 
 def _is_known_absent(name: str, file: str, options: HubOptions) -> bool:

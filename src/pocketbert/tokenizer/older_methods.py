@@ -23,10 +23,7 @@ class OlderMethods(CallMethods):
 
     def sanitize_special_tokens(self) -> int:
         """Add those special tokens that the vocabulary lacks; return how many."""
-        added = 0
-        for token in self.all_special_tokens_extended:
-            added += self.add_tokens([token], special_tokens=True)
-        return added
+        return self._add(self.all_special_tokens_extended)
 
     @contextlib.contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -50,15 +49,6 @@ class Pretrained(SpecialTokensMixin, Pushable):
     def __init__(self, **arguments: Any) -> None:
         """Take a vocabulary and settings."""
         raise NotImplementedError
-
-    @property
-    @abstractmethod
-    def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token; special tokens are added tokens."""
-
-    @abstractmethod
-    def _base_vocab(self) -> dict[str, int]:
-        """Return token -> id, without the added tokens."""
 
     def _tokenizer_json(self) -> str | None:
         """Return the content of ``tokenizer.json``; None for a Python tokenizer."""
@@ -130,17 +120,14 @@ class Pretrained(SpecialTokensMixin, Pushable):
         options = saving_options({"push_to_hub": push_to_hub, **kwargs}, save_directory)
         texts = {
             "tokenizer_config.json": _json(self._config()),
-            "special_tokens_map.json": _json(_plain(self.special_tokens_map_extended)),
+            "special_tokens_map.json": _json(self.special_tokens_map_extended),
         }
         library = self._tokenizer_json()
         if legacy_format is False and library is None:
             raise CheckpointError("legacy_format=False writes tokenizer.json alone, which only a Fast tokenizer has")
         if legacy_format is not False:
-            vocab = self._base_vocab()
-            texts["vocab.txt"] = vocab_text(vocab)
-            added = {
-                token.content: id_ for id_, token in self.added_tokens_decoder.items() if token.content not in vocab
-            }
+            texts["vocab.txt"] = vocab_text(self._vocab)
+            added = {token: id_ for token, id_ in self.added_tokens_encoder.items() if token not in self._vocab}
             if added:
                 texts["added_tokens.json"] = _json(added)
         if library is not None and not legacy_format:
@@ -151,7 +138,7 @@ class Pretrained(SpecialTokensMixin, Pushable):
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write ``vocab.txt`` alone; return its path."""
-        (path,) = _write(save_directory, {"vocab.txt": vocab_text(self._base_vocab())}, filename_prefix)
+        (path,) = _write(save_directory, {"vocab.txt": vocab_text(self._vocab)}, filename_prefix)
         return (path,)
 
     def _config(self) -> dict[str, Any]:
@@ -162,12 +149,12 @@ class Pretrained(SpecialTokensMixin, Pushable):
             if config[name] == default and name not in self.init_kwargs:
                 del config[name]
         return {
-            **_plain(config),
+            **config,
             **self.special_tokens_map,
             "model_max_length": self.model_max_length or NO_LIMIT,
             "extra_special_tokens": {name: str(token) for name, token in self.extra_special_tokens.items()},
             "tokenizer_class": self._saved_class,
-            "added_tokens_decoder": _plain({str(id_): token for id_, token in self.added_tokens_decoder.items()}),
+            "added_tokens_decoder": {str(id_): token for id_, token in self.added_tokens_decoder.items()},
         }
 
     @property
@@ -191,13 +178,4 @@ def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | 
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` with added tokens in it turned into the dicts that files hold."""
-    if isinstance(value, AddedToken):
-        return value.to_dict()
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=AddedToken.to_dict) + "\n"

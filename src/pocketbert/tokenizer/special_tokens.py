@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pocketbert.errors import InputError
+from pocketbert.errors import ConfigError, InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 
 __all__ = ["ROLES", "SpecialTokensMixin", "additional_tokens"]
@@ -41,7 +42,7 @@ class _TokenId:
         obj._set_role(self._role, None if value is None else obj._token_of(value))
 
 
-class SpecialTokensMixin:
+class SpecialTokensMixin(ABC):
     """Special tokens as attributes that can be read and set."""
 
     bos_token, eos_token, unk_token, sep_token = _Token(), _Token(), _Token(), _Token()
@@ -62,15 +63,17 @@ class SpecialTokensMixin:
         for role, token in {**tokens, **extra}.items():
             self._set_role(role, token)
 
-    def __getattr__(self, name: str) -> Any:
-        """Return the token, or its id, of a role that the caller named."""
-        role = name.removesuffix("_id")
-        if role not in self.__dict__.get("extra_special_tokens", ()):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        token = self._roles.get(role)
-        if token is None:
-            return None
-        return token.content if name == role else self._id_of(token.content)
+    if not TYPE_CHECKING:  # a type checker would take any name for a role
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the token, or its id, of a role that the caller named."""
+            role = name.removesuffix("_id")
+            if role not in self.__dict__.get("extra_special_tokens", ()):
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            token = self._roles.get(role)
+            if token is None:
+                return None
+            return token.content if name == role else self._id_of(token.content)
 
     def _set_role(self, role: str, token: Any) -> None:
         if token is None:
@@ -80,11 +83,54 @@ class SpecialTokensMixin:
         else:
             raise InputError(f"{role}={token!r} must be a string, an AddedToken or None")
 
+    def _required(self, role: str) -> tuple[str, int]:
+        """Return the token of a role and its id; raise ConfigError if there is none."""
+        token = self._roles.get(role)
+        id_ = None if token is None else self._token_to_id(token.content)
+        if token is None or id_ is None:
+            raise ConfigError(
+                f"{role}={token and token.content!r} is not among the {len(self._vocab)} tokens of the vocabulary; "
+                f"pass the {role} that it holds, or a vocabulary made for BERT"
+            )
+        return token.content, id_
+
+    @property
+    @abstractmethod
+    def _vocab(self) -> Mapping[str, int]:
+        """Token -> id, without the added tokens."""
+
+    @property
+    @abstractmethod
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id -> added token; special tokens are added tokens."""
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """Added token -> id."""
+        return {token.content: id_ for id_, token in self.added_tokens_decoder.items()}
+
+    @abstractmethod
+    def _add(self, tokens: Sequence[AddedToken]) -> int:
+        """Add tokens; return how many were not added tokens before."""
+
+    @abstractmethod
+    def _token_to_id(self, token: str) -> int | None:
+        """Return the id of ``token``; None if it is not in the vocabulary."""
+
+    @abstractmethod
+    def _id_to_token(self, id_: int) -> str | None:
+        """Return the token of ``id_``; None if the vocabulary has no such id."""
+
     def _id_of(self, token: str) -> int | None:
-        raise NotImplementedError
+        """Return the id of ``token``; the unknown token's if it is not in the vocabulary."""
+        id_ = self._token_to_id(token)
+        unknown = self._roles.get("unk_token")
+        return self._token_to_id(unknown.content) if id_ is None and unknown else id_
 
     def _token_of(self, id_: int) -> str | None:
-        raise NotImplementedError
+        """Return the token of ``id_``; the unknown token if the vocabulary has no such id."""
+        token = self._id_to_token(id_)
+        return self.unk_token if token is None else token
 
     @property
     def additional_special_tokens(self) -> list[str]:
@@ -107,10 +153,8 @@ class SpecialTokensMixin:
     @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
         """Role -> token, and ``additional_special_tokens`` -> the rest."""
-        return {
-            role: [token.content for token in value] if isinstance(value, list) else value.content
-            for role, value in self.special_tokens_map_extended.items()
-        }
+        named = self.special_tokens_map_extended.items()
+        return {name: list(map(str, token)) if isinstance(token, list) else str(token) for name, token in named}
 
     @property
     def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from pocketbert.errors import ConfigError, InputError
+from pocketbert.errors import InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 from pocketbert.tokenizer.call.arrays import as_lists
 from pocketbert.tokenizer.call.ids import IdMethods
@@ -35,10 +35,10 @@ class MethodNameError(InputError, AttributeError):
     """A setting has the name of a method, which it would hide."""
 
 
-class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
+class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained):
     """The methods of every tokenizer.
 
-    Those that make model inputs are in :mod:`.call.methods`, loading and saving in :mod:`.pretrained`, special tokens
+    Those that make model inputs are in :mod:`.call.methods`, loading and saving in :mod:`.saved`, special tokens
     in :mod:`.special_tokens`; subclasses, in :mod:`.wordpiece`, hold the vocabulary and split texts into tokens.
     """
 
@@ -98,54 +98,22 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
     def _check_roles(self) -> None:
         """Check that the vocabulary has the tokens that every row needs, before others are added to it."""
 
-    def _required(self, role: str) -> tuple[str, int]:
-        """Return the token of a role and its id; raise ConfigError if there is none."""
-        token = self._roles.get(role)
-        id_ = None if token is None else self._token_to_id(token.content)
-        if token is None or id_ is None:
-            raise ConfigError(
-                f"{role}={token and token.content!r} is not among the {self.vocab_size} tokens of the vocabulary; "
-                f"pass the {role} that it holds, or a vocabulary made for BERT"
-            )
-        return token.content, id_
-
-    # ---- what a subclass provides -------------------------------------------------------------------------------
-
-    @abstractmethod
-    def _add(self, tokens: Sequence[AddedToken]) -> int:
-        """Add tokens; return how many were not added tokens before."""
-
-    @abstractmethod
-    def _token_to_id(self, token: str) -> int | None:
-        """Return the id of ``token``; None if it is not in the vocabulary."""
-
-    @abstractmethod
-    def _id_to_token(self, id_: int) -> str | None:
-        """Return the token of ``id_``; None if the vocabulary has no such id."""
-
-    @abstractmethod
-    def get_vocab(self) -> dict[str, int]:
-        """Return token -> id, added tokens included."""
-
-    @property
-    @abstractmethod
-    def vocab_size(self) -> int:
-        """The number of tokens, added tokens not counted."""
-
-    @property
-    @abstractmethod
-    def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token; special tokens are added tokens."""
-
     @abstractmethod
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
 
-    # ---- tokens and ids -----------------------------------------------------------------------------------------
+    def get_vocab(self) -> dict[str, int]:
+        """Return token -> id, added tokens included."""
+        return {**self._vocab, **self.added_tokens_encoder}
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens, added tokens not counted."""
+        return len(self._vocab)
 
     def __len__(self) -> int:
         """The number of tokens, added tokens included."""
-        return len(self.get_vocab())
+        return self.vocab_size + sum(token not in self._vocab for token in self.added_tokens_encoder)
 
     def __repr__(self) -> str:
         """The class, its settings and its added tokens."""
@@ -162,11 +130,6 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
     def vocab(self) -> dict[str, int]:
         """Token -> id, added tokens included."""
         return self.get_vocab()
-
-    @property
-    def added_tokens_encoder(self) -> dict[str, int]:
-        """Added token -> id."""
-        return {token.content: id_ for id_, token in self.added_tokens_decoder.items()}
 
     def get_added_vocab(self) -> dict[str, int]:
         """Added token -> id."""
@@ -230,15 +193,6 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
         skip = set(self.all_special_ids) if skip_special_tokens else ()
         return [self._token_of(id_) for id_ in map(_id, ids) if id_ not in skip]
 
-    def _id_of(self, token: str) -> int | None:
-        id_ = self._token_to_id(token)
-        unknown = self._roles.get("unk_token")
-        return self._token_to_id(unknown.content) if id_ is None and unknown else id_
-
-    def _token_of(self, id_: int) -> str | None:
-        token = self._id_to_token(id_)
-        return self.unk_token if token is None else token
-
     def _convert_token_to_id(self, token: str) -> int | None:
         """Return the id of a token; collators of transformers call it."""
         return self._id_of(token)
@@ -248,8 +202,6 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
     def _convert_id_to_token(self, index: int) -> str | None:
         """Return the token of an id; collators of transformers call it."""
         return self._token_of(int(index))
-
-    # ---- ids to text --------------------------------------------------------------------------------------------
 
     def decode(
         self,
@@ -266,12 +218,12 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
             clean_up_tokenization_spaces: write ``do n't`` as ``don't``, and so on; by default the tokenizer's setting.
         """
         ids = as_lists(token_ids)
-        special = self._special_contents() if skip_special_tokens else ()
+        added = self.added_tokens_decoder.values() if skip_special_tokens else ()
+        special = {token.content for token in added if token.special}
         tokens = [self._id_to_token(_id(id_)) for id_ in (ids if isinstance(ids, list) else [ids])]
         text = self.convert_tokens_to_string([token for token in tokens if token is not None and token not in special])
-        clean = (
-            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        )
+        clean = clean_up_tokenization_spaces
+        clean = self.clean_up_tokenization_spaces if clean is None else clean
         return self.clean_up_tokenization(text) if clean else text
 
     def batch_decode(
@@ -292,10 +244,6 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained, ABC):
                 out_string = out_string.replace(" ' ", "'")
             out_string = out_string.replace(spaced, spaced[1:])
         return out_string
-
-    def _special_contents(self) -> set[str]:
-        """Return the tokens that ``skip_special_tokens`` leaves out."""
-        return {token.content for token in self.added_tokens_decoder.values() if token.special}
 
 
 def _id(value: Any) -> int:

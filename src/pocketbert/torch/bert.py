@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pocketbert.architecture.config import BertConfig, PretrainedConfig
 from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.parameters import kept_width
 from pocketbert.torch import heads
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
 from pocketbert.torch.encoder import Encoder
@@ -57,7 +58,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.index = index
         self.head_size = width // config.num_attention_heads
-        kept = self.head_size * (config.num_attention_heads - len(config.pruned_heads.get(index, ())))
+        kept = kept_width(config, index, width)
         self.query = nn.Linear(query_size, kept)
         self.key = nn.Linear(query_size, kept)
         self.value = nn.Linear(value_size, kept)
@@ -117,17 +118,6 @@ class BertLikeModel(Encoder):
         attention: Any = self.encoder.layer[layer].attention
         inner = attention.self
         return inner.query, inner.key, inner.value, attention.output.dense
-
-
-class BertLikeTask(heads.Task):
-    """What BERT and MobileBERT give to every head."""
-
-    def head_dropout(self) -> float:
-        """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
-        if self.record.answers[0].part != "classifier":
-            return 0.0
-        chosen = self.config.classifier_dropout
-        return float(self.config.hidden_dropout_prob if chosen is None else chosen)
 
 
 # -- BERT ------------------------------------------------------------------------------------------------------
@@ -236,7 +226,7 @@ class BertModel(BertLikeModel, BertPreTrainedModel):
         return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
-class BertTask(BertLikeTask, BertPreTrainedModel):
+class BertTask(heads.Task, BertPreTrainedModel):
     """A BERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = BertModel

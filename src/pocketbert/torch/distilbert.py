@@ -168,12 +168,6 @@ class DistilBertTask(heads.Task, DistilBertPreTrainedModel):
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = DistilBertModel
 
-    def head_dropout(self) -> float:
-        """Question answering and heads on the pooled text have rates of their own in the configuration."""
-        if self.head == "question_answering":
-            return float(self.config.qa_dropout)
-        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
-
 
 class DistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
     """DistilBERT with its masked-language-model head."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pocketbert.architecture.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from pocketbert.torch.layers import Attention, run_layers
-from pocketbert.torch.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
+from pocketbert.torch.masks_and_ids import CHECKS, attention_bias, per_layer_head_masks
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = ["Encoder"]
@@ -39,12 +39,7 @@ class Encoder(PreTrainedModel):
         )
         self.check_precision(self.compute_dtype)
         words = self.get_input_embeddings()
-        shape = check_tokens(config, input_ids, inputs_embeds, words.embedding_dim)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", shape, one_row=True)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
+        CHECKS.tokens(config, input_ids, token_type_ids, position_ids, inputs_embeds, words.embedding_dim)
         vectors = words(input_ids) if inputs_embeds is None else inputs_embeds
         hidden = self.embeddings(vectors, token_type_ids, position_ids)
         attention = Attention(

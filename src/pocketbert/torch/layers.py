@@ -96,18 +96,9 @@ class Attention:
     def __call__(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: float
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend.
+        """Return the context (B, T, H*D) and the weights (B, H, T, T) or None, for packed q, k and v (B, T, H*D).
 
-        Args:
-            layer: index of the layer, for its head mask.
-            q: queries, (B, T, H*D).
-            k: keys, (B, T, H*D).
-            v: values, (B, T, H*D).
-            heads: H.
-            dropout: probability that a weight is dropped.
-
-        Returns:
-            the context (B, T, H*D), and the weights (B, H, T, T) or None.
+        ``layer`` is the layer's index, for its head mask, and ``dropout`` the probability that a weight is dropped.
         """
         q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))  # (B, H, T, D)
         head_mask = self.head_masks[layer]

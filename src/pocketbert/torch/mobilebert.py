@@ -20,7 +20,6 @@ from pocketbert.torch import heads
 from pocketbert.torch.bert import (
     BertEncoder,
     BertLikeModel,
-    BertLikeTask,
     Intermediate,
     Pooler,
     PositionedEmbeddings,
@@ -236,7 +235,7 @@ class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
         return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
-class MobileBertTask(BertLikeTask, MobileBertPreTrainedModel):
+class MobileBertTask(heads.Task, MobileBertPreTrainedModel):
     """A MobileBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = MobileBertModel

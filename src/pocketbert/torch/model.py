@@ -21,13 +21,14 @@ from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
 from pocketbert.torch.layers import prune_linear
 from pocketbert.torch.loading import describe, initialize, load, save
+from pocketbert.torch.recognized import Recognized
 
 __all__ = ["PreTrainedModel"]
 
 M = TypeVar("M", bound="PreTrainedModel")
 
 
-class PreTrainedModel(nn.Module, Pushable):
+class PreTrainedModel(nn.Module, Pushable, Recognized):
     """The root of all models; ``state_dict()`` carries the names that are on disk."""
 
     config_class: ClassVar[type[PretrainedConfig]]

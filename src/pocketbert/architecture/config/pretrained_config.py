@@ -9,13 +9,14 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.architecture.config.field_checks import (
     MOST_LABELS,
     MOST_LAYERS,
+    check_activation,
     check_bool,
     check_float,
     check_int,
@@ -35,6 +36,7 @@ __all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "read_config"]
 
 GOOGLE_FILE = "bert_config.json"  # beside Google's original checkpoints
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+_ACTIVATION = ("hidden_act", "activation")  # the field's names
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -82,6 +84,8 @@ class PretrainedConfig(Pushable):
     hidden_size: int
     num_hidden_layers: int
     num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str | Callable[[Any], Any]
     max_position_embeddings: int
     initializer_range: float
     pad_token_id: int | None
@@ -128,10 +132,16 @@ class PretrainedConfig(Pushable):
                     UserWarning,
                     stacklevel=3,
                 )
-            setattr(self, name, modern_activation(value) if name == "hidden_act" else value)
+            setattr(self, name, modern_activation(value, stacklevel=4) if name == "hidden_act" else value)
         self.validate()
 
     # -- fields ------------------------------------------------------------------------------------------------
+
+    def _take(self, arguments: Mapping[str, Any]) -> None:
+        """Make fields of a constructor's own arguments."""
+        for name in self._fields():
+            value = arguments[name]
+            setattr(self, name, modern_activation(value, stacklevel=4) if name in _ACTIVATION else value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, self.attribute_map.get(name, name), value)
@@ -210,12 +220,13 @@ class PretrainedConfig(Pushable):
     @classmethod
     def _fields(cls) -> list[str]:
         """Name the parameters of this class, without those that every configuration has."""
-        return named_parameters(cls)
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
 
     @classmethod
     def _known(cls) -> set[str]:
         """Name everything that the constructor takes."""
-        own = {*cls._fields(), *named_parameters(PretrainedConfig), *cls.attribute_map}
+        own = {*cls._fields(), *PretrainedConfig._fields(), *cls.attribute_map}
         return own | PASSIVE_NAMES | {"name_or_path"}
 
     def _nearest(self, name: str) -> str:
@@ -250,10 +261,11 @@ class PretrainedConfig(Pushable):
             self._validate_sizes()
 
     def _validate_sizes(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_attention_heads", "max_position_embeddings"):
-            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1)
-        name = self.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-        check_int(name, self.num_hidden_layers, low=1, high=MOST_LAYERS)
+        sizes = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+        for name in (*sizes, "num_hidden_layers"):
+            most = MOST_LAYERS if name == "num_hidden_layers" else None
+            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1, high=most)
+        check_activation(self.attribute_map.get("hidden_act", "hidden_act"), self.hidden_act)
         if self.pad_token_id is not None:
             check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
         check_float("initializer_range", self.initializer_range)
@@ -328,7 +340,7 @@ class PretrainedConfig(Pushable):
         found = fields.pop("model_type", cls.model_type)
         if found != cls.model_type:
             raise ConfigError(f"model_type is {found!r}, {cls.__name__} reads {cls.model_type!r}; use AutoConfig")
-        for name in ("hidden_act", "activation"):
+        for name in _ACTIVATION:
             if fields.get(name) == "swish":
                 fields[name] = "silu"
         if fields.get("id2label") is not None:
@@ -359,8 +371,8 @@ class PretrainedConfig(Pushable):
                 continue
             if name == "pruned_heads":
                 self.pruned_heads = pruned_heads_of(value)
-            elif name in ("hidden_act", "activation"):
-                setattr(self, name, modern_activation(value))
+            elif name in _ACTIVATION:
+                setattr(self, name, modern_activation(value, stacklevel=3))
             elif name in self._known() or name in vars(self):
                 setattr(self, name, value)
             elif keep_unknown:
@@ -426,9 +438,8 @@ class PretrainedConfig(Pushable):
         try:
             return json.dumps(fields, indent=2, sort_keys=True) + "\n"
         except TypeError as error:
-            raise ConfigError(
-                f"{type(self).__name__} cannot be written as JSON: {error}; name activations by string"
-            ) from error
+            what = f"{type(self).__name__} cannot be written as JSON: {error}"
+            raise ConfigError(f"{what}; name activations by string") from error
 
     def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
         """Write one JSON file, atomically; see ``to_json_string``."""
@@ -490,9 +501,3 @@ def read_config(name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]) ->
             "that argument this library's own class is used"
         )
     return path, fields
-
-
-def named_parameters(cls: type[PretrainedConfig]) -> list[str]:
-    """Return the names of a constructor's arguments."""
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]

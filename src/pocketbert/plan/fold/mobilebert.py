@@ -125,4 +125,4 @@ def _eps(config: MobileBertConfig, *, outer: bool = False) -> float | None:
     """Return a norm's epsilon, or None with NoNorm."""
     if config.normalization_type == "no_norm":
         return None
-    return config.outer_layer_norm_eps if outer else config.layer_norm_eps
+    return float(config.outer_layer_norm_eps if outer else config.layer_norm_eps)

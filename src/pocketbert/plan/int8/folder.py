@@ -75,4 +75,4 @@ def with_head(plan: Plan, head: str) -> Plan:
 
 
 def _facts(config: PretrainedConfig) -> dict[str, Any]:
-    return {k: v for k, v in config.to_dict().items() if k not in _NAMES} | {"num_labels": config.num_labels}
+    return {k: v for k, v in config.to_diff_dict().items() if k not in _NAMES} | {"num_labels": config.num_labels}

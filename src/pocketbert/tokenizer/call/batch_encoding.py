@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import UserDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.call.arrays import tensor
 from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
 
-if TYPE_CHECKING:
-    Data = UserDict[str, Any]
-else:
-    Data = UserDict
-
 __all__ = ["BatchEncoding"]
 
 logger = logging.getLogger(__name__)
 
-S = TypeVar("S", CharSpan, TokenSpan)
 
-
-class BatchEncoding(Data):
+class BatchEncoding(UserDict[str, Any]):
     """Model inputs by name, as a dict and as attributes; by integer, the :class:`Encoding` of a row.
 
     ``model(**batch)``, ``batch["input_ids"]``, ``batch.input_ids`` and ``batch[0].tokens`` all work. Methods that map
@@ -147,7 +140,7 @@ class BatchEncoding(Data):
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
         """The characters that a token covers; None for special tokens."""
         row, token = self._token(batch_or_token_index, token_index)
-        return _span(CharSpan, row.token_to_chars(token))
+        return row.token_to_chars(token)
 
     def char_to_token(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
@@ -168,14 +161,14 @@ class BatchEncoding(Data):
     ) -> TokenSpan | None:
         """The tokens of a word."""
         row, word = self._split(batch_or_word_index, word_index)
-        return _span(TokenSpan, row.word_to_tokens(word, sequence_index))
+        return row.word_to_tokens(word, sequence_index)
 
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> CharSpan | None:
         """The characters of a word."""
         row, word = self._split(batch_or_word_index, word_index)
-        return _span(CharSpan, row.word_to_chars(word, sequence_index))
+        return row.word_to_chars(word, sequence_index)
 
     @property
     def _rows(self) -> Sequence[Encoding]:
@@ -195,7 +188,3 @@ class BatchEncoding(Data):
     def _token(self, first: int, second: int | None) -> tuple[Encoding, int]:
         row, token = self._split(first, second)
         return row, token + len(row) if token < 0 else token
-
-
-def _span(kind: Callable[[int, int], S], value: tuple[int, int] | None) -> S | None:
-    return None if value is None else kind(*value)

@@ -7,16 +7,17 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.call.arrays import as_lists, kind_of
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
-from pocketbert.tokenizer.call.encoding import Encoding, Piece
-from pocketbert.tokenizer.call.padding import Padding, RowPadding, pad_row, padding_of
+from pocketbert.tokenizer.call.encoding import Encoding
+from pocketbert.tokenizer.call.padding import PADDINGS, Padding, pad_row
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Rows, Tokenized
-from pocketbert.tokenizer.call.texts import Side, Texts, side_of, texts_of
+from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, Texts, choice, side_of, texts_of, whole_number
 from pocketbert.tokenizer.call.truncation import Truncation, truncation_of
 from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
 
@@ -293,8 +294,8 @@ class CallMethods(SpecialTokensMixin):
             columns.setdefault("attention_mask", [[1] * len(row) for row in ids])
         if options:
             length = options.target(max(map(len, ids)))
-            fills = {main: self.pad_token_id, "attention_mask": 0}
-            fills |= {"token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1}
+            fills = {main: options.id, "attention_mask": 0}
+            fills |= {"token_type_ids": options.type_id, "special_tokens_mask": 1}
             for name, fill in fills.items():
                 if name in columns:
                     columns[name] = [pad_row(row, length, fill, options.side) for row in columns[name]]
@@ -316,33 +317,45 @@ class CallMethods(SpecialTokensMixin):
         return name in self.model_input_names if asked is None else asked
 
     def _padding(self, padding: Any, max_length: int | None, multiple: int | None, side: str | None) -> Padding | None:
-        options = padding_of(
-            padding,
-            max_length=max_length,
-            multiple=multiple,
-            side=side_of("padding_side", self.padding_side if side is None else side),
-            model_max_length=self.model_max_length,
-        )
-        if options and self.pad_token_id is None:
+        """Check the arguments of a call that ask for padding; None for no padding."""
+        side = side_of("padding_side", self.padding_side if side is None else side)
+        strategy = choice("padding", padding, PADDINGS)
+        if multiple is not None:
+            whole_number("pad_to_multiple_of", multiple, least=1)
+        if strategy is None:
+            return None
+        length = self.model_max_length if max_length is None else max_length
+        if strategy == "max_length" and length >= NO_LIMIT:
+            raise InputError(
+                "padding='max_length' needs a length and this tokenizer has no model_max_length; pass max_length"
+            )
+        token, id_ = self.pad_token, self.pad_token_id
+        if token is None or id_ is None:
             raise InputError(
                 f"padding={padding!r} needs a pad token; set tokenizer.pad_token, '[PAD]' in BERT's vocabularies"
             )
-        return options
+        return Padding(None if strategy == "longest" else length, multiple, side, token, id_, self.pad_token_type_id)
 
     def _row_of_ids(self, first: Sequence[int], second: Sequence[int] | None, *, bare: bool = False) -> Encoding:
         layouts = (Layout.bare(1), Layout.bare(2)) if bare else self._layouts
-        tokens = Tokenized([list(first)] if second is None else [list(first), list(second)], _no_piece)
-        return Rows(tokens, [None if second is None else 1], layouts, None, overflow=False)[0]
+        texts = [list(first)] if second is None else [list(first), list(second)]
+        return Rows(Tokenized(texts, []), [tuple(range(len(texts)))], layouts, None, overflow=False)[0]
 
     def _encode(self, texts: Texts, options: _Options) -> BatchEncoding:
-        rows = self._rows(texts, options)
+        tokens = self._tokenized(
+            list(chain.from_iterable(texts.rows)),
+            split_into_words=options.split_into_words,
+            split_special_tokens=options.split_special_tokens,
+            details="offset_mapping" in options.columns,
+        )
+        numbers = count()
+        members = [tuple(next(numbers) for _ in row) for row in texts.rows]
+        layouts = self._layouts if options.add_special_tokens else (Layout.bare(1), Layout.bare(2))
+        rows = Rows(tokens, members, layouts, options.truncation, overflow=options.overflow)
         longest = max(map(len, rows.ids), default=0)
         self._warn_length(longest, None, options.warn_length)
         if options.padding:
-            assert self.pad_token is not None
-            assert self.pad_token_id is not None
-            padding = RowPadding(options.padding.side, self.pad_token, self.pad_token_id, self.pad_token_type_id)
-            rows.pad(options.padding.target(longest), padding)
+            rows.pad(options.padding)
         data: dict[str, Any] = {"input_ids": rows.ids}
         data |= {name: rows.column(_COLUMNS[name]) for name in options.columns}
         if options.tensors is None and not texts.batched and not options.overflow:
@@ -360,23 +373,3 @@ class CallMethods(SpecialTokensMixin):
             logger.warning(
                 "a text has %d tokens and the model takes %d; pass truncation=True", length, self.model_max_length
             )
-
-    def _rows(self, texts: Texts, options: _Options) -> Rows:
-        seconds: list[int | None] = []
-        everything = list(texts.first)
-        for second in texts.second:
-            seconds.append(None if second is None else len(everything))
-            if second is not None:
-                everything.append(second)
-        tokens = self._tokenized(
-            everything,
-            split_into_words=options.split_into_words,
-            split_special_tokens=options.split_special_tokens,
-            details="offset_mapping" in options.columns,
-        )
-        layouts = self._layouts if options.add_special_tokens else (Layout.bare(1), Layout.bare(2))
-        return Rows(tokens, seconds, layouts, options.truncation, overflow=options.overflow)
-
-
-def _no_piece(_: int) -> Piece:
-    raise AssertionError("rows made of ids have no texts")

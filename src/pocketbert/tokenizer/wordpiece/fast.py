@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,10 +14,10 @@ from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 from pocketbert.tokenizer.call.encoding import Piece
 from pocketbert.tokenizer.call.row_layout import Layout, Special
 from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.call.texts import replace_surrogates
 from pocketbert.tokenizer.special_tokens import ROLES
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 from pocketbert.tokenizer.tokenizer_files import TokenizerJson
-from pocketbert.tokenizer.wordpiece.surrogates import replace_surrogates
 from pocketbert.tokenizer.wordpiece.training import trained
 
 if TYPE_CHECKING:
@@ -110,19 +110,6 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         """Do nothing: each call pads and truncates by its own arguments, not by the state of the library's object."""
 
     @property
-    def vocab_size(self) -> int:
-        """The number of tokens, added tokens not counted."""
-        return int(self._library.get_vocab_size(with_added_tokens=False))
-
-    def get_vocab(self) -> dict[str, int]:
-        """Return token -> id, added tokens included."""
-        return dict(self._library.get_vocab(with_added_tokens=True))
-
-    def __len__(self) -> int:
-        """The number of tokens, added tokens included."""
-        return int(self._library.get_vocab_size(with_added_tokens=True))
-
-    @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Id -> added token; special tokens are added tokens."""
         return {id_: as_added(token) for id_, token in sorted(self._library.get_added_tokens_decoder().items())}
@@ -132,7 +119,8 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         decoder = self._library.decoder
         return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
-    def _base_vocab(self) -> dict[str, int]:
+    @cached_property
+    def _vocab(self) -> Mapping[str, int]:
         return dict(self._library.get_vocab(with_added_tokens=False))
 
     def _tokenizer_json(self) -> str:
@@ -210,50 +198,38 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         if split_special_tokens:
             library = type(library).from_str(library.to_str())
             library.encode_special_tokens = True
-        source = _Source(library, texts, split_into_words)
+        pieces = _Pieces(library, texts, split_into_words)
         # whoever passes words will ask which word each token is of
-        encodings = source.detailed if details or split_into_words else source.quick()
-        return Tokenized([encoding.ids for encoding in encodings], source.piece)
+        encodings = pieces.detailed if details or split_into_words else pieces.encode(library.encode_batch_fast)
+        return Tokenized([encoding.ids for encoding in encodings], pieces)
 
 
-class _Source:
+@dataclass
+class _Pieces:
     """The texts of a call, and the library's tokenizer at the time of the call."""
 
-    def __init__(self, library: tokenizers.Tokenizer, texts: Sequence[Any], split_into_words: bool) -> None:
-        self._library = library
-        self._texts = texts
-        self._split = split_into_words
+    library: tokenizers.Tokenizer
+    texts: Sequence[Any]
+    split_into_words: bool
 
-    def quick(self) -> list[tokenizers.Encoding]:
-        """Return encodings with ids only."""
-        return self._encode(self._library.encode_batch_fast)
+    def __getitem__(self, text: int) -> Piece:
+        return self.detailed[text]
 
     @cached_property
-    def detailed(self) -> list[tokenizers.Encoding]:
-        """Encodings with tokens, words and offsets too, which take longer to compute."""
-        return self._encode(self._library.encode_batch)
+    def detailed(self) -> list[Piece]:
+        """Encodings with tokens, words and offsets, which take longer to compute than ids alone."""
+        return self.encode(self.library.encode_batch)
 
-    def piece(self, text: int) -> Piece:
-        """Return the tokens, words and offsets of a text."""
-        piece: Piece = self.detailed[text]
-        return piece
-
-    def _encode(self, call: Any) -> list[tokenizers.Encoding]:
+    def encode(self, call: Callable[..., list[Piece]]) -> list[Piece]:
+        """Return what a method of the library makes of the texts."""
         try:
-            encodings = call(self._texts, is_pretokenized=self._split, add_special_tokens=False)
+            return call(self.texts, is_pretokenized=self.split_into_words, add_special_tokens=False)
         except TypeError:  # a lone surrogate: the texts were checked to be strings
-            clean = _without_surrogates(self._texts)
-            if clean == list(self._texts):
-                raise
-            encodings = call(clean, is_pretokenized=self._split, add_special_tokens=False)
-        return list(encodings)
-
-
-def _without_surrogates(texts: Sequence[Any]) -> list[Any]:
-    return [
-        replace_surrogates(text) if isinstance(text, str) else [replace_surrogates(word) for word in text]
-        for text in texts
-    ]
+            clean = [
+                replace_surrogates(text) if isinstance(text, str) else list(map(replace_surrogates, text))
+                for text in self.texts
+            ]
+            return call(clean, is_pretokenized=self.split_into_words, add_special_tokens=False)
 
 
 def load(path: str | os.PathLike[str]) -> tokenizers.Tokenizer:

@@ -25,10 +25,10 @@ from pocketbert.tokenizer.added_tokens import AddedToken, AddedVocabulary
 from pocketbert.tokenizer.call.encoding import Offsets
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Tokenized
+from pocketbert.tokenizer.call.texts import replace_surrogates
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
-from pocketbert.tokenizer.tokenizer_files import read_vocab
+from pocketbert.tokenizer.tokenizer_files import NORMALIZER, read_vocab
 from pocketbert.tokenizer.wordpiece.basic import BasicTokenizer, WordpieceTokenizer
-from pocketbert.tokenizer.wordpiece.surrogates import replace_surrogates
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, NormalizedString, Token
@@ -92,7 +92,8 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             strip_accents: remove accents; by default if ``do_lower_case``.
             clean_up_tokenization_spaces: remove spaces before punctuation when decoding.
             shared: ``clean_text``, whether to remove control characters and make all whitespace spaces;
-                ``wordpieces_prefix``, which marks pieces that do not begin a word (``##``); ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
+                ``wordpieces_prefix``, which marks pieces that do not begin a word (``##``);
+                ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
                 ``split_special_tokens``, ``pad_token_type_id``, ``model_input_names``.
 
         Raises:
@@ -106,9 +107,9 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         clean_text, wordpieces_prefix = shared.pop("clean_text", True), shared.pop("wordpieces_prefix", "##")
         if isinstance(never_split, str):
             raise InputError(f"never_split={never_split!r} must be a list of words; pass [{never_split!r}]")
-        self._vocab = read_vocab(vocab_file)
-        self.ids_to_tokens = {id_: token for token, id_ in self._vocab.items()}
-        self.wordpiece_tokenizer = WordpieceTokenizer(self._vocab, str(unk_token), prefix=wordpieces_prefix)
+        self._ids = read_vocab(vocab_file)
+        self.ids_to_tokens = {id_: token for token, id_ in self._ids.items()}
+        self.wordpiece_tokenizer = WordpieceTokenizer(self._ids, str(unk_token), prefix=wordpieces_prefix)
         self._prefix = wordpieces_prefix
         self._token = Token
         self._never_split = frozenset(never_split or ())
@@ -117,20 +118,6 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             self.basic_tokenizer = BasicTokenizer(
                 do_lower_case, self._never_split, tokenize_chinese_chars, strip_accents
             )
-        steps = {
-            "clean_text": clean_text,
-            "handle_chinese_chars": tokenize_chinese_chars,
-            "strip_accents": do_lower_case if strip_accents is None else strip_accents,
-            "lowercase": do_lower_case,
-        }
-        if not do_basic_tokenize:
-            steps = dict.fromkeys(steps, False)
-        self._normalizer = BertNormalizer(**steps)
-        self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
-        self._added = AddedVocabulary(self._vocab, self._normalizer.normalize_str)
-        if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
-            self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
-            self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
         self.do_lower_case = do_lower_case
         own: dict[str, Any] = {
             "do_lower_case": do_lower_case,
@@ -151,6 +138,14 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             "cls_token": cls_token,
             "mask_token": mask_token,
         }
+        settings = own | {"clean_text": clean_text}
+        steps = {name: do_basic_tokenize and settings[setting] for setting, name in NORMALIZER.items()}
+        self._normalizer = BertNormalizer(**steps)
+        self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
+        self._added = AddedVocabulary(self._ids, self._normalizer.normalize_str)
+        if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
+            self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
+            self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
         self._init_shared(own, roles, **{**own, **shared})
 
     def _check_roles(self) -> None:
@@ -159,18 +154,13 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         self._layouts = (Layout.bert(1, first, last), Layout.bert(2, first, last))
 
     @property
-    def vocab_size(self) -> int:
-        """The number of tokens, added tokens not counted."""
-        return len(self._vocab)
-
-    @property
     def vocab(self) -> dict[str, int]:
         """Token -> id, without the added tokens."""
-        return self._vocab
+        return self._ids
 
-    def get_vocab(self) -> dict[str, int]:
-        """Return token -> id, added tokens included."""
-        return {**self._vocab, **self._added.ids}
+    @property
+    def _vocab(self) -> Mapping[str, int]:
+        return self._ids
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -184,11 +174,8 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         ]
         return "".join(map(self.clean_up_tokenization, [*tokens[:1], *joined]))
 
-    def _base_vocab(self) -> dict[str, int]:
-        return dict(self._vocab)
-
     def _token_to_id(self, token: str) -> int | None:
-        return self._added.ids.get(token, self._vocab.get(token))
+        return self._added.ids.get(token, self._ids.get(token))
 
     def _id_to_token(self, id_: int) -> str | None:
         added = self._added.by_id.get(id_)
@@ -205,7 +192,7 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         for piece, text in zip(pieces, texts, strict=True):
             for word, part in enumerate(text) if split_into_words else [(None, text)]:
                 self._add_text(replace_surrogates(part), piece, not split_special_tokens, word)
-        return Tokenized([piece.ids for piece in pieces], pieces.__getitem__)
+        return Tokenized([piece.ids for piece in pieces], pieces)
 
     def _tokenize(self, text: str, **_: Any) -> list[str]:
         """Return the tokens of a text between added tokens; a subclass may split texts in its own way here."""
@@ -215,13 +202,14 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
 
     def _add_text(self, text: str, piece: _Piece, keep_special: bool, word: int | None) -> None:
         """Add the tokens of ``text`` to ``piece``: tokens of word ``word``, or of further words if it is None."""
-        for id_, start, stop in self._added.split_raw(text, keep_special=keep_special):
+        for id_, start, stop in self._added.split(text, normalized=False, keep_special=keep_special):
             if id_ is not None:
                 piece.add([id_], [self._added.by_id[id_].content], [(start, stop)], [0], word)
                 continue
             if self._splits_itself:
                 tokens = self._tokenize(text[start:stop])
-                ids = [self._known_id(token) for token in tokens]
+                known: dict[str, Any] = self._added.ids
+                ids = [known[token] if token in known else self._convert_token_to_id(token) for token in tokens]
                 piece.add(ids, tokens, [(start, stop)] * len(tokens), list(range(len(tokens))), word)
             else:
                 self._add_words(text[start:stop], start, piece, keep_special, word)
@@ -264,7 +252,9 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             for match in re.finditer(r"\S+", text.normalized):
                 if match.group() in self._never_split:
                     yield from self._split(text[done : match.start()], keep_special)
-                    yield text[slice(*match.span())], (match.group(), self._known_id(match.group()))
+                    id_ = self._token_to_id(match.group())
+                    id_ = self._required("unk_token")[1] if id_ is None else id_
+                    yield text[slice(*match.span())], (match.group(), id_)
                     done = match.end()
         yield from self._split(text[done:], keep_special)
 
@@ -272,7 +262,7 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         if text is None:  # a slice without characters
             return
         self._normalizer.normalize(text)
-        for id_, start, stop in self._added.split_normalized(text.normalized, keep_special=keep_special):
+        for id_, start, stop in self._added.split(text.normalized, normalized=True, keep_special=keep_special):
             yield text[start:stop], None if id_ is None else (self._added.by_id[id_].content, id_)
 
     def _word(self, word: str) -> list[Token]:
@@ -283,13 +273,9 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         tokens, end = [], 0
         for piece, start, stop in pieces:
             begin, end = end, end + len(word[start:stop].encode())  # the library counts bytes
-            tokens.append(self._token(self._vocab[piece], piece, (begin, end)))
+            tokens.append(self._token(self._ids[piece], piece, (begin, end)))
         return tokens
 
     def _whole(self, word: str, token: str, id_: int) -> Token:
         """Return ``token`` as the one token of ``word``."""
         return self._token(id_, token, (0, len(word.encode())))
-
-    def _known_id(self, token: str) -> int:
-        id_ = self._token_to_id(token)
-        return self._required("unk_token")[1] if id_ is None else id_
