@@ -208,8 +208,8 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
                 continue
             if self._splits_itself:
                 tokens = self._tokenize(text[start:stop])
-                known: dict[str, Any] = self._added.ids
-                ids = [known[token] if token in known else self._convert_token_to_id(token) for token in tokens]
+                known = self._added.ids
+                ids: list[Any] = [known.get(token, self._convert_token_to_id(token)) for token in tokens]
                 piece.add(ids, tokens, [(start, stop)] * len(tokens), list(range(len(tokens))), word)
             else:
                 self._add_words(text[start:stop], start, piece, keep_special, word)
