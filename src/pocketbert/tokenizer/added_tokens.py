@@ -13,7 +13,7 @@ from pocketbert.errors import InputError
 __all__ = ["AddedToken", "AddedVocabulary", "as_added"]
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class AddedToken:
     """A token that is matched as a whole, and the rules by which it is matched.
 
@@ -32,7 +32,7 @@ class AddedToken:
     def __post_init__(self) -> None:
         """Choose ``normalized``."""
         if self.normalized is None:
-            object.__setattr__(self, "normalized", not self.special)
+            self.normalized = not self.special
 
     def __repr__(self) -> str:
         """The token and its rules, as the ``tokenizers`` library writes them."""
