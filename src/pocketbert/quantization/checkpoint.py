@@ -115,7 +115,10 @@ def quantize(
     )
     _judge(report)
     progress("writing", 0, 1)
-    return _write(report, replace(small, measured=measured), source, target)
+    report = _write(report, replace(small, measured=measured), source, target)
+    if opened.sentences is not None:
+        opened.sentences.copy(target)
+    return report
 
 
 def _check_target(source: Path, target: Path) -> None:

@@ -90,6 +90,9 @@ def pipeline(
         head = task_class(name).head
         check_head(opened, name, head)
         runner = load_runner(opened, head, runtime, device=device, dtype=dtype, threads=threads)
+        is_plain = options.get("pooling", "auto") in (None, "none")
+        if name == "feature-extraction" and opened.sentences is not None and not is_plain:
+            options = {"sentences": opened.sentences.read(), **options}
         if tokenizer is None:
             tokenizer = load_tokenizer(opened.folder, model_type=opened.config.model_type)
     else:

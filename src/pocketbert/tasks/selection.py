@@ -48,9 +48,13 @@ def task_class(name: str) -> Any:
 def task_of(opened: Opened) -> str:
     """Return the task that a checkpoint is for: what its ``architectures`` say, else what its weights can only be.
 
+    A folder of sentence-transformers is for vectors.
+
     Raises:
-        InputError: neither tells.
+        InputError: nothing tells.
     """
+    if opened.sentences is not None and opened.sentences.makes_vectors:
+        return "feature-extraction"
     heads = opened.saved_heads or [
         name
         for name in opened.family.heads

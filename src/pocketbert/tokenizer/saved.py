@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -11,6 +12,7 @@ from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
@@ -32,9 +34,10 @@ _CHANGEABLE = {
 }
 
 
-class Pretrained(SpecialTokensMixin, Pushable):
+class Pretrained(SpecialTokensMixin, Pushable, Recognized):
     """The methods that load a tokenizer and save it."""
 
+    _stands_for = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     is_fast: ClassVar[bool]
     _is_wordpiece: ClassVar[bool] = True  # the vocabulary may come from vocab.txt, and the settings are BERT's
     model_max_length: int
@@ -62,7 +65,8 @@ class Pretrained(SpecialTokensMixin, Pushable):
     ) -> P:
         """Load a tokenizer from a folder, or from the Hugging Face Hub by name.
 
-        The folder needs ``vocab.txt`` or ``tokenizer.json``. Settings come from ``tokenizer.json``, then
+        The folder needs ``vocab.txt`` or ``tokenizer.json``. The path of one of these works, too, with a warning; then
+        no other file is read. Settings come from ``tokenizer.json``, then
         ``special_tokens_map.json`` and ``tokenizer_config.json``, then the arguments; later ones take precedence.
 
         Args:
@@ -77,9 +81,23 @@ class Pretrained(SpecialTokensMixin, Pushable):
             ConfigError: the vocabulary lacks a special token.
         """
         options = loading_options(settings)
+        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
+        if path.is_file():
+            message = f"{cls.__name__}.from_pretrained with the path of a single file is deprecated; pass its folder"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            return cls.from_file(path, **settings)
         folder = local_folder(pretrained_model_name_or_path, optional=TOKENIZER_FILES, options=options)
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
         return cls.from_files(TokenizerFolder(folder), **settings)
+
+    @classmethod
+    def from_file(cls: type[P], path: Path, **settings: Any) -> P:
+        """Build a tokenizer of one file, ``vocab.txt`` or, if it is a Fast one, ``tokenizer.json``."""
+        is_library = path.suffix == ".json"
+        if is_library and not cls.is_fast:
+            raise CheckpointError(f"{path} is for a Fast tokenizer; a {cls.__name__} reads vocab.txt")
+        settings = {"name_or_path": str(path), **settings}
+        return cls(**{"tokenizer_file" if is_library else "vocab_file": path, **settings})
 
     @classmethod
     def from_files(cls: type[P], files: TokenizerFolder, **settings: Any) -> P:
