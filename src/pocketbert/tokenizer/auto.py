@@ -53,8 +53,7 @@ class AutoTokenizer:
         settings.pop("config", None)
         path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
         if path.is_file():
-            name = CLASSES.get(str(family_by_path(path)))
-            return _class_named(name, use_fast, path, None).from_pretrained(path, **settings)
+            return _class_of(family_by_path(path), use_fast, path).from_pretrained(path, **settings)
         files = (*CONFIG_FILES, *TOKENIZER_FILES)
         folder = local_folder(pretrained_model_name_or_path, optional=files, options=loading_options(settings))
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
@@ -76,34 +75,35 @@ def load_tokenizer(
         CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
     """
     files = TokenizerFolder(Path(folder))
-    config = {}
-    if model_type is None and (path := files.path / "config.json").is_file():
+    config: dict[str, Any] = {}
+    known = model_type is not None
+    if not known and (path := files.path / "config.json").is_file():
         config = read_json(path)
+        model_type = config.get("model_type") or family_by_fields(config)
     named = files.config.get("tokenizer_class") or config.get("tokenizer_class")
-    family = model_type or config.get("model_type") or family_by_fields(config)
-    if family is None and named is None:
-        family = family_by_path(settings.get("name_or_path", folder))
-    by_model = CLASSES.get(str(family))
-    if named is None or (model_type is not None and str(named).removesuffix("Fast") in CLASSES.values()):
-        named = by_model  # a caller who knows the model wants the names of its inputs
-    name = str(named).removesuffix("Fast")
-    if name == "PreTrainedTokenizer":
+    if model_type is None and config and named is None:
+        model_type = family_by_path(settings.get("name_or_path", folder))
+    if known and str(named).removesuffix("Fast") in CLASSES.values():
+        named = None  # a caller who knows the model wants the names of its inputs
+    if named == "PreTrainedTokenizerFast":
         if (files.path / "tokenizer.json").is_file():
             use_fast = True
         else:
-            name = str(by_model)
-    kind = _class_named(name, use_fast, folder, family)
+            named = None
+    kind = _class_of(model_type, use_fast, folder, named)
     return kind.from_files(files, **{"name_or_path": str(folder), **settings})
 
 
-def _class_named(
-    name: str | None, use_fast: bool, source: str | os.PathLike[str], family: str | None
+def _class_of(
+    model_type: str | None, use_fast: bool, source: str | os.PathLike[str], named: str | None = None
 ) -> type[PreTrainedTokenizerBase]:
+    """Return the class of the name ``named``, which may end in Fast, else of the model."""
+    name = str(named or CLASSES.get(str(model_type))).removesuffix("Fast")
     if name not in (*CLASSES.values(), "PreTrainedTokenizer"):
         raise CheckpointError(
-            f"{source} names no tokenizer of {', '.join(CLASSES.values())} (tokenizer_class={name!r}, "
-            f"model_type={family!r}); if it is WordPiece with BERT's words, call from_pretrained of the one that you "
-            "want"
+            f"{source} names no tokenizer of {', '.join(CLASSES.values())} (tokenizer_class={named!r}, "
+            f"model_type={model_type!r}); if it is WordPiece with BERT's words, call from_pretrained of the one that "
+            "you want"
         )
     kind: type[PreTrainedTokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
     return kind
