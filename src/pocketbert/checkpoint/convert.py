@@ -106,10 +106,12 @@ def convert_bert_to_distilbert(source: str | os.PathLike[str], target: str | os.
     write_arrays(target, ours, arrays)
     with replacing(target) as stage:
         for name in TOKENIZER_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, stage / name)
+            if (opened.folder / name).is_file():
+                shutil.copyfile(opened.folder / name, stage / name)
         if (stage / "tokenizer_config.json").exists():
             _rename_tokenizer(stage / "tokenizer_config.json")
+    if opened.sentences is not None:
+        opened.sentences.copy(target)
     return target
 
 

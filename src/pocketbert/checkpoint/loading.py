@@ -102,7 +102,8 @@ def open_source(
 
     Args:
         cls: the class of the model, of any framework; its name, ``config_class`` and ``head`` are read.
-        name: folder, hub name or opened checkpoint; None with ``config`` and ``state_dict``.
+        name: folder, hub name, opened checkpoint, or with ``config`` a file of weights. None with ``config`` and
+            ``state_dict``.
         config: a configuration, or where to read one, instead of the checkpoint's own.
         state_dict: tensors to use instead of the checkpoint's weights.
         describe: returns shape and dtype of such a tensor.
@@ -117,9 +118,14 @@ def open_source(
     if name is None and (state_dict is None or config is None):
         raise InputError("without a name or folder, both config and state_dict are needed")
     opened, folder, label = None, None, "" if name is None else str(name)
+    file = _weights_file(name)
     if isinstance(name, Opened):
         opened, folder, label = name, name.folder, name.config.name_or_path
         config = opened.config if config is None else config
+    elif file is not None:
+        if config is None:
+            raise CheckpointError(f"{name} is a file of weights alone; pass config= too, or the folder that holds both")
+        folder = file.parent
     elif name is not None and (config is None or state_dict is None):
         files = CONFIG_FILES if config is None else ()
         folder = local_folder(name, files, weights=state_dict is None, options=hub)
@@ -131,13 +137,19 @@ def open_source(
         return Source(cls, own, options, folder, None, tensors, {key: describe(x) for key, x in tensors.items()})
     assert folder is not None
     same = opened is not None and opened.config.tie_word_embeddings == own.tie_word_embeddings
-    weights = opened.weights if opened and same else _open_weights(folder, own, hub)
+    weights = opened.weights if opened and same else _open_weights(file or folder, own, hub)
     stored = {key: (tensor.shape, tensor.dtype) for key, tensor in weights.tensors.items()}
     return Source(cls, own, options, folder, weights, {}, stored)
 
 
 def _open_weights(folder: Path, config: PretrainedConfig, hub: HubOptions) -> Checkpoint:
     return open_checkpoint(folder, tied=config.tie_word_embeddings, files=hub.weight_files)
+
+
+def _weights_file(name: Any) -> Path | None:
+    """Return the path of a file, which may hold weights, if ``name`` is one."""
+    path = None if name is None or isinstance(name, Opened) else Path(os.path.expanduser(os.fspath(name)))
+    return path if path is not None and path.is_file() else None
 
 
 def warn_caller(message: str, category: type[Warning], *skipped: str) -> None:

@@ -19,7 +19,7 @@ from pocketbert.command.writers import JsonLines, Table, finished_line
 from pocketbert.errors import InputError
 from pocketbert.tasks.option_checks import check_choice
 from pocketbert.tasks.records import Fields, Record
-from pocketbert.tasks.task import Task
+from pocketbert.tasks.task import Pipeline
 
 __all__ = ["STYLES", "Summary", "fields_of_task", "predict"]
 
@@ -35,13 +35,13 @@ class Summary:
     skipped: int
 
 
-def fields_of_task(task: Task[Any, Any, Any]) -> Fields:
+def fields_of_task(task: Pipeline[Any, Any, Any]) -> Fields:
     """Return what ``read_file`` must read for a task."""
     return Fields(task.input_keys, task.optional_keys)
 
 
 def predict(
-    task: Task[Any, Any, Any],
+    task: Pipeline[Any, Any, Any],
     records: Iterable[Record],
     *,
     output: str | os.PathLike[str] | TextIO | None = None,

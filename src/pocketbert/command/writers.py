@@ -92,11 +92,15 @@ def finished_line(path: Path) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Turn arrays into lists of their shortest decimals."""
+    """Turn arrays and numbers of numpy into plain ones, of their shortest decimals."""
     if isinstance(value, np.ndarray):
         return _plain(list(value)) if value.ndim > 1 else [float(str(number)) for number in value]
+    if isinstance(value, np.floating):
+        return float(str(value))
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value
 
 
@@ -105,7 +109,7 @@ def _width(name: str) -> int:
 
 
 def _cell(value: Any, width: int) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else _printable(str(value))
+    text = f"{value:.4f}" if isinstance(value, (float, np.floating)) else _printable(str(value))
     return set_cell_size(text, width)
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from pocketbert.errors import InputError
 from pocketbert.extras import require
+from pocketbert.storage.pointers import refuse_pointer
 
 __all__ = ["FORMATS", "Fields", "Record", "count_records", "read_file", "read_stream", "read_texts"]
 
@@ -80,10 +81,11 @@ def read_file(path: str | os.PathLike[str], fields: Fields, kind: str | None = N
 
     Raises:
         InputError: the format is unknown, or has no place for what the task needs.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is a git-lfs pointer.
         MissingExtra: it is a Parquet file and pyarrow is not installed.
     """
     kind = _kind(path, kind)
+    refuse_pointer(path)
     if kind == "parquet":
         return _parquet(path, fields)
     if kind == "txt":

@@ -5,20 +5,25 @@ A subclass defines how an input becomes texts and how the model's outputs become
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain, islice, zip_longest
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Runner, chunks, run_rows
-from pocketbert.tasks.option_checks import check_choice, check_text, check_whole, fields_of, kind, suggest
+from pocketbert.storage.pushing import Pushable
+from pocketbert.tasks.arguments import Loading, read_loading, read_options
+from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, check_whole, fields_of, kind, suggest
+from pocketbert.tasks.parts import device_of, make_runner, make_tokenizer, model_of, open_source, with_runtime
+from pocketbert.tasks.saving import packed, save_parts, unpacked
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
-__all__ = ["Options", "Outputs", "Task", "Text", "option"]
+__all__ = ["Answers", "Options", "Outputs", "Pipeline", "Text", "option"]
 
 A = TypeVar("A")
 E = TypeVar("E")
@@ -45,11 +50,16 @@ class Options:
             task can merge windows, ``"window"``.
         max_length: maximum tokens per row; the model's positions by default.
         stride: tokens shared by consecutive windows; a quarter of the row by default.
+        truncation: which text of a pair loses tokens: ``"longest_first"``, ``"only_first"`` or ``"only_second"``; by
+            default what suits the task. ``truncation=True`` stands for ``overflow="truncate"``.
+        add_special_tokens: whether a text gets its ``[CLS]`` and ``[SEP]``.
     """
 
     overflow: str = "error"
     max_length: int | None = option(None, check_whole, 1, none="the model's positions")
     stride: int | None = option(None, check_whole, 0, none="a quarter of the row")
+    truncation: str | None = None
+    add_special_tokens: bool = option(True, check_flag)
 
     def check(self) -> None:
         """Check the values.
@@ -62,18 +72,37 @@ class Options:
                 each.metadata["check"](each.name, getattr(self, each.name))
 
 
-class Task(ABC, Generic[E, A, O]):
-    """A runner and a tokenizer, combined into a callable that turns texts into answers.
+class Answers(Iterator[A]):
+    """The answers to inputs whose number is known: an iterator with a length, for a progress bar."""
+
+    def __init__(self, answers: Iterator[A], count: int) -> None:
+        self._answers, self._count = answers, count
+
+    def __next__(self) -> A:
+        return next(self._answers)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class Pipeline(ABC, Pushable, Generic[E, A, O]):
+    """A model and a tokenizer, combined into a callable that turns texts into answers.
+
+    ``model`` is the PyTorch or Keras model; on another runtime it has the configuration, the device and the dtype.
+
+    It pickles: a pipeline of a folder reloads from it, one of a loaded model takes the model along.
 
     Args:
-        runner: runs the model.
-        tokenizer: the model's tokenizer.
+        model: a model of this library, a ``Runner``, a folder or a hub name.
+        tokenizer: the model's tokenizer, or where to load it; by default from the model's folder.
+        task: the name that it was asked for by.
         batch_tokens: token budget of a batch.
         lookahead: maximum inputs read before their answers are returned.
-        **options: defaults for every call; see the task's options class.
+        loading: arguments of ``pipeline`` that were read already.
+        **given: arguments of ``pipeline``, and options that hold for every call; see the task's options class.
 
     Raises:
-        InputError: an option is unknown or its value is invalid.
+        InputError: an argument is unknown or its value is invalid.
         ConfigError: the runner has a different head than the task needs.
     """
 
@@ -81,7 +110,7 @@ class Task(ABC, Generic[E, A, O]):
     head: ClassVar[str]
     options_class: ClassVar[type[Any]] = Options
     overflows: ClassVar[tuple[str, ...]] = ("error", "truncate", "window")
-    truncation: ClassVar[str] = "longest_first"  # see Cut
+    truncates: ClassVar[str] = "longest_first"  # see Cut
     window_over: ClassVar[int | None] = None  # see Cut
     needs_details: ClassVar[bool] = False  # whether decoding reads offsets and words
     columns: ClassVar[tuple[str, ...]]  # shown by `predict` in a table
@@ -90,24 +119,92 @@ class Task(ABC, Generic[E, A, O]):
 
     def __init__(
         self,
-        runner: Runner,
-        tokenizer: TokenizerBase,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
         *,
+        task: str = "",
         batch_tokens: int = BATCH_TOKENS,
         lookahead: int = LOOKAHEAD,
-        **options: Any,
+        loading: Loading | None = None,
+        **given: Any,
     ) -> None:
-        if runner.head != self.head:
-            raise ConfigError(f"{self.name} needs a {self.head} head, the runner has {runner.head}")
         check_whole("batch_tokens", batch_tokens, 1)
         check_whole("lookahead", lookahead, 1)
-        self.runner = runner
-        self.tokenizer = tokenizer
-        self.config: Any = runner.config
+        loading = read_loading(given) if loading is None else loading
+        self.source = open_source(model, loading)
+        self.loading = replace(loading, runtime=with_runtime(self.source, loading))
+        self.task = task or self.name
         self.batch_tokens = batch_tokens
         self.lookahead = lookahead
+        self._run_on(make_runner(self.source, self.name, self.head, self.loading))
+        self.tokenizer: PreTrainedTokenizerBase = make_tokenizer(tokenizer, self.source, self.config, loading)
         self.options: O = self.options_class()
-        self.options = self._options(options)
+        self.options = self._options({**self.own_options(given), **given})
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Refuse a subclass that defines the steps of transformers' pipelines, which nothing here would call.
+
+        Raises:
+            InputError: it does.
+        """
+        super().__init_subclass__(**named)
+        for step in ("preprocess", "_forward", "postprocess", "_sanitize_parameters"):
+            if step in cls.__dict__:
+                raise InputError(f"{cls.__name__}.{step} would not be called here; override read, texts or decode")
+
+    # -- what users of transformers look at ------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Any:
+        """Where the model runs."""
+        return device_of(self.runner)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the model's parameters."""
+        return getattr(self.model, "dtype", None)
+
+    torch_dtype = dtype
+
+    @property
+    def framework(self) -> str:
+        """``"tf"`` if Keras runs the model, else ``"pt"``."""
+        return "tf" if type(self.runner).__name__ == "KerasRunner" else "pt"
+
+    def predict(self, X: Any) -> Any:  # noqa: N803  # scikit-learn's name
+        """Answer; see ``__call__``."""
+        return self(X)
+
+    def transform(self, X: Any) -> Any:  # noqa: N803  # scikit-learn's name
+        """Answer; see ``__call__``."""
+        return self(X)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """Save the model and the tokenizer into a folder.
+
+        Args:
+            save_directory: the folder, made if absent.
+            **options: of the model's ``save_pretrained``.
+
+        Raises:
+            InputError: there is nothing that could be saved: a ``Runner`` was given.
+        """
+        save_parts(self.source, self.runner, self.tokenizer, save_directory, options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "source": packed(self.source, self.config), "runner": None, "model": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.source = unpacked(self.source)
+        self._run_on(make_runner(self.source, self.name, self.head, self.loading))
+
+    def _run_on(self, runner: Runner) -> None:
+        if runner.head != self.head:
+            raise ConfigError(f"{self.name} needs a {self.head} head, the runner has {runner.head}")
+        self.runner = runner
+        self.config: Any = runner.config
+        self.model = model_of(self.source, runner, self.loading)
 
     # -- defined by subclasses -------------------------------------------------------------------------------------
 
@@ -143,13 +240,22 @@ class Task(ABC, Generic[E, A, O]):
             options: the options of this call.
         """
 
+    def own_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options that the checkpoint asks for beside those that the caller gives, which come first."""
+        del given
+        return {}
+
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that the arguments of a call mean; see ``arguments.read_options``."""
+        return read_options(given, vars(self.options))
+
     def cut(self, options: O) -> Cut:
         """Return how to handle texts that are too long."""
         return Cut(
             options.overflow,
             *self.limit(options.max_length),
             options.stride,
-            truncation=self.truncation,
+            truncation=options.truncation or self.truncates,
             window_over=self.window_over,
             side=self.tokenizer.truncation_side,
             windowed="window" in self.overflows,
@@ -180,7 +286,7 @@ class Task(ABC, Generic[E, A, O]):
 
         Args:
             inputs: a string, dict or tuple is one input and gives its answer; a list gives a list; any other iterable
-                gives an iterator, which reads at most ``lookahead`` inputs ahead.
+                or data set gives an iterator, which reads at most ``lookahead`` inputs ahead.
             **options: options for this call only; see the task's options class.
 
         Raises:
@@ -196,10 +302,11 @@ class Task(ABC, Generic[E, A, O]):
         if isinstance(inputs, list):
             examples = list(self._reading(inputs, chosen))
             if examples and isinstance(examples[-1], InputError):  # before any is answered
-                raise InputError(f"input {len(examples) - 1}: {examples[-1]}")
+                raise _at(len(examples) - 1, examples[-1])
             return list(self._raising(examples, chosen))
-        if isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
-            return self._raising(self._reading(inputs, chosen), chosen, ramp=True)
+        if (items := _iterated(inputs)) is not None:
+            answers = self._raising(self._reading(items, chosen), chosen, ramp=True)
+            return Answers(answers, len(inputs)) if isinstance(inputs, Sized) else answers
         self.read(inputs, chosen)  # raises a specific error
         raise InputError(f"{self.name} takes a text, a list or an iterator of them, not {kind(inputs)}")
 
@@ -243,6 +350,7 @@ class Task(ABC, Generic[E, A, O]):
 
     def _options(self, given: Mapping[str, Any]) -> O:
         known = [each.name for each in fields(self.options_class)]
+        given = self.arguments(given)
         for name in given:
             if name not in known:
                 raise InputError(
@@ -265,7 +373,7 @@ class Task(ABC, Generic[E, A, O]):
     def _raising(self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False) -> Iterator[A]:
         for index, answer in enumerate(self._answers(examples, options, ramp=ramp)):
             if isinstance(answer, InputError):
-                raise InputError(f"input {index}: {answer}")
+                raise _at(index, answer)
             yield answer
 
     def _answers(
@@ -283,7 +391,7 @@ class Task(ABC, Generic[E, A, O]):
 
     def _answer_chunk(self, chunk: Sequence[E | InputError], options: O) -> list[A | InputError]:
         texts = [self._texts(example, options) for example in chunk]
-        encodings = iter(self._encode(list(chain.from_iterable(texts))))
+        encodings = iter(self._encode(list(chain.from_iterable(texts)), options))
         cut, types = self.cut(options), hasattr(self.config, "type_vocab_size")
 
         def documents_of(example: E, encoded: list[Encoding]) -> list[Document]:
@@ -302,7 +410,7 @@ class Task(ABC, Generic[E, A, O]):
 
         return [_attempt(answer_of, group, example) for group, example in zip(made, chunk, strict=True)]
 
-    def _encode(self, texts: Sequence[Text]) -> list[Encoding]:
+    def _encode(self, texts: Sequence[Text], options: O) -> list[Encoding]:
         """Tokenize texts and pairs in one call, and pre-split words in another."""
         encodings: list[Any] = [None] * len(texts)
         for words in (False, True):
@@ -312,6 +420,7 @@ class Task(ABC, Generic[E, A, O]):
             batch = self.tokenizer(
                 [texts[index] for index in places],
                 is_split_into_words=words,
+                add_special_tokens=options.add_special_tokens,
                 return_offsets_mapping=self.needs_details,
                 verbose=False,
             )
@@ -319,6 +428,23 @@ class Task(ABC, Generic[E, A, O]):
             for index, encoding in zip(places, batch.encodings, strict=True):
                 encodings[index] = encoding
         return encodings
+
+
+def _iterated(inputs: Any) -> Iterable[Any] | None:
+    """Return what yields the items of an iterable, or of a data set that only has items and a length; else None."""
+    if isinstance(inputs, (bytes, bytearray)):
+        return None
+    if isinstance(inputs, Iterable):
+        return inputs
+    if isinstance(inputs, Sized) and hasattr(inputs, "__getitem__"):
+        return (inputs[index] for index in range(len(inputs)))
+    return None
+
+
+def _at(index: int, error: InputError) -> InputError:
+    """Return the error with the number of the input that it is about."""
+    error.args = (f"input {index}: {error}",)
+    return error
 
 
 def _characters(text: Text) -> int:

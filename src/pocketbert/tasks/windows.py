@@ -7,7 +7,7 @@ whole it holds, and what the model says of each token can be put back in one pla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Cut:
         window_over: the text of a pair, 0 or 1, that is cut into windows; None for the longer one.
         side: the side that truncation cuts off.
         windowed: whether the task supports windows; for error messages.
+        most: tokens that a row may have where the other text of a pair leaves windows no longer than the stride.
     """
 
     overflow: str
@@ -47,6 +48,7 @@ class Cut:
     window_over: int | None = None
     side: Side = "right"
     windowed: bool = True
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ def split(encoding: Encoding, cut: Cut, *, types: bool) -> Document:
         InputError: the text is too long and ``cut`` says so, or its special tokens or the other text leave no room.
     """
     total, pair = len(encoding.ids), encoding.n_sequences > 1
+    if total > cut.limit and pair and cut.most is not None:
+        cut = _roomier(encoding, cut, cut.most)
     if total <= cut.limit:
         row = Row(encoding.ids, encoding.type_ids if types and pair else None)
         return Document(encoding, [Window(row, None, total)])
@@ -140,6 +144,17 @@ def split(encoding: Encoding, cut: Cut, *, types: bool) -> Document:
         row = Row(ids[kept].tolist(), None if kinds is None else kinds[kept].tolist())
         windows.append(Window(row, kept, fresh))
     return Document(encoding, windows)
+
+
+def _roomier(encoding: Encoding, cut: Cut, most: int) -> Cut:
+    """Return a cut with rows of ``most`` tokens if the other text leaves windows no longer than the stride."""
+    start, stop = _places(encoding)[cut.window_over or 0]
+    others = len(encoding.ids) - (stop - start)
+    stride = cut.limit // 4 if cut.stride is None else cut.stride
+    if cut.limit - others > stride:
+        return cut
+    stride = stride if cut.exact else max(min(stride, (most - others) // 2), 0)
+    return replace(cut, limit=most, limit_name=f"the model's {most} positions", stride=stride, most=None)
 
 
 def _places(encoding: Encoding) -> list[tuple[int, int]]:

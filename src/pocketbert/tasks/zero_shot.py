@@ -12,10 +12,10 @@ from pocketbert.errors import InputError
 from pocketbert.tasks.answers import ZeroShot
 from pocketbert.tasks.numeric import best_first, softmax
 from pocketbert.tasks.option_checks import check_flag, check_text, kind
-from pocketbert.tasks.task import Options, Outputs, Task, Text, option
+from pocketbert.tasks.task import Options, Outputs, Pipeline, Text, option
 from pocketbert.tasks.windows import Document
 
-__all__ = ["ZeroShotClassification", "ZeroShotOptions"]
+__all__ = ["ZeroShotClassificationPipeline", "ZeroShotOptions"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ZeroShotOptions(Options):
             _labels(self.candidate_labels)
 
 
-class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
+class ZeroShotClassificationPipeline(Pipeline[str, ZeroShot, ZeroShotOptions]):
     """Returns ``{"sequence", "labels", "scores"}``: the candidate labels, best first, and their scores.
 
     Scores of one text sum to 1, unless ``multi_label`` is set or there is one label: then each is the probability
@@ -62,15 +62,17 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
     name = "zero-shot-classification"
     head: ClassVar[str] = "sequence_classification"
     options_class = ZeroShotOptions
-    truncation = "only_first"
+    truncates = "only_first"
     window_over = 0
     columns = ("label", "score")
 
-    def __call__(self, inputs: Any, candidate_labels: str | Sequence[str] | None = None, **options: Any) -> Any:
+    def __call__(  # type: ignore[override]  # transformers' name for the first argument
+        self, sequences: Any, candidate_labels: str | Sequence[str] | None = None, **options: Any
+    ) -> Any:
         """Classify a text, a list of them or an iterator of them.
 
         Args:
-            inputs: see ``Task.__call__``.
+            sequences: see ``Pipeline.__call__``.
             candidate_labels: the labels.
             **options: see ``ZeroShotOptions``.
 
@@ -79,20 +81,27 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
         """
         if candidate_labels is not None:
             options["candidate_labels"] = candidate_labels
-        return super().__call__(inputs, **options)
+        return super().__call__(sequences, **options)
+
+    def read(self, item: Any, options: ZeroShotOptions) -> str:
+        """See ``Pipeline.read``."""
+        text = super().read(item, options)
+        if not text:
+            raise InputError("the text is empty; pass one with words")
+        return text
 
     def texts(self, example: str, options: ZeroShotOptions) -> list[Text]:
-        """See ``Task.texts``."""
+        """See ``Pipeline.texts``."""
         return [(example, options.hypothesis_template.format(label)) for label in _labels(options.candidate_labels)]
 
     def check_ready(self, options: ZeroShotOptions) -> None:
-        """See ``Task.check_ready``."""
+        """See ``Pipeline.check_ready``."""
         if options.candidate_labels is None:
             raise InputError("zero-shot-classification needs candidate_labels, such as ['sports', 'politics']")
         self._entailment(options.entailment_label)
 
     def decode(self, example: str, documents: list[Document], outputs: Outputs, options: ZeroShotOptions) -> ZeroShot:
-        """See ``Task.decode``."""
+        """See ``Pipeline.decode``."""
         labels = _labels(options.candidate_labels)
         logits = np.stack([d.average(windows) for d, windows in zip(documents, outputs, strict=True)])  # (labels, N)
         entailment = self._entailment(options.entailment_label)
@@ -104,7 +113,7 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
         return ZeroShot(sequence=example, labels=[labels[i] for i in order], scores=[float(scores[i]) for i in order])
 
     def table(self, answer: ZeroShot) -> list[dict[str, Any]]:
-        """See ``Task.table``."""
+        """See ``Pipeline.table``."""
         return [{"label": label, "score": s} for label, s in zip(answer["labels"], answer["scores"], strict=True)]
 
     def _options(self, given: Mapping[str, Any]) -> ZeroShotOptions:

@@ -6,22 +6,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pocketbert.architecture.config.recognition import family_by_fields, family_by_path
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
 from pocketbert.storage.keywords import loading_options
 from pocketbert.storage.replacing import read_json
 from pocketbert.tokenizer import models
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
-from pocketbert.tokenizer.tokenizer_files import TokenizerFolder
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
+from pocketbert.tokenizer.tokenizer_files import CLASSES, TokenizerFolder
 
 __all__ = ["AutoTokenizer", "load_tokenizer"]
 
-# model_type of config.json -> the class of the Python tokenizer
-_CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "mobilebert": "MobileBertTokenizer"}
-
 
 class AutoTokenizer:
-    """Chooses by ``model_type`` in ``config.json``, else by ``tokenizer_class`` in ``tokenizer_config.json``.
+    """Chooses by ``tokenizer_class`` in ``tokenizer_config.json``, else by that or ``model_type`` in ``config.json``.
 
     >>> import tempfile
     >>> from pocketbert import AutoTokenizer, DistilBertTokenizer
@@ -40,7 +38,7 @@ class AutoTokenizer:
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *, use_fast: bool = True, **settings: Any
-    ) -> TokenizerBase:
+    ) -> PreTrainedTokenizerBase:
         """Load a tokenizer from a folder or by hub name.
 
         Args:
@@ -52,6 +50,11 @@ class AutoTokenizer:
             CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
             HubError: the name cannot be turned into a folder.
         """
+        settings.pop("config", None)
+        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
+        if path.is_file():
+            name = CLASSES.get(str(family_by_path(path)))
+            return _class_named(name, use_fast, path, None).from_pretrained(path, **settings)
         files = (*CONFIG_FILES, *TOKENIZER_FILES)
         folder = local_folder(pretrained_model_name_or_path, optional=files, options=loading_options(settings))
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
@@ -60,7 +63,7 @@ class AutoTokenizer:
 
 def load_tokenizer(
     folder: str | os.PathLike[str], *, model_type: str | None = None, use_fast: bool = True, **settings: Any
-) -> TokenizerBase:
+) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a local folder; each file is read once.
 
     Args:
@@ -73,16 +76,34 @@ def load_tokenizer(
         CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
     """
     files = TokenizerFolder(Path(folder))
+    config = {}
     if model_type is None and (path := files.path / "config.json").is_file():
-        model_type = read_json(path).get("model_type")
-    name = _CLASSES.get(str(model_type))
-    if name is None:
-        tokenizer_class = files.config.get("tokenizer_class")
-        name = str(tokenizer_class).removesuffix("Fast")
-        if name not in _CLASSES.values():
-            raise CheckpointError(
-                f"{folder} names no tokenizer of {', '.join(_CLASSES.values())} (model_type={model_type!r}, "
-                f"tokenizer_class={tokenizer_class!r}); call from_pretrained of the one that you want"
-            )
-    kind: type[TokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
+        config = read_json(path)
+    named = files.config.get("tokenizer_class") or config.get("tokenizer_class")
+    family = model_type or config.get("model_type") or family_by_fields(config)
+    if family is None and named is None:
+        family = family_by_path(settings.get("name_or_path", folder))
+    by_model = CLASSES.get(str(family))
+    if named is None or (model_type is not None and str(named).removesuffix("Fast") in CLASSES.values()):
+        named = by_model  # a caller who knows the model wants the names of its inputs
+    name = str(named).removesuffix("Fast")
+    if name == "PreTrainedTokenizer":
+        if (files.path / "tokenizer.json").is_file():
+            use_fast = True
+        else:
+            name = str(by_model)
+    kind = _class_named(name, use_fast, folder, family)
     return kind.from_files(files, **{"name_or_path": str(folder), **settings})
+
+
+def _class_named(
+    name: str | None, use_fast: bool, source: str | os.PathLike[str], family: str | None
+) -> type[PreTrainedTokenizerBase]:
+    if name not in (*CLASSES.values(), "PreTrainedTokenizer"):
+        raise CheckpointError(
+            f"{source} names no tokenizer of {', '.join(CLASSES.values())} (tokenizer_class={name!r}, "
+            f"model_type={family!r}); if it is WordPiece with BERT's words, call from_pretrained of the one that you "
+            "want"
+        )
+    kind: type[PreTrainedTokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
+    return kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -11,27 +12,42 @@ from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
-from pocketbert.tokenizer.special_tokens import SpecialTokens
+from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
 from pocketbert.tokenizer.tokenizer_files import TokenizerFolder, vocab_text
 
 __all__ = ["Pretrained"]
 
 P = TypeVar("P", bound="Pretrained")
 
+# attributes that may have been set since the constructor -> those values that need not be written
+_CHANGEABLE = {
+    "padding_side": "right",
+    "truncation_side": "right",
+    "clean_up_tokenization_spaces": None,
+    "split_special_tokens": False,
+    "pad_token_type_id": 0,
+    "chat_template": None,
+}
 
-class Pretrained(SpecialTokens, Pushable):
+
+class Pretrained(SpecialTokensMixin, Pushable, Recognized):
     """The methods that load a tokenizer and save it."""
 
+    _stands_for = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     is_fast: ClassVar[bool]
+    _is_wordpiece: ClassVar[bool] = True  # the vocabulary may come from vocab.txt, and the settings are BERT's
     model_max_length: int
     padding_side: Side
     truncation_side: Side
     clean_up_tokenization_spaces: bool
     name_or_path: str
-    _settings: dict[str, Any]  # arguments of the constructor that tokenizer_config.json holds
+    vocab_files_names: ClassVar[dict[str, str]]
+    extra_special_tokens: dict[str, Any]
+    init_kwargs: dict[str, Any]  # arguments of the constructor, which tokenizer_config.json holds
 
     def __init__(self, **arguments: Any) -> None:
         """Take a vocabulary and settings."""
@@ -49,7 +65,8 @@ class Pretrained(SpecialTokens, Pushable):
     ) -> P:
         """Load a tokenizer from a folder, or from the Hugging Face Hub by name.
 
-        The folder needs ``vocab.txt`` or ``tokenizer.json``. Settings come from ``tokenizer.json``, then
+        The folder needs ``vocab.txt`` or ``tokenizer.json``. The path of one of these works, too, with a warning; then
+        no other file is read. Settings come from ``tokenizer.json``, then
         ``special_tokens_map.json`` and ``tokenizer_config.json``, then the arguments; later ones take precedence.
 
         Args:
@@ -64,16 +81,32 @@ class Pretrained(SpecialTokens, Pushable):
             ConfigError: the vocabulary lacks a special token.
         """
         options = loading_options(settings)
+        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
+        if path.is_file():
+            message = f"{cls.__name__}.from_pretrained with the path of a single file is deprecated; pass its folder"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            return cls.from_file(path, **settings)
         folder = local_folder(pretrained_model_name_or_path, optional=TOKENIZER_FILES, options=options)
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
         return cls.from_files(TokenizerFolder(folder), **settings)
 
     @classmethod
+    def from_file(cls: type[P], path: Path, **settings: Any) -> P:
+        """Build a tokenizer of one file, ``vocab.txt`` or, if it is a Fast one, ``tokenizer.json``."""
+        is_library = path.suffix == ".json"
+        if is_library and not cls.is_fast:
+            raise CheckpointError(f"{path} is for a Fast tokenizer; a {cls.__name__} reads vocab.txt")
+        settings = {"name_or_path": str(path), **settings}
+        return cls(**{"tokenizer_file" if is_library else "vocab_file": path, **settings})
+
+    @classmethod
     def from_files(cls: type[P], files: TokenizerFolder, **settings: Any) -> P:
         """Build the tokenizer of a local folder; ``settings`` and errors are those of :meth:`from_pretrained`."""
-        arguments = files.arguments(fast=cls.is_fast) | settings
+        files.check_class(cls.__name__)
+        arguments = files.arguments(fast=cls.is_fast, wordpiece=cls._is_wordpiece) | settings
         saved = arguments.get("added_tokens_decoder", {})
         tokenizer = cls(**arguments)
+        tokenizer.init_kwargs |= {name: value for name, value in files.other.items() if name not in arguments}
         for id_, added in tokenizer.added_tokens_decoder.items():
             wanted = next((i for i, token in saved.items() if token.content == added.content), id_)
             if wanted != id_:
@@ -127,16 +160,24 @@ class Pretrained(SpecialTokens, Pushable):
         return (path,)
 
     def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {
-            **self._settings,
+        """Return ``tokenizer_config.json``: the constructor's arguments, with the values that attributes have now."""
+        names = {*self.init_kwargs, *_CHANGEABLE} - {"name_or_path", *self.vocab_files_names}
+        config = {name: getattr(self, name, self.init_kwargs.get(name)) for name in sorted(names)}
+        for name, default in _CHANGEABLE.items():
+            if config[name] == default and name not in self.init_kwargs:
+                del config[name]
+        return {
+            **config,
             **self.special_tokens_map,
             "model_max_length": self.model_max_length or NO_LIMIT,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
-            "tokenizer_class": type(self).__name__.removesuffix("Fast"),
+            "extra_special_tokens": {name: str(token) for name, token in self.extra_special_tokens.items()},
+            "tokenizer_class": self._saved_class,
             "added_tokens_decoder": {str(id_): token for id_, token in self.added_tokens_decoder.items()},
         }
-        sides = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
-        return config | {name: side for name, side in sides.items() if side != "right"}
+
+    @property
+    def _saved_class(self) -> str:
+        return type(self).__name__.removesuffix("Fast")
 
 
 def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | None) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.torch.layers import prune_linear
 from pocketbert.torch.loading import describe, initialize, load, save
-from pocketbert.torch.recognized import Recognized
 
 __all__ = ["PreTrainedModel"]
 
@@ -37,6 +37,10 @@ class PreTrainedModel(nn.Module, Pushable, Recognized):
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
     accepts_loss_kwargs: ClassVar[bool] = False  # tells trainers that forward takes no loss arguments
+    _stands_for = ("transformers.modeling_utils", "PreTrainedModel")
+    _keys_to_ignore_on_save: ClassVar[None] = None  # read by transformers' Trainer when it resumes
+    is_parallelizable: ClassVar[bool] = False
+    model_parallel: ClassVar[bool] = False
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()

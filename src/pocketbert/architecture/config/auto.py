@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pocketbert.architecture.config.bert import BertConfig
@@ -13,6 +15,7 @@ from pocketbert.architecture.config.pretrained_config import (
     PretrainedConfig,
     read_config,
 )
+from pocketbert.architecture.config.recognition import family_by_fields, family_by_path, family_by_tensors
 from pocketbert.errors import ConfigError
 
 __all__ = ["AutoConfig"]
@@ -54,19 +57,43 @@ class AutoConfig:
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """As ``PretrainedConfig.from_pretrained``, for whichever class ``model_type`` names.
 
-        Google's ``bert_config.json`` has none: it is MobileBERT's or BERT's, by its fields.
+        A file without it is of the family that its fields tell, else of the one whose name stands in the path.
 
         Raises:
-            ConfigError: the file has no ``model_type``, or one of another family.
+            ConfigError: the file is of another family, or nothing tells which.
         """
-        path, fields = read_config(pretrained_model_name_or_path, kwargs)
+        return cls._read(pretrained_model_name_or_path, kwargs)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, names_of_weights: Callable[[], Iterable[str]], **kwargs: Any
+    ) -> PretrainedConfig:
+        """As ``from_pretrained`` for a local folder, whose weights tell the family before its path does.
+
+        Args:
+            folder: where ``config.json`` lies.
+            names_of_weights: lists them; called only for a file that does not tell.
+            **kwargs: see ``from_pretrained``.
+        """
+        config: PretrainedConfig = cls._read(folder, kwargs, names_of_weights)
+        return config
+
+    @classmethod
+    def _read(
+        cls,
+        name: str | os.PathLike[str],
+        kwargs: dict[str, Any],
+        names_of_weights: Callable[[], Iterable[str]] = tuple,
+    ) -> Any:
+        path, fields = read_config(name, kwargs)
         if "model_type" in fields:
             family = fields["model_type"]
-        elif path.name == GOOGLE_FILE:
-            family = "mobilebert" if "use_bottleneck" in fields or "trigram_input" in fields else "bert"
         else:
-            raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
-        return cls._class(family)._from_fields(fields, path, pretrained_model_name_or_path, kwargs)
+            google = "bert" if path.name == GOOGLE_FILE else None  # which is BERT's if nothing tells
+            family = family_by_fields(fields) or google or family_by_tensors(names_of_weights()) or family_by_path(name)
+            if family is None:
+                raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
+        return cls._class(family)._from_fields(fields, path, name, kwargs)
 
     @classmethod
     def _class(cls, model_type: str) -> type[PretrainedConfig]:

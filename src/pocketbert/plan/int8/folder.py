@@ -25,7 +25,7 @@ __all__ = ["WEIGHTS", "load_quantized", "save_quantized", "with_head"]
 
 WEIGHTS = "model.safetensors"
 # fields of config.json that may differ from the plan's: users rename labels
-_NAMES = ("id2label", "label2id", "architectures", "quantization_config")
+_NAMES = ("id2label", "label2id", "architectures", "quantization_config", "_name_or_path")
 
 
 def save_quantized(plan: Plan, folder: Path) -> None:
