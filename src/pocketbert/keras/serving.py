@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from importlib import import_module
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -19,7 +20,8 @@ class Serving:
     """What a model can do for those who run it without this library."""
 
     config: Any
-    input_rank: Any
+    input_rank: ClassVar[int]
+    __call__: Any
 
     @property
     def token_inputs(self) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ class Serving:
     @property
     def serving(self) -> Any:
         """A ``tf.function`` that runs the model on a dict of inputs; it has a concrete function for each signature."""
-        return _tensorflow("serving").function(lambda inputs: self.serving_output(self(inputs, training=False)))  # type: ignore[operator]
+        return _tensorflow("serving").function(lambda inputs: self.serving_output(self(inputs, training=False)))
 
     def serving_output(self, output: Any) -> Any:
         """Return an output as a graph gives it: hidden states and attentions are one tensor each, where asked for."""
@@ -92,7 +94,7 @@ class Serving:
             archive.add_endpoint("serve", self.__call__, input_signature, **kwargs)
             archive.write_out(os.fspath(filepath), verbose=verbose is not False)
         else:
-            super().export(os.fspath(filepath), format, verbose, input_signature, **kwargs)
+            super().export(os.fspath(filepath), format, verbose, input_signature, **kwargs)  # type: ignore[misc]  # Keras's
 
     def write_saved_model(self, folder: str | os.PathLike[str], signatures: Any = None) -> None:
         """Write a SavedModel with the signatures ``serving_default`` (int32) and ``int64_serving``, or yours.
@@ -133,6 +135,4 @@ def _tensorflow(what: str) -> Any:
         raise InputError(
             f"{what} needs Keras on TensorFlow, not on {keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
         )
-    import tensorflow
-
-    return tensorflow
+    return import_module("tensorflow")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ class WordTables:
     """What a model does with its vocabulary."""
 
     config: Any
-    head: Any
+    head: ClassVar[str]
     get_base_model: Any
     parameters_on_disk: Any
 
