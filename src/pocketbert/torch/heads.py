@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.families import family_of
 from pocketbert.architecture.heads import Head, head_named
 from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.parameters import Parameter
 from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
-from pocketbert.torch.layers import ExtraColumns, activation
+from pocketbert.torch.layers import activation
 from pocketbert.torch.masks_and_ids import check_labels
 from pocketbert.torch.model import PreTrainedModel
 
@@ -75,11 +77,18 @@ class Task(PreTrainedModel):
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
+        self.num_labels = config.num_labels
         has_pooler = family_of(config).pooled.in_encoder
         options = {"add_pooling_layer": self.record.reads_pooled} if has_pooler else {}
-        setattr(self, self.base_model_prefix, self.encoder_class(config, **options))
-        self.build_head()
+        with self.assembling():
+            setattr(self, self.base_model_prefix, self.encoder_class(config, **options))
+            self.build_head()
         self.post_init()
+
+    def library_parameters(self) -> list[Parameter]:
+        """See ``PreTrainedModel``."""
+        pooler = getattr(self.base_model, "pooler", None) is not None
+        return families.parameters(self.config, self.head, pooler=pooler)
 
     # -- what a family gives -----------------------------------------------------------------------------------
 
@@ -113,27 +122,30 @@ class Task(PreTrainedModel):
         setattr(owner, name, module)
 
     def build_words(self) -> None:
-        """Make the layers that predict words; the norm is a real one, also with ``no_norm``."""
-        config, width, family = self.config, self.config.hidden_size, family_of(self.config)
-        words, narrow = family.words, self.get_input_embeddings().embedding_dim
-        self.place(words.transform, nn.Linear(width, width))
-        self.place(words.norm, nn.LayerNorm(width, eps=family.eps(config)))
-        if words.extra is not None:
-            self.place(words.extra.removesuffix(".weight"), ExtraColumns(config.vocab_size, width - narrow, bias=False))
-        decoder = nn.Linear(narrow, config.vocab_size)
-        self.place(words.decoder, decoder)
-        self.place(words.bias, decoder.bias)
+        """Make the layers that predict words, under the names of ``Family.words``; a family has its own way."""
+        raise NotImplementedError
 
     def word_logits(self, hidden: Tensor) -> Tensor:
         """(..., W) -> (..., V): dense, activation, norm, then the word table as a matrix, and a bias."""
-        words, at = family_of(self.config).words, self.get_submodule
-        hidden = at(words.norm)(activation(self.config.hidden_act)(at(words.transform)(hidden)))
-        decoder: Any = at(words.decoder)
-        if words.extra is None:
-            return decoder(hidden)  # type: ignore[no-any-return]
-        extra: Any = at(words.extra.removesuffix(".weight"))  # what the table is too narrow for
-        narrow, rest = hidden[..., : decoder.in_features], hidden[..., decoder.in_features :]
-        return decoder(narrow) + rest @ extra.weight  # type: ignore[no-any-return]
+        raise NotImplementedError
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """Return the layer that maps onto the vocabulary, or None where no words are predicted."""
+        predicts = any(answer.per == "position" for answer in self.record.answers)
+        return self.get_submodule(family_of(self.config).words.decoder) if predicts else None
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the layer that maps onto the vocabulary.
+
+        Raises:
+            InputError: this class has none.
+        """
+        if self.get_output_embeddings() is None:
+            super().set_output_embeddings(new_embeddings)
+        words = family_of(self.config).words
+        for path, value in ((words.decoder, new_embeddings), (words.bias, new_embeddings.bias)):
+            owner, _, name = path.rpartition(".")
+            setattr(self.get_submodule(owner), name, value)
 
     def pooled(self, encoded: ModelOutput) -> Tensor:
         """Return one vector per text, (B, W), after dropout."""
