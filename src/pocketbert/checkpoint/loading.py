@@ -198,8 +198,9 @@ def _fresh_parameters(
         missing=[p for p in whole.missing if p not in lacking],
         misshaped=[] if ignore_mismatched_sizes else whole.misshaped,
     )
-    if complaint := refused.complaint():
-        raise CheckpointError(f"{where} does not fit {name}: {complaint}{_cure(refused)}")
+    if refused.complaint():
+        whole_truth = replace(refused, unexpected=whole.unexpected)
+        raise CheckpointError(f"{where} does not fit {name}: {whole_truth.complaint()}{_cure(refused)}")
     if wanted and not whole.sources and not whole.misshaped:
         raise CheckpointError(f"{where} has nothing that {name} needs, such as {wanted[0].name}")
     fresh = lacking + [p for p, _, _ in whole.misshaped]

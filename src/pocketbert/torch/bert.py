@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from pocketbert.architecture.config import BertConfig, PretrainedConfig
@@ -100,7 +101,7 @@ class Pooler(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, T, W) -> (B, W)."""
         first = hidden_states[:, 0]
-        return first if self.dense is None else self.activation(self.dense(first))  # type: ignore[no-any-return]
+        return first if self.dense is None else self.activation(self.dense(first))
 
 
 class BertLikeModel(Encoder):
@@ -203,7 +204,8 @@ class BertLikeTask(heads.Task):
 
     def word_logits(self, hidden: Tensor) -> Tensor:
         """See ``heads.Task``."""
-        return self.cls.predictions(hidden)  # type: ignore[no-any-return]
+        predictions: Any = self.cls.predictions
+        return predictions(hidden)  # type: ignore[no-any-return]
 
     def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
         """See ``heads.Task``."""
@@ -233,6 +235,12 @@ class BertEmbeddings(TypedEmbeddings):
         super().__init__(config.vocab_size, width, positions, width, config.pad_token_id, config.type_vocab_size)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.register_buffer("token_type_ids", torch.zeros(1, positions, dtype=torch.long), persistent=False)
+
+    def fill_buffers(self) -> None:
+        """See ``TokenEmbeddings``."""
+        super().fill_buffers()
+        self.token_type_ids = torch.zeros_like(self.position_ids)
 
     def forward(
         self,

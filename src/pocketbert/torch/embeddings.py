@@ -35,7 +35,7 @@ class TokenEmbeddings(nn.Module):
 
     def vectors(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
         """(B, T) -> (B, T, word width), unless the vectors are given."""
-        return self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds  # type: ignore[no-any-return]
+        return self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
 
     def places(self, tokens: int, position_ids: Tensor | None) -> Tensor:
         """Return the rows of the positions, which are 0 .. T-1 if not given: (1, T, W) or (B, T, W)."""

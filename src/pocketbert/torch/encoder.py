@@ -75,7 +75,7 @@ class Encoder(PreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the word table."""
-        return self.embeddings.word_embeddings  # type: ignore[union-attr, return-value]
+        return self.embeddings.word_embeddings  # type: ignore[return-value]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the word table."""

@@ -49,7 +49,8 @@ def empty_layers(model: nn.Module) -> Iterator[None]:
         return
     with torch.device("meta"):
         yield
-    model._apply(lambda tensor: torch.empty_like(tensor, device="cpu") if tensor.is_meta else tensor)
+    convert: Any = model._apply
+    convert(lambda tensor: torch.empty_like(tensor, device="cpu") if tensor.is_meta else tensor)
     for module in model.modules():
         if isinstance(module, TokenEmbeddings):
             module.fill_buffers()

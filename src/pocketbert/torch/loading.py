@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pocketbert.architecture.parameters import Parameter
 from pocketbert.checkpoint import fit, write_checkpoint
 from pocketbert.checkpoint.loading import Source, warn_caller
-from pocketbert.errors import InputError
+from pocketbert.errors import ConfigError, InputError
 from pocketbert.torch.initializing import building, start_afresh
 
 __all__ = ["describe", "float_dtype", "load", "parameters_of", "save"]
@@ -38,6 +38,10 @@ def load(
     target = float_dtype("float32" if dtype is None else dtype, [stored for _, stored in source.stored.values()])
     with building():
         model = source.cls(source.config, *arguments, **source.options)
+    if not model.state_dict():
+        raise ConfigError(
+            f"{source.cls.__name__} cannot be loaded: it is no public class, and has no layers of its own"
+        )
     model.tie_weights()
     model.base_model.allow_float16 = allow_float16
     model.check_precision(target)
@@ -121,8 +125,8 @@ def save(
         tensors.pop(name, None)
     dtypes = {describe(value)[1] for value in tensors.values() if value.is_floating_point()}
 
+    model.config.architectures = [type(model).__name__]
     config = type(model.config).from_dict(model.config.to_dict())
-    config.architectures = [type(model).__name__]
     config.torch_dtype = dtypes.pop() if len(dtypes) == 1 else None
 
     def write(names: Iterable[str], path: Path) -> None:

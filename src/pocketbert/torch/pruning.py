@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import nn
 
+from pocketbert.architecture.config.field_checks import from_the_first
 from pocketbert.errors import ConfigError
 from pocketbert.torch.layers import prune_linear
 from pocketbert.torch.vocabulary import VocabularyAccess
@@ -30,9 +31,8 @@ class HeadPruning(VocabularyAccess):
         config = self.base_model.config
         before = {layer: set(heads) for layer, heads in config.pruned_heads.items()}
         wanted = {layer: set(heads) for layer, heads in before.items()}
-        for layer, heads in heads_to_prune.items():
-            place = layer + config.num_hidden_layers if layer < 0 else layer
-            wanted[place] = wanted.get(place, set()) | set(heads)
+        for layer, heads in from_the_first(heads_to_prune, config.num_hidden_layers).items():
+            wanted[layer] = wanted.get(layer, set()) | set(heads)
         merged = {layer: sorted(heads) for layer, heads in wanted.items() if heads}
         previous, config.pruned_heads = config.pruned_heads, merged
         try:

@@ -65,7 +65,9 @@ with torch.no_grad():
     hidden = model.mobilebert(ids)[0]
     results["words"] = (model.cls(hidden), model.cls.predictions.transform(hidden))
 
-model = DistilBertForMaskedLM.from_pretrained(checkpoint("DistilBert", "ForMaskedLM"), attn_implementation="eager").eval()
+model = DistilBertForMaskedLM.from_pretrained(
+    checkpoint("DistilBert", "ForMaskedLM"), attn_implementation="eager"
+).eval()
 results["hooks"] = hooked(model, ids, mask)
 
 # Monte-Carlo dropout: only dropout is in training mode, and every call differs
@@ -75,6 +77,7 @@ attention = model.transformer.layer[0].attention
 attention.dropout.train()
 with torch.no_grad():
     results["monte carlo"] = bool((model(ids)[0] != model(ids)[0]).any())
+
 
 # a table that is replaced is the one that is called
 class Doubled(torch.nn.Embedding):

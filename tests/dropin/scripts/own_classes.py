@@ -61,6 +61,8 @@ class Slots(BertPreTrainedModel):
 class Words(MobileBertPreTrainedModel):
     """A word head of its own that shares the word table."""
 
+    _tied_weights_keys = ("out.weight",)
+
     def __init__(self, config):
         super().__init__(config)
         self.mobilebert = MobileBertModel(config)
@@ -89,7 +91,7 @@ class Deeper(DistilBertForSequenceClassification):
 
 
 def same(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
 def loaded(kind, folder, *arguments, **options):
@@ -110,14 +112,14 @@ for number, (kind, folder, options) in enumerate(cases):
     model.save_pretrained(f"{out}/{number}")
     again, after = loaded(kind, f"{out}/{number}", **{k: v for k, v in options.items() if k != "num_labels"})
     with torch.no_grad():
-        shapes = [x.shape for x in (model(ids) if isinstance(model(ids), tuple) else [model(ids)]) if x is not None]
+        answer = model(ids)
     results[number] = {
         "missing": sorted(info["missing_keys"]),
         "unexpected": sorted(info["unexpected_keys"]),
         "missing after": sorted(after["missing_keys"]),
         "unexpected after": sorted(after["unexpected_keys"]),
         "same": same(model, again),
-        "shapes": [tuple(shape) for shape in shapes],
+        "shapes": tuple(answer.shape if isinstance(answer, torch.Tensor) else answer[0].shape),
         "training": model.training,
         "encoder": model.base_model.get_input_embeddings().weight.detach(),
         "architectures": model.config.architectures,
@@ -129,11 +131,21 @@ results["own weights"] = (model.scale.weight.detach(), model.scale.bias.detach()
 model, _ = loaded(Words, checkpoint("MobileBert", "Model"))
 results["tied"] = model.out.weight is model.get_input_embeddings().weight
 table = model.resize_token_embeddings(150)
-results["resized"] = (table.num_embeddings, model.out.weight is table.weight, model.out.out_features, model.config.vocab_size)
+results["resized"] = (
+    table.num_embeddings,
+    model.out.weight is table.weight,
+    model.out.out_features,
+    model.config.vocab_size,
+)
 results["after"] = tuple(model(ids).shape)
 
 # the encoder of such a checkpoint, by itself
 encoder, info = loaded(AutoModel, f"{out}/0")
-results["encoder"] = (type(encoder).__name__, sorted(info["missing_keys"]), sorted(info["unexpected_keys"]), encoder(ids)[0])
+results["encoder"] = (
+    type(encoder).__name__,
+    sorted(info["missing_keys"]),
+    sorted(info["unexpected_keys"]),
+    encoder(ids)[0],
+)
 fresh = Pair(DistilBertConfig(vocab_size=50, dim=8, n_heads=2, n_layers=1, hidden_dim=16))
 results["fresh"] = (fresh.classifier.bias.detach(), fresh.temperature.detach(), fresh.name_or_path)

@@ -19,6 +19,7 @@ from pocketbert.architecture.config.field_checks import (
     check_int,
     default_labels,
     dtype_name,
+    from_the_first,
     modern_activation,
     pruned_heads_of,
 )
@@ -130,8 +131,8 @@ class PretrainedConfig:
 
     @property
     def use_return_dict(self) -> bool:
-        """Whether forward returns a ``ModelOutput`` when not told."""
-        return self.return_dict
+        """Whether forward returns a ``ModelOutput`` when not told; a model for TorchScript returns tuples."""
+        return self.return_dict and not getattr(self, "torchscript", False)
 
     @property
     def num_labels(self) -> int:
@@ -210,6 +211,8 @@ class PretrainedConfig:
             raise ConfigError(f"position_embedding_type {self.position_embedding_type!r}: only 'absolute' is supported")
         if getattr(self, "is_decoder", False):
             raise ConfigError("is_decoder is true: these models are encoders")
+        if any(layer < 0 for layer in self.pruned_heads):
+            self.pruned_heads = from_the_first(self.pruned_heads, self.num_hidden_layers)
         for layer, heads in self.pruned_heads.items():
             check_int("layer in pruned_heads", layer, low=0, high=self.num_hidden_layers - 1)
             for head in heads:
