@@ -141,7 +141,7 @@ def _warn_of_another_shape(model: Any, shapes: Mapping[str, tuple[int, ...]]) ->
     if type(model).__module__.partition(".")[0] != __name__.partition(".")[0]:
         return
     name = type(model).__name__
-    if complaint := fit(shapes, model.library_parameters(), model.config).complaint():
+    if complaint := fit(shapes, model.library_parameters(), model.config).of_the_library().complaint():
         warn_caller(
             f"this {name} is not what its configuration says: {complaint}; it is saved as it is, and "
             f"{name}.from_pretrained will refuse it: write a class of your own for it",
