@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("USE_TF", "0")  # its TensorFlow classes need Keras 2; the tests that compare with them say so
 
 if importlib.util.find_spec("hypothesis"):  # the engine's own tests run without it
     from hypothesis import settings

@@ -3,6 +3,7 @@
     PocketBertError
     ├── ConfigError       (ValueError)    a configuration that describes no model
     ├── InputError        (ValueError)    ids, masks, labels or texts that the model or tokenizer cannot take
+    │   └── PipelineException             a text that a pipeline's task cannot be done on
     ├── PrecisionError    (ValueError)    a dtype in which the model would give NaN
     ├── CheckpointError   (OSError)       a checkpoint that is missing, damaged, incomplete or does not fit
     │   └── UnsafeFileError               a file that tries to run code or to leave its folder
@@ -15,7 +16,7 @@ Each also derives from the built-in error that a caller would expect, so ``excep
 from __future__ import annotations
 
 __all__ = ["PocketBertError", "ConfigError", "InputError", "PrecisionError", "CheckpointError", "UnsafeFileError"]
-__all__ += ["HubError", "MissingExtra"]
+__all__ += ["HubError", "MissingExtra", "PipelineException"]
 
 
 class PocketBertError(Exception):
@@ -28,6 +29,24 @@ class ConfigError(PocketBertError, ValueError):
 
 class InputError(PocketBertError, ValueError):
     """Ids, masks, labels or texts that the model or tokenizer cannot take."""
+
+
+class PipelineException(InputError):
+    """A text that a pipeline's task cannot be done on, such as fill-mask on a text without a mask.
+
+    Args:
+        task: the task's name.
+        model: the model's family, such as ``"distilbert"``.
+        reason: the message.
+    """
+
+    def __init__(self, task: str, model: str, reason: str) -> None:
+        super().__init__(reason)
+        self.task = task
+        self.model = model
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.task, self.model, str(self))
 
 
 class PrecisionError(PocketBertError, ValueError):

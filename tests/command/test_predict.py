@@ -12,12 +12,12 @@ from helpers.fake import FakeRunner, tokenizer
 from pocketbert import extras
 from pocketbert.command.predict import Summary, fields_of_task, predict
 from pocketbert.errors import InputError, MissingExtra
-from pocketbert.tasks.feature_extraction import FeatureExtraction
-from pocketbert.tasks.multiple_choice import MultipleChoice
-from pocketbert.tasks.question_answering import QuestionAnswering
+from pocketbert.tasks.feature_extraction import FeatureExtractionPipeline
+from pocketbert.tasks.multiple_choice import MultipleChoicePipeline
+from pocketbert.tasks.question_answering import QuestionAnsweringPipeline
 from pocketbert.tasks.records import Fields, Record, count_records, read_file, read_stream, read_texts
-from pocketbert.tasks.text_classification import TextClassification
-from pocketbert.tasks.token_classification import TokenClassification
+from pocketbert.tasks.text_classification import TextClassificationPipeline
+from pocketbert.tasks.token_classification import TokenClassificationPipeline
 
 TEXT = Fields(("text",), ("text_pair",))
 QA = Fields(("question", "context"))
@@ -25,7 +25,7 @@ TAGS = dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))
 
 
 def classifier(**options):
-    return TextClassification(FakeRunner("sequence_classification"), tokenizer(), **options)
+    return TextClassificationPipeline(FakeRunner("sequence_classification"), tokenizer(), **options)
 
 
 def read(content: str | bytes, fields: Fields = TEXT, kind: str = "txt") -> list[tuple[int, object]]:
@@ -129,7 +129,7 @@ def test_broken_records_are_reported_and_the_rest_goes_on(tmp_path):
     assert done == Summary(answered=2, broken=3, skipped=0)
     found = lines(out)
     assert [row["line"] for row in found] == [1, 2, 3, 4, 5]
-    assert found[0]["answer"] == classifier()("a")
+    assert [found[0]["answer"]] == classifier()("a")
     assert found[3]["error"].startswith("602 tokens exceed the model's 512 positions")
     assert [line for line, _ in told] == [2, 3, 4]
     assert told[1][1] == "text must be a string, not int ('5')"
@@ -175,8 +175,8 @@ def test_what_cannot_be_continued(tmp_path):
         predict(classifier(), [], output=out, style="jsonl", resume=True, overwrite=True)
     with pytest.raises(InputError, match="style='xml' is unknown"):
         predict(classifier(), [], style="xml")
-    with pytest.raises(InputError, match="takes no argument 'topk'"):
-        predict(classifier(), [], output=tmp_path / "never", topk=1)
+    with pytest.raises(InputError, match="takes no argument 'top_n'"):
+        predict(classifier(), [], output=tmp_path / "never", top_n=1)
     (tmp_path / "a.csv").write_text("label\na\n", "utf-8")
     with pytest.raises(InputError, match="must name the columns text; it holds label"):
         predict(classifier(), read_file(tmp_path / "a.csv", TEXT), output=tmp_path / "never")
@@ -198,7 +198,7 @@ def test_tables(capsys):
     assert shown[1].startswith("     1  a cat ")
     assert shown[2].startswith(" " * 20)
     assert "\x1b" not in "".join(shown)
-    made = TokenClassification(FakeRunner("token_classification", id2label=TAGS), tokenizer())
+    made = TokenClassificationPipeline(FakeRunner("token_classification", id2label=TAGS), tokenizer())
     predict(made, read_texts(["", "john"], fields_of_task(made)), aggregation_strategy="first", ignore_labels=[])
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["line", "input", "entity", "word", "score", "start", "end"]
@@ -210,18 +210,18 @@ def test_tables(capsys):
 
 def test_every_kind_of_answer_is_written():
     out = io.StringIO()
-    features = FeatureExtraction(FakeRunner("none"), tokenizer())
+    features = FeatureExtractionPipeline(FakeRunner("none"), tokenizer())
     for style in ("jsonl", "table"):
         predict(features, [Record(1, "cat")], output=out, style=style)
     states = json.loads(out.getvalue().splitlines()[0])["answer"]
-    assert len(states) == 3
-    assert states[0] == [float(str(value)) for value in features("cat")[0]]
-    answers = QuestionAnswering(FakeRunner("question_answering"), tokenizer())
+    assert len(states[0]) == 3
+    assert states[0][0] == [float(str(value)) for value in features("cat")[0, 0]]
+    answers = QuestionAnsweringPipeline(FakeRunner("question_answering"), tokenizer())
     records = read_stream(io.BytesIO(b'{"question": "who", "context": "john \\ud83d smith"}'), QA, "jsonl")
     out = io.StringIO()
     assert predict(answers, records, output=out, style="jsonl").answered == 1
-    assert json.loads(out.getvalue())["answer"][0]["answer"]
-    choices = MultipleChoice(FakeRunner("multiple_choice"), tokenizer())
+    assert json.loads(out.getvalue())["answer"]["answer"]
+    choices = MultipleChoicePipeline(FakeRunner("multiple_choice"), tokenizer())
     predict(choices, [Record(1, {"prompt": "a", "choices": ["b"]})], output=out)
     assert "choice" in out.getvalue()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+from dataclasses import replace
 
 import huggingface_hub
 import pytest
@@ -12,9 +13,16 @@ from huggingface_hub import constants
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from pocketbert import AutoConfig, CheckpointError, DistilBertConfig, HubError, UnsafeFileError
-from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder, safe_name
+from pocketbert.storage import connection, hub
+from pocketbert.storage.hub import CONFIG_FILES, HubOptions, find_file, local_folder, safe_name
 
 OLD, NEW = "a" * 40, "b" * 40
+
+
+@pytest.fixture(autouse=True)
+def hub_that_answers(monkeypatch):
+    """Let the hub be there; what it has, the tests say."""
+    monkeypatch.setattr(hub, "unreachable", lambda: None)
 
 
 @pytest.fixture
@@ -126,7 +134,7 @@ def test_an_unknown_name_offline(cache, monkeypatch, how):
     with pytest.raises(HubError, match="org/other has no weights that can be reached"):
         local_folder("org/other", weights=True, options=options)
     with pytest.raises(HubError, match="or pass a local folder"):
-        local_folder("org/model", CONFIG_FILES, options=HubOptions(revision="v9", cache_dir=cache))
+        local_folder("org/model", CONFIG_FILES, options=replace(options, revision="v9"))
 
 
 def test_a_name_that_is_no_name():
@@ -230,6 +238,63 @@ def test_a_refusal_of_the_hub_is_named(monkeypatch, tmp_path):
     fetcher(monkeypatch, tmp_path, {}, ConnectionError("proxy says no\nand more"))
     with pytest.raises(HubError, match=r"cannot fetch config\.json of org/model: proxy says no; check the name"):
         local_folder("org/model", CONFIG_FILES)
+
+
+# -- a hub that cannot be reached --------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["refuses", "never answers"])
+def lost_hub(request, monkeypatch):
+    """Let the hub be a socket that refuses, or one that never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if request.param == "never answers":
+            server.listen()
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.1)
+        monkeypatch.setattr(hub, "unreachable", connection.unreachable)
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        reset_session()
+        yield endpoint
+        reset_session()  # it remembers whether it was offline
+
+
+def reset_session():
+    from huggingface_hub import utils
+
+    (getattr(utils, "close_session", None) or utils.reset_sessions)()
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(lost_hub, tmp_path, caplog, monkeypatch):
+    asked = []
+    client = huggingface_hub.hf_hub_download
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **o: (asked.append(o), client(*a, **o))[1])
+    options = HubOptions(cache_dir=tmp_path)
+    why = rf"cannot reach the hub for \S+ of org/other: {lost_hub} does not answer \(.*(refused|timed out).*\); check"
+    for look in (
+        lambda: local_folder("org/other", CONFIG_FILES, options=options),
+        lambda: local_folder("org/other", optional=["vocab.txt"], options=options),
+        lambda: local_folder("org/other", weights=True, options=options),
+        lambda: find_file("org/other", "modules.json", options),
+        lambda: AutoConfig.from_pretrained("org/other", cache_dir=tmp_path),
+    ):
+        with pytest.raises(HubError, match=why) as caught:
+            look()
+        assert "\n" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+    assert len(asked) == 5
+    assert all(options["local_files_only"] for options in asked)  # so that the client does not try six times
+    assert not caplog.records
+
+
+def test_without_the_hub_the_cache_is_used(lost_hub, cache):
+    options = HubOptions(cache_dir=cache)
+    assert local_folder("org/model", CONFIG_FILES, weights=True, options=options).name == NEW
+    assert find_file("org/model", "config.json", options).parent.name == NEW
 
 
 # -- names of files --------------------------------------------------------------------------------------------

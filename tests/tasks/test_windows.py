@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from helpers.fake import FakeRunner, tokenizer
 from helpers.small import CONTEXT, TEXTS, WORDS
 from pocketbert.errors import InputError
-from pocketbert.tasks.feature_extraction import FeatureExtraction
-from pocketbert.tasks.fill_mask import FillMask
-from pocketbert.tasks.multiple_choice import MultipleChoice
-from pocketbert.tasks.next_sentence import NextSentencePrediction
-from pocketbert.tasks.question_answering import QuestionAnswering
-from pocketbert.tasks.text_classification import TextClassification
-from pocketbert.tasks.token_classification import TokenClassification
+from pocketbert.tasks.feature_extraction import FeatureExtractionPipeline
+from pocketbert.tasks.fill_mask import FillMaskPipeline
+from pocketbert.tasks.multiple_choice import MultipleChoicePipeline
+from pocketbert.tasks.next_sentence import NextSentencePredictionPipeline
+from pocketbert.tasks.question_answering import QuestionAnsweringPipeline
+from pocketbert.tasks.text_classification import TextClassificationPipeline
+from pocketbert.tasks.token_classification import TokenClassificationPipeline
 from pocketbert.tasks.windows import Cut, split
-from pocketbert.tasks.zero_shot import ZeroShotClassification
+from pocketbert.tasks.zero_shot import ZeroShotClassificationPipeline
 
 TAGS = dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))
 NLI = {0: "contradiction", 1: "neutral", 2: "entailment"}
@@ -61,8 +61,8 @@ def test_windows_hold_every_token_in_order(tokens, limit, stride, pair):
 
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
 def test_entities_are_neither_cut_nor_doubled(strategy):
-    whole = task(TokenClassification, "token_classification", 512, id2label=TAGS)
-    parts = task(TokenClassification, "token_classification", 20, id2label=TAGS)
+    whole = task(TokenClassificationPipeline, "token_classification", 512, id2label=TAGS)
+    parts = task(TokenClassificationPipeline, "token_classification", 20, id2label=TAGS)
     for stride in (None, 0, 5):
         options = {"aggregation_strategy": strategy, "ignore_labels": []}
         assert parts(LONG, **WINDOW, stride=stride, **options) == whole(LONG, **options)
@@ -70,25 +70,25 @@ def test_entities_are_neither_cut_nor_doubled(strategy):
 
 
 def test_words_that_came_split_have_windows_too():
-    whole = task(TokenClassification, "token_classification", 512, id2label=TAGS)
-    parts = task(TokenClassification, "token_classification", 20, id2label=TAGS)
+    whole = task(TokenClassificationPipeline, "token_classification", 512, id2label=TAGS)
+    parts = task(TokenClassificationPipeline, "token_classification", 20, id2label=TAGS)
     words = LONG.split()
     assert parts({"tokens": words}, **WINDOW) == whole({"tokens": words})
 
 
 def test_features():
-    whole, parts = task(FeatureExtraction, "none", 512), task(FeatureExtraction, "none", 20)
+    whole, parts = task(FeatureExtractionPipeline, "none", 512), task(FeatureExtractionPipeline, "none", 20)
     for options in ({}, {"normalize": True}, {"pooling": "mean"}, {"pooling": "cls"}):
         np.testing.assert_allclose(parts(LONG, **WINDOW, **options), whole(LONG, **options), rtol=1e-6)
     cut = parts(LONG, overflow="truncate")
-    assert cut.shape == (20, 6)
-    np.testing.assert_array_equal(cut[:-1], whole(LONG)[:19])
-    np.testing.assert_allclose(parts(LONG, overflow="truncate", pooling="mean"), cut.mean(axis=0), rtol=1e-5)
+    assert cut.shape == (1, 20, 6)
+    np.testing.assert_array_equal(cut[:, :-1], whole(LONG)[:, :19])
+    np.testing.assert_allclose(parts(LONG, overflow="truncate", pooling="mean"), cut[0].mean(axis=0), rtol=1e-5)
 
 
 def test_masks_are_read_where_most_is_around_them():
     text = f"[MASK] {LONG} [MASK] the {LONG} [MASK]"
-    whole, parts = task(FillMask, "masked_lm", 512), task(FillMask, "masked_lm", 20)
+    whole, parts = task(FillMaskPipeline, "masked_lm", 512), task(FillMaskPipeline, "masked_lm", 20)
     found = parts(text, **WINDOW)
     assert len(found) == 3
     assert found == whole(text)
@@ -101,8 +101,8 @@ def test_masks_are_read_where_most_is_around_them():
 
 
 def test_answers_are_found_in_every_window():
-    whole = task(QuestionAnswering, "question_answering", 512)
-    parts = task(QuestionAnswering, "question_answering", 30)
+    whole = task(QuestionAnsweringPipeline, "question_answering", 512)
+    parts = task(QuestionAnsweringPipeline, "question_answering", 30)
     given = {"question": "who is it", "context": LONG}
     for options in ({}, {"max_seq_len": 20, "doc_stride": 3}, {"doc_stride": 0}):
         for answer in parts(**given, top_k=50, **options):
@@ -118,7 +118,7 @@ def test_answers_are_found_in_every_window():
 
 
 def test_text_classification_weighs_windows_by_what_they_add():
-    parts = task(TextClassification, "sequence_classification", 20, id2label=NLI)
+    parts = task(TextClassificationPipeline, "sequence_classification", 20, id2label=NLI)
     ids = tokenizer()(LONG, add_special_tokens=False, verbose=False)["input_ids"]
     table, size, step = parts.runner.table, 18, 13
     spans = [(start, min(start + size, len(ids))) for start in range(0, len(ids), step)]
@@ -133,7 +133,7 @@ def test_text_classification_weighs_windows_by_what_they_add():
 
 
 def test_pairs_cut_the_longer_text():
-    parts = task(TextClassification, "sequence_classification", 20)
+    parts = task(TextClassificationPipeline, "sequence_classification", 20)
     for pair in ((LONG, "the cat"), ("the cat", LONG)):
         parts.runner.seen.clear()
         parts(pair, **WINDOW)
@@ -147,7 +147,7 @@ def test_pairs_cut_the_longer_text():
 
 
 def test_zero_shot_keeps_the_hypothesis():
-    parts = task(ZeroShotClassification, "sequence_classification", 20, id2label=NLI)
+    parts = task(ZeroShotClassificationPipeline, "sequence_classification", 20, id2label=NLI)
     for overflow in ("window", "truncate"):
         parts.runner.seen.clear()
         found = parts(LONG, ["sports", "music"], overflow=overflow)
@@ -161,12 +161,12 @@ def test_zero_shot_keeps_the_hypothesis():
 @pytest.mark.parametrize(
     ("cls", "head", "item", "fields"),
     [
-        (TextClassification, "sequence_classification", LONG, {}),
-        (TokenClassification, "token_classification", LONG, {}),
-        (FeatureExtraction, "none", LONG, {}),
-        (FillMask, "masked_lm", "[MASK] " + LONG, {}),
-        (NextSentencePrediction, "next_sentence", (LONG, LONG), {}),
-        (MultipleChoice, "multiple_choice", (LONG, ["a", "b"]), {}),
+        (TextClassificationPipeline, "sequence_classification", LONG, {}),
+        (TokenClassificationPipeline, "token_classification", LONG, {}),
+        (FeatureExtractionPipeline, "none", LONG, {}),
+        (FillMaskPipeline, "masked_lm", "[MASK] " + LONG, {}),
+        (NextSentencePredictionPipeline, "next_sentence", (LONG, LONG), {}),
+        (MultipleChoicePipeline, "multiple_choice", (LONG, ["a", "b"]), {}),
     ],
 )
 def test_too_long_is_an_error_unless_told(cls, head, item, fields):
@@ -182,22 +182,24 @@ def test_too_long_is_an_error_unless_told(cls, head, item, fields):
 
 
 def test_limits_are_named():
-    made = task(TextClassification, "sequence_classification", 20)
+    made = task(TextClassificationPipeline, "sequence_classification", 20)
     with pytest.raises(InputError, match="tokens exceed max_length=10; pass"):
-        made(LONG, max_length=10)
+        made(LONG, max_length=10, overflow="error")
     with pytest.raises(InputError, match="max_length=21 exceeds the model's 20 positions"):
-        made(LONG, max_length=21)
+        made(LONG, max_length=21, truncation=True)
     with pytest.raises(InputError, match="stride=18 leaves windows of 18 tokens no step; pass a stride below 18"):
         made(LONG, overflow="window", stride=18)
-    short = TextClassification(FakeRunner("sequence_classification", 20), tokenizer(model_max_length=12))
+    with pytest.warns(UserWarning, match="max_length=10 cuts longer texts; pass truncation=True to say so"):
+        assert made(LONG, max_length=10) == made(LONG, max_length=10, truncation=True)
+    short = TextClassificationPipeline(FakeRunner("sequence_classification", 20), tokenizer(model_max_length=12))
     with pytest.raises(InputError, match="exceed the tokenizer's model_max_length=12; pass"):
         short(LONG)
     with pytest.raises(InputError, match=r"question.* leaves no room in a window of 20 tokens|leaves no room"):
-        task(QuestionAnswering, "question_answering", 20)(question=LONG, context="the cat")
+        task(QuestionAnsweringPipeline, "question_answering", 20)(question=LONG, context="the cat")
 
 
 def test_left_truncation_keeps_the_end():
-    made = TextClassification(FakeRunner("sequence_classification", 20), tokenizer(truncation_side="left"))
+    made = TextClassificationPipeline(FakeRunner("sequence_classification", 20), tokenizer(truncation_side="left"))
     made("dog " + "cat " * 30, overflow="truncate")
     made("cat " * 30 + "dog", overflow="truncate")
     dog = tokenizer().convert_tokens_to_ids("dog")
@@ -206,7 +208,7 @@ def test_left_truncation_keeps_the_end():
 
 def test_very_long_texts():
     text = " ".join(TEXTS) * 250  # about 10,000 words
-    made = task(TokenClassification, "token_classification", 64, id2label=TAGS)
+    made = task(TokenClassificationPipeline, "token_classification", 64, id2label=TAGS)
     found = made(text, **WINDOW, aggregation_strategy="first", ignore_labels=[])
     assert found[-1]["end"] == len(text.rstrip())
     assert all(a["end"] <= b["start"] for a, b in itertools.pairwise(found))

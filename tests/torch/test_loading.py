@@ -451,7 +451,7 @@ def test_dtypes(dtype, tmp_path):
     model = build("DistilBert", "ForMaskedLM").to(dtype)
     model.save_pretrained(tmp_path)
     name = str(dtype).removeprefix("torch.")
-    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == name
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == name
     kind = type(model)
     assert kind.from_pretrained(tmp_path).dtype is torch.float32
     for given in ({"dtype": "auto"}, {"dtype": dtype}, {"torch_dtype": name}, {"dtype": str(dtype)}):
@@ -525,13 +525,12 @@ def test_devices(tmp_path):
 
 
 def test_an_auto_class_reads_each_file_once(tmp_path, monkeypatch):
-    from pocketbert.architecture.config import auto, pretrained_config
+    from pocketbert.architecture.config import pretrained_config
     from pocketbert.checkpoint import loading, opened
 
     build("MobileBert", "ForMaskedLM").save_pretrained(tmp_path)
     read = []
     for module, name in (
-        (auto, "read_json"),
         (pretrained_config, "read_json"),
         (opened, "open_checkpoint"),
         (loading, "open_checkpoint"),

@@ -80,17 +80,22 @@ def bert(config: BertConfig, pooler: bool) -> Iterator[Parameter]:
 
 
 def _layers(config: Any, names: LayerNames) -> Iterator[Parameter]:
-    width, middle = config.hidden_size, config.intermediate_size
+    width = config.hidden_size
     for index in range(config.num_hidden_layers):
-        layer = f"{names.layer}.{index}"
-        kept = kept_width(config, index, width)
-        for name in (names.query, names.key, names.value):
-            yield from linear(f"{layer}.{name}", kept, width)
-        yield from linear(f"{layer}.{names.output}", width, kept)
-        yield from norm(f"{layer}.{names.attention_norm}", width)
-        yield from linear(f"{layer}.{names.first}", middle, width)
-        yield from linear(f"{layer}.{names.second}", width, middle)
-        yield from norm(f"{layer}.{names.output_norm}", width)
+        yield from _layer(config, names, index, width, (width, width, width))
+
+
+def _layer(config: Any, names: LayerNames, index: int, width: int, read: tuple[int, int, int]) -> Iterator[Parameter]:
+    """Yield the parameters of one layer; ``read`` is what query, key and value take."""
+    layer, middle = f"{names.layer}.{index}", config.intermediate_size
+    kept = kept_width(config, index, width)
+    for name, into in zip((names.query, names.key, names.value), read, strict=True):
+        yield from linear(f"{layer}.{name}", kept, into)
+    yield from linear(f"{layer}.{names.output}", width, kept)
+    yield from norm(f"{layer}.{names.attention_norm}", width)
+    yield from linear(f"{layer}.{names.first}", middle, width)
+    yield from linear(f"{layer}.{names.second}", width, middle)
+    yield from norm(f"{layer}.{names.output_norm}", width)
 
 
 def mobilebert(config: MobileBertConfig, pooler: bool) -> Iterator[Parameter]:
@@ -104,15 +109,8 @@ def mobilebert(config: MobileBertConfig, pooler: bool) -> Iterator[Parameter]:
     yield from norm("embeddings.LayerNorm", outer, "embeddings")
     for index in range(config.num_hidden_layers):
         layer = f"encoder.layer.{index}"
-        kept = kept_width(config, index, inner)
-        yield from linear(f"{layer}.attention.self.query", kept, config.query_key_size)
-        yield from linear(f"{layer}.attention.self.key", kept, config.query_key_size)
-        yield from linear(f"{layer}.attention.self.value", kept, config.value_size)
-        yield from linear(f"{layer}.attention.output.dense", inner, kept)
-        yield from norm(f"{layer}.attention.output.LayerNorm", inner)
-        yield from linear(f"{layer}.intermediate.dense", middle, inner)
-        yield from linear(f"{layer}.output.dense", inner, middle)
-        yield from norm(f"{layer}.output.LayerNorm", inner)
+        read = (config.query_key_size, config.query_key_size, config.value_size)
+        yield from _layer(config, BERT_LAYERS, index, inner, read)
         if config.use_bottleneck:
             yield from linear(f"{layer}.output.bottleneck.dense", outer, inner)
             yield from norm(f"{layer}.output.bottleneck.LayerNorm", outer)

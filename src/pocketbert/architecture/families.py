@@ -74,6 +74,7 @@ class Family:
         encoder: lists the encoder's parameters, given a configuration and whether it has its pooler.
         pooled: see ``PooledText``.
         words: see ``WordLayers``.
+        dropout: the dropout in front of a head, given a configuration and the head.
         layers: see ``LayerNames``; None where a layer has other parts than BERT's.
         norm_eps: the layer norms' epsilon where no configuration can change it.
         has_types: tokens have types, so ``token_type_ids`` means something.
@@ -86,6 +87,7 @@ class Family:
     encoder: Callable[[Any, bool], Iterator[Parameter]]
     pooled: PooledText
     words: WordLayers
+    dropout: Callable[[Any, Head], float]
     layers: LayerNames | None = None
     norm_eps: float | None = None
     has_types: bool = True
@@ -101,10 +103,10 @@ class Family:
         Raises:
             ConfigError: there is no such head, or this family lacks it.
         """
+        record = head_named(name)
         if name not in self.heads:
-            head_named(name)
             raise ConfigError(f"{self.class_name} has no {name} head; it has {', '.join(self.heads)}")
-        return head_named(name)
+        return record
 
     def pooled_layer(self, config: PretrainedConfig) -> PooledText | None:
         """Return the layer of the pooled text; None where that is the state of [CLS] as it is (some MobileBERTs)."""
@@ -115,15 +117,24 @@ class Family:
         return float(config.layer_norm_eps if self.norm_eps is None else self.norm_eps)
 
 
+def _distilbert_dropout(config: DistilBertConfig, head: Head) -> float:
+    """Question answering and heads on the pooled text have rates of their own in the configuration."""
+    if head.name == "question_answering":
+        return float(config.qa_dropout)
+    return float(config.seq_classif_dropout if head.reads_pooled else config.dropout)
+
+
+def _bert_dropout(config: BertConfig | MobileBertConfig, head: Head) -> float:
+    """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
+    if head.answers[0].part != "classifier":
+        return 0.0
+    return float(config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout)
+
+
 _HEADS = tuple(heads.HEADS)
 _POOLER = PooledText("pooler.dense", "tanh", in_encoder=True)
-_PREDICTIONS = "cls.predictions"
-_BERT_WORDS = WordLayers(
-    f"{_PREDICTIONS}.transform.dense",
-    f"{_PREDICTIONS}.transform.LayerNorm",
-    f"{_PREDICTIONS}.decoder",
-    f"{_PREDICTIONS}.bias",
-)
+_WORD_PARTS = ("transform.dense", "transform.LayerNorm", "decoder", "bias")
+_BERT_WORDS = WordLayers(*(f"cls.predictions.{part}" for part in _WORD_PARTS))
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
@@ -137,6 +148,7 @@ FAMILIES: dict[str, Family] = {
             encoders.distilbert,
             PooledText("pre_classifier", "relu", in_encoder=False),
             WordLayers("vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector.bias"),
+            _distilbert_dropout,
             encoders.DISTILBERT_LAYERS,
             norm_eps=1e-12,
             has_types=False,
@@ -148,9 +160,12 @@ FAMILIES: dict[str, Family] = {
             _HEADS,
             encoders.mobilebert,
             _POOLER,
-            replace(_BERT_WORDS, extra=f"{_PREDICTIONS}.dense.weight"),
+            replace(_BERT_WORDS, extra="cls.predictions.dense.weight"),
+            _bert_dropout,
         ),
-        Family("bert", "Bert", BertConfig, _HEADS, encoders.bert, _POOLER, _BERT_WORDS, encoders.BERT_LAYERS),
+        Family(
+            "bert", "Bert", BertConfig, _HEADS, encoders.bert, _POOLER, _BERT_WORDS, _bert_dropout, encoders.BERT_LAYERS
+        ),
     )
 }
 

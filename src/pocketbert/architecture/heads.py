@@ -7,7 +7,7 @@ custom head; with a model class of the matching name, it works everywhere a buil
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pocketbert.architecture import outputs
@@ -94,9 +94,10 @@ def _labels(config: PretrainedConfig) -> int:
 
 _STATES = Answer(BARE, ("last_hidden_state",), "token", lambda config: config.hidden_size, None)
 _WORDS = Answer("masked_lm", ("logits",), "position", lambda config: config.vocab_size, None, "masked-LM head")
-_NEXT = Answer(
-    "next_sentence", ("logits",), "text", lambda _: 2, "cls.seq_relationship", "next-sentence head"
-)  # column 0: B continues A, 1: B is random
+# column 0: B continues A, 1: B is random
+_NEXT = Answer("next_sentence", ("logits",), "text", lambda _: 2, "cls.seq_relationship", "next-sentence head")
+_SPAN_FIELDS = ("start_logits", "end_logits")
+_SPAN = Answer("question_answering", _SPAN_FIELDS, "token", lambda _: 2, "qa_outputs", "question-answering head")
 
 HEADS: dict[str, Head] = {
     head.name: head
@@ -105,10 +106,7 @@ HEADS: dict[str, Head] = {
         Head(
             "pretraining",
             "ForPreTraining",
-            (
-                Answer("masked_lm", ("prediction_logits",), "position", _WORDS.width, None, _WORDS.part),
-                Answer("next_sentence", ("seq_relationship_logits",), "text", _NEXT.width, _NEXT.layer, _NEXT.part),
-            ),
+            (replace(_WORDS, fields=("prediction_logits",)), replace(_NEXT, fields=("seq_relationship_logits",))),
             ("labels", "next_sentence_label"),
             outputs.BertForPreTrainingOutput,
             "fill-mask",
@@ -150,16 +148,7 @@ HEADS: dict[str, Head] = {
         Head(
             "question_answering",
             "ForQuestionAnswering",
-            (
-                Answer(
-                    "question_answering",
-                    ("start_logits", "end_logits"),
-                    "token",
-                    lambda _: 2,
-                    "qa_outputs",
-                    "question-answering head",
-                ),
-            ),
+            (_SPAN,),
             ("start_positions", "end_positions"),
             outputs.QuestionAnsweringModelOutput,
             "question-answering",

@@ -7,6 +7,7 @@ are not None. Iterating gives the keys, as for every dict; ``to_tuple()`` gives 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from inspect import get_annotations
 from typing import Any, ClassVar
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 
 
 class ModelOutput(dict[str, Any]):
-    """Base class of all outputs; a subclass declares its fields, in order, as annotations.
+    """Base class of all outputs; a subclass declares its fields, in order, as annotations or by another base class.
 
     Example:
         >>> from pocketbert import MobileBertForPreTrainingOutput
@@ -37,9 +38,9 @@ class ModelOutput(dict[str, Any]):
 
     fields: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.fields = tuple(cls.__annotations__)
+    def __init_subclass__(cls) -> None:
+        declaring = [base for base in (cls, *cls.__bases__) if base is not ModelOutput]
+        cls.fields = tuple(name for base in declaring for name in get_annotations(base))
         # a method in C: torch.jit.trace compiles a class that has Python methods only, and takes others as dicts
         cls.__len__ = dict.__len__  # type: ignore[method-assign]
 
@@ -53,17 +54,21 @@ class ModelOutput(dict[str, Any]):
                 raise TypeError(f"{type(self).__name__} takes {', '.join(self.fields)}")
         unknown = [name for name in given if name not in self.fields]
         if unknown:
-            raise TypeError(f"{type(self).__name__} has no field {unknown[0]!r}; it has {', '.join(self.fields)}")
+            raise TypeError(self._no_field(unknown[0]))
         super().__init__({name: given[name] for name in self.fields if given.get(name) is not None})
+
+    @classmethod
+    def _no_field(cls, name: str) -> str:
+        return f"{cls.__name__} has no field {name!r}; it has {', '.join(cls.fields)}"
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).fields:
             return self.get(name)
-        raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(type(self).fields)}")
+        raise AttributeError(self._no_field(name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).fields:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(type(self).fields)}")
+            raise AttributeError(self._no_field(name))
         self[name] = value
 
     def __getitem__(self, key: Any) -> Any:
@@ -73,7 +78,7 @@ class ModelOutput(dict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self.fields:
-            raise KeyError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self.fields)}")
+            raise KeyError(self._no_field(name))
         if value is None:
             self.pop(name, None)
             return
@@ -126,7 +131,15 @@ class BaseModelOutputWithPooling(ModelOutput):
     attentions: Any
 
 
-class BertForPreTrainingOutput(ModelOutput):
+class _TwoLogits:
+    loss: Any
+    prediction_logits: Any
+    seq_relationship_logits: Any
+    hidden_states: Any
+    attentions: Any
+
+
+class BertForPreTrainingOutput(_TwoLogits, ModelOutput):
     """Output of the two pre-training heads.
 
     Attributes:
@@ -136,76 +149,40 @@ class BertForPreTrainingOutput(ModelOutput):
         hidden_states, attentions: see ``BaseModelOutput``.
     """
 
-    loss: Any
-    prediction_logits: Any
-    seq_relationship_logits: Any
-    hidden_states: Any
-    attentions: Any
 
-
-class MobileBertForPreTrainingOutput(ModelOutput):
+class MobileBertForPreTrainingOutput(_TwoLogits, ModelOutput):
     """Output of ``MobileBertForPreTraining``; the fields are those of ``BertForPreTrainingOutput``."""
 
-    loss: Any
-    prediction_logits: Any
-    seq_relationship_logits: Any
-    hidden_states: Any
-    attentions: Any
 
-
-class TFMobileBertForPreTrainingOutput(ModelOutput):
+class TFMobileBertForPreTrainingOutput(_TwoLogits, ModelOutput):
     """Output of ``TFMobileBertForPreTraining``; the fields are those of ``BertForPreTrainingOutput``."""
 
+
+class _Logits:
     loss: Any
-    prediction_logits: Any
-    seq_relationship_logits: Any
+    logits: Any
     hidden_states: Any
     attentions: Any
 
 
-class MaskedLMOutput(ModelOutput):
+class MaskedLMOutput(_Logits, ModelOutput):
     """``loss`` (scalar) and ``logits`` (batch, tokens, vocab_size)."""
 
-    loss: Any
-    logits: Any
-    hidden_states: Any
-    attentions: Any
 
-
-class NextSentencePredictorOutput(ModelOutput):
+class NextSentencePredictorOutput(_Logits, ModelOutput):
     """``loss`` (scalar) and ``logits`` (batch, 2); index 0 = B continues A, 1 = B is random."""
 
-    loss: Any
-    logits: Any
-    hidden_states: Any
-    attentions: Any
 
-
-class SequenceClassifierOutput(ModelOutput):
+class SequenceClassifierOutput(_Logits, ModelOutput):
     """``loss`` (scalar) and ``logits`` (batch, num_labels)."""
 
-    loss: Any
-    logits: Any
-    hidden_states: Any
-    attentions: Any
 
-
-class MultipleChoiceModelOutput(ModelOutput):
+class MultipleChoiceModelOutput(_Logits, ModelOutput):
     """``loss`` (scalar) and ``logits`` (batch, choices)."""
 
-    loss: Any
-    logits: Any
-    hidden_states: Any
-    attentions: Any
 
-
-class TokenClassifierOutput(ModelOutput):
+class TokenClassifierOutput(_Logits, ModelOutput):
     """``loss`` (scalar) and ``logits`` (batch, tokens, num_labels)."""
-
-    loss: Any
-    logits: Any
-    hidden_states: Any
-    attentions: Any
 
 
 class QuestionAnsweringModelOutput(ModelOutput):

@@ -46,8 +46,13 @@ class EngineResult:
     memory: Memory | None = None
 
     @property
-    def name(self) -> str:
+    def engine(self) -> tuple[str, str]:
         """Runtime and dtype."""
+        return self.runtime, self.dtype
+
+    @property
+    def name(self) -> str:
+        """Runtime and dtype, to read."""
         return f"{self.runtime} {self.dtype}"
 
 

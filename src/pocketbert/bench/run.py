@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ _FEWEST_TEXTS = 16
 _MEMORY_TOKENS = 128
 _SHARES = {"latency": 0.35, "mixed": 0.35, "trials": 0.3}  # of the seconds; memory takes what loading takes
 
-Watch = Callable[[str, Report], None]
+Watch = Callable[[str, Report], None] | None
 
 
 def bench(
@@ -41,7 +41,7 @@ def bench(
     threads: int | None = None,
     seconds: float = SECONDS,
     lengths: Sequence[int] = LENGTHS,
-    watch: Watch | None = None,
+    watch: Watch = None,
 ) -> Report:
     """Measure every installed engine on a checkpoint: latency, throughput on texts of mixed lengths, and memory.
 
@@ -62,37 +62,29 @@ def bench(
         InputError: ``threads``, ``seconds`` or ``lengths`` is out of range.
         HubError: the hub has no such name.
     """
-    count = check_threads(threads)
-    if not seconds > 0:
-        raise InputError(f"seconds={seconds!r} must be more than 0")
-    if not lengths or min(lengths) < 1:
-        raise InputError(f"lengths={list(lengths)!r} must be one or more whole numbers of at least 1")
-    return _Bench(folder, count, threads is None, seconds, lengths, watch).run()
+    return _Bench(folder, threads, seconds, lengths, watch).run()
 
 
 class _Bench:
     """The steps of one benchmark, and the report that they fill."""
 
     def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        threads: int,
-        try_one: bool,
-        seconds: float,
-        lengths: Sequence[int],
-        watch: Watch | None,
+        self, folder: str | os.PathLike[str], threads: int | None, seconds: float, lengths: Sequence[int], watch: Watch
     ) -> None:
+        self.threads = check_threads(threads)
+        if not seconds > 0:
+            raise InputError(f"seconds={seconds!r} must be more than 0")
+        if not lengths or min(lengths) < 1:
+            raise InputError(f"lengths={list(lengths)!r} must be one or more whole numbers of at least 1")
         self.opened = opened = open_model(folder)
-        self.folder, self.threads, self.watch = str(opened.folder), threads, watch
-        self.name = os.fspath(folder)
-        self.counts = sorted({1, threads}) if try_one else [threads]
+        self.folder, self.name, self.watch = str(opened.folder), os.fspath(folder), watch
+        self.counts = sorted({1, self.threads}) if threads is None else [self.threads]
         self.head = head_named(opened.head).answers[0].name
         self.task = next(name for name in TASKS if task_class(name).head == self.head)
         self.shares = {step: share * seconds for step, share in _SHARES.items()}
         self.lengths = lengths
         self.runners: dict[Engine, Runner] = {}
-        self.results: dict[Engine, EngineResult] = {}
-        self.report = Report(self.name, class_name(opened.config, opened.head), _cpu(), threads, 0, (), {})
+        self.report = Report(self.name, class_name(opened.config, opened.head), _cpu(), self.threads, 0, (), {})
 
     def run(self) -> Report:
         self._load()
@@ -119,7 +111,7 @@ class _Bench:
             raise min(problems.values(), key=lambda error: isinstance(error, MissingExtra))
         config = next(iter(self.runners.values())).config
         self.vocabulary, self.positions = config.vocab_size, config.max_position_embeddings
-        self._add({engine: EngineResult(*engine, {}) for engine in self.runners})
+        self._put(EngineResult(*engine, {}) for engine in self.runners)
 
     def _latency(self) -> None:
         fit = [length for length in self.lengths if length <= self.positions]
@@ -131,12 +123,7 @@ class _Bench:
             calls = {engine: partial(runner, batch) for engine, runner in self.runners.items()}
             seconds = self.shares["latency"] / len(fit)
             times = medians(interleaved(calls, 20, repeats=3, fewest=2, seconds=seconds))
-            self._add(
-                {
-                    engine: replace(result, latency={**result.latency, length: times[engine]})
-                    for engine, result in self.results.items()
-                }
-            )
+            self._put(replace(one, latency={**one.latency, length: times[one.engine]}) for one in self.report.engines)
 
     def _mixed(self) -> None:
         self._next("texts of mixed lengths")
@@ -150,31 +137,25 @@ class _Bench:
         calls = {engine: partial(run_rows, runner, self.texts) for engine, runner in self.runners.items()}
         times = medians(interleaved(calls, 10, fewest=2, seconds=self.shares["mixed"]))
         self.report = replace(self.report, texts=len(self.texts))
-        self._add(
-            {
-                engine: replace(result, texts_per_second=len(self.texts) / times[engine])
-                for engine, result in self.results.items()
-            }
-        )
+        self._put(replace(one, texts_per_second=len(self.texts) / times[one.engine]) for one in self.report.engines)
         self._recommend()
 
     def _memory(self) -> None:
         tokens = min(_MEMORY_TOKENS, self.positions)
-        for engine, result in list(self.results.items()):
+        for result in self.report.engines:
             self._next(f"memory of {result.name}")
             try:
-                memory = measure_memory(self.folder, self.head, engine, self.threads, tokens)
+                memory = measure_memory(self.folder, self.head, result.engine, self.threads, tokens)
             except PocketBertError as error:
                 self._note(str(error))
             else:
-                self._add({**self.results, engine: replace(result, memory=memory)})
+                self._put(replace(one, memory=memory) if one is result else one for one in self.report.engines)
 
     def _try_settings(self, result: EngineResult) -> None:
         """Try numbers of threads and sizes of batches with one engine."""
         self._next(f"threads and batches of {result.name}")
-        engine = (result.runtime, result.dtype)
-        runner = self.runners[engine]
-        runners = {count: with_threads(runner, self.opened, engine, count) for count in self.counts}
+        engine = result.engine
+        runners = {count: with_threads(self.runners[engine], self.opened, engine, count) for count in self.counts}
         calls = {
             (count, budget): partial(run_rows, runner, self.texts, budget)
             for count, runner in runners.items()
@@ -192,9 +173,8 @@ class _Bench:
         if self.watch is not None:
             self.watch(step, self.report)
 
-    def _add(self, results: dict[Engine, EngineResult]) -> None:
-        self.results = results
-        self.report = replace(self.report, engines=tuple(results.values()))
+    def _put(self, results: Iterable[EngineResult]) -> None:
+        self.report = replace(self.report, engines=tuple(results))
 
     def _note(self, text: str) -> None:
         self.report = replace(self.report, notes=(*self.report.notes, text))
@@ -202,20 +182,10 @@ class _Bench:
     def _recommend(self) -> None:
         settings = []
         for result in fastest(self.report.engines):
-            trials = [t for t in self.report.trials if (t.runtime, t.dtype) == (result.runtime, result.dtype)]
+            trials = [t for t in self.report.trials if (t.runtime, t.dtype) == result.engine]
             threads, batch_tokens = best_trial(trials, self.threads)
-            default = threads == available_threads()
-            settings.append(
-                Settings(
-                    self.name,
-                    self.task,
-                    self.head,
-                    result.runtime,
-                    result.dtype,
-                    None if default else threads,
-                    batch_tokens,
-                )
-            )
+            chosen = None if threads == available_threads() else threads
+            settings.append(Settings(self.name, self.task, self.head, *result.engine, chosen, batch_tokens))
         self.report = replace(self.report, recommended=tuple(settings))
 
     def _rows(self, lengths: Sequence[int]) -> list[Row]:

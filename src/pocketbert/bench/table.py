@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pocketbert.bench.bench_report import Memory, Report
@@ -12,9 +12,9 @@ from pocketbert.bench.bench_report import Memory, Report
 __all__ = ["print_report"]
 
 
-def print_report(report: Report, console: Console | None = None) -> None:
+def print_report(report: Report) -> None:
     """Print what was measured, what was not and why, and the settings that follow."""
-    console = console or Console()
+    console = Console()
     console.print(f"{report.architecture} on {report.cpu}, {_count(report.threads)}", markup=False, highlight=False)
     if report.engines:
         console.print(_engines(report))
@@ -34,8 +34,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 def _engines(report: Report) -> Table:
     lengths = sorted({length for engine in report.engines for length in engine.latency})
     caption = "ms for a text of so many tokens; mixed texts/s; MB of a process; s to its answer"
-    table = Table(caption=caption, caption_justify="left", box=SIMPLE, pad_edge=False)
-    table.add_column("engine", no_wrap=True)
+    table = Table(Column("engine", no_wrap=True), caption=caption, caption_justify="left", box=SIMPLE, pad_edge=False)
     for column in (*(f"{length} tok" for length in lengths), "texts/s", "MB", "peak", "start"):
         table.add_column(column, justify="right", no_wrap=True)
     for engine in report.engines:
@@ -60,8 +59,7 @@ def _trials(report: Report) -> Table:
     """Return texts per second, a row for each engine and number of threads, a column for each size of batch."""
     rates = {(t.runtime, t.dtype, t.threads, t.batch_tokens): t.texts_per_second for t in report.trials}
     batches = sorted({trial.batch_tokens for trial in report.trials})
-    table = Table(box=SIMPLE)
-    table.add_column("texts/s in batches of", no_wrap=True)
+    table = Table(Column("texts/s in batches of", no_wrap=True), box=SIMPLE)
     for tokens in batches:
         table.add_column(f"{tokens} tokens", justify="right", no_wrap=True)
     for runtime, dtype, threads in dict.fromkeys(key[:3] for key in rates):

@@ -33,9 +33,8 @@ def distilbert_config(config: BertConfig) -> DistilBertConfig:
         ConfigError: DistilBERT cannot express it (another epsilon, pruned heads).
     """
     if config.layer_norm_eps != _DISTILBERT.norm_eps:
-        raise ConfigError(
-            f"layer_norm_eps {config.layer_norm_eps} is not DistilBERT's {_DISTILBERT.norm_eps}: not exact"
-        )
+        eps = config.layer_norm_eps
+        raise ConfigError(f"layer_norm_eps {eps} is not DistilBERT's {_DISTILBERT.norm_eps}: not exact")
     return DistilBertConfig(
         vocab_size=config.vocab_size,
         max_position_embeddings=config.max_position_embeddings,
@@ -81,10 +80,9 @@ def bert_to_distilbert(
     if complaint:
         raise CheckpointError(f"no complete BERT encoder: {complaint}")
     bert = {name.removeprefix(_BERT.prefix): arrays[source] for name, source in found.sources.items()}
-    positions = bert["embeddings.position_embeddings.weight"] + bert["embeddings.token_type_embeddings.weight"][0]
-    named = {_rename(name): array for name, array in bert.items()} | {
-        "embeddings.position_embeddings.weight": positions
-    }
+    named = {_rename(name): array for name, array in bert.items()}
+    positions = "embeddings.position_embeddings.weight"
+    named[positions] = bert[positions] + bert["embeddings.token_type_embeddings.weight"][0]
     ours.architectures = [class_name(ours, head)]
     targets = parameters(ours, head)
     return ours, {p.name: named[p.name.removeprefix(_DISTILBERT.prefix)] for p in targets if p.tied_to is None}
@@ -104,14 +102,16 @@ def convert_bert_to_distilbert(source: str | os.PathLike[str], target: str | os.
     if not isinstance(opened.config, BertConfig):
         raise ConfigError(f"{source} is a {opened.family.class_name}; only BERT becomes a DistilBERT")
     ours, arrays = bert_to_distilbert(opened.config, opened.weights.arrays())
-    ours.torch_dtype = str(next(iter(arrays.values())).dtype)
+    ours.dtype = str(next(iter(arrays.values())).dtype)
     write_arrays(target, ours, arrays)
     with replacing(target) as stage:
         for name in TOKENIZER_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, stage / name)
+            if (opened.folder / name).is_file():
+                shutil.copyfile(opened.folder / name, stage / name)
         if (stage / "tokenizer_config.json").exists():
             _rename_tokenizer(stage / "tokenizer_config.json")
+    if opened.sentences is not None:
+        opened.sentences.copy(target)
     return target
 
 

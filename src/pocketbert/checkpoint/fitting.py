@@ -49,10 +49,8 @@ class Fit:
         if self.missing:
             parts.append(f"{len(self.missing)} missing ({', '.join(p.name for p in self.missing)})")
         if self.misshaped:
-            listed = ", ".join(
-                f"{p.name} is {disk}, the configuration gives {ours}" for p, disk, ours in self.misshaped
-            )
-            parts.append(f"{len(self.misshaped)} misshaped ({listed})")
+            each = [f"{p.name} is {disk}, the configuration gives {ours}" for p, disk, ours in self.misshaped]
+            parts.append(f"{len(each)} misshaped ({', '.join(each)})")
         if self.unexpected:
             parts.append(f"{len(self.unexpected)} unexpected ({', '.join(self.unexpected)})")
         return "; ".join(parts) or None

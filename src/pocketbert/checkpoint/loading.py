@@ -23,6 +23,7 @@ from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 
 __all__ = ["Matched", "Source", "open_source", "warn_caller"]
 
+_WHERE = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -103,7 +104,8 @@ def open_source(
 
     Args:
         cls: the class of the model, of any framework; its name, ``config_class`` and ``head`` are read.
-        name: folder, hub name or opened checkpoint; None with ``config`` and ``state_dict``.
+        name: folder, hub name, opened checkpoint, or with ``config`` a file of weights. None with ``config`` and
+            ``state_dict``.
         config: a configuration, or where to read one, instead of the checkpoint's own.
         state_dict: tensors to use instead of the checkpoint's weights.
         describe: returns shape and dtype of such a tensor.
@@ -118,9 +120,14 @@ def open_source(
     if name is None and (state_dict is None or config is None):
         raise InputError("without a name or folder, both config and state_dict are needed")
     opened, folder, label = None, None, "" if name is None else str(name)
+    file = _weights_file(name)
     if isinstance(name, Opened):
         opened, folder, label = name, name.folder, name.config.name_or_path
         config = opened.config if config is None else config
+    elif file is not None:
+        if config is None:
+            raise CheckpointError(f"{name} is a file of weights alone; pass config= too, or the folder that holds both")
+        folder = file.parent
     elif name is not None and (config is None or state_dict is None):
         files = CONFIG_FILES if config is None else ()
         folder = local_folder(name, files, weights=state_dict is None, options=hub)
@@ -132,7 +139,7 @@ def open_source(
         return Source(cls, own, options, folder, None, tensors, {key: describe(x) for key, x in tensors.items()})
     assert folder is not None
     same = opened is not None and opened.config.tie_word_embeddings == own.tie_word_embeddings
-    weights = opened.weights if opened and same else open_checkpoint(folder, tied=own.tie_word_embeddings)
+    weights = opened.weights if opened and same else _open_weights(file or folder, own, hub)
     stored = {key: (tensor.shape, tensor.dtype) for key, tensor in weights.tensors.items()}
     return Source(cls, own, options, folder, weights, {}, stored)
 
@@ -153,6 +160,16 @@ def _in_package(cls: Any) -> bool:
     return str(cls.__module__).partition(".")[0] == __name__.partition(".")[0]
 
 
+def _open_weights(folder: Path, config: PretrainedConfig, hub: HubOptions) -> Checkpoint:
+    return open_checkpoint(folder, tied=config.tie_word_embeddings, files=hub.weight_files)
+
+
+def _weights_file(name: Any) -> Path | None:
+    """Return the path of a file, which may hold weights, if ``name`` is one."""
+    path = None if name is None or isinstance(name, Opened) else Path(os.path.expanduser(os.fspath(name)))
+    return path if path is not None and path.is_file() else None
+
+
 def warn_caller(message: str, category: type[Warning], *skipped: str) -> None:
     """Warn at the line that called into this package.
 
@@ -171,13 +188,14 @@ def _configuration(cls: Any, source: Any, overrides: dict[str, Any], hub: HubOpt
     """Return a configuration of its own for a model, with the fields that the caller overrides."""
     if not isinstance(source, PretrainedConfig):
         # a folder on disk includes the subfolder already
-        hub_options = {} if os.path.isdir(source) else vars(hub)
+        names = () if os.path.isdir(source) else _WHERE
+        hub_options = {name: getattr(hub, name) for name in names} | {"trust_remote_code": hub.runs_remote_code}
         config: PretrainedConfig = cls.config_class.from_pretrained(source, **hub_options, **overrides)
         return config
     if not isinstance(source, cls.config_class):
         raise ConfigError(f"{cls.__name__} needs a {cls.config_class.__name__}, got a {type(source).__name__}")
     config = copy.deepcopy(source)
-    config.update(overrides)
+    config.override(overrides)
     return config
 
 

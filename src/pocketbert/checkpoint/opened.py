@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.architecture.families import Family, family_of
 from pocketbert.architecture.heads import BARE, Answer, Head, head_named
 from pocketbert.checkpoint.fitting import Fit, fit
+from pocketbert.checkpoint.sentence_transformers import SentenceFolder, find_sentences
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.errors import ConfigError
-from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, HubOptions, local_folder
+from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, HubOptions, local_folder
 
 __all__ = ["Opened", "open_model"]
 
@@ -25,12 +28,30 @@ class Opened:
     Attributes:
         folder: where it lies.
         config: what its ``config.json`` says. It is shared: change a copy.
+        weight_files: which of its files may hold the weights, the preferred one first.
+        sentences: what sentence-transformers wrote around it, or None.
     """
 
-    def __init__(self, folder: Path, config: PretrainedConfig) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: PretrainedConfig,
+        weight_files: Sequence[str] = WEIGHT_FILES,
+        sentences: SentenceFolder | None = None,
+    ) -> None:
         self.folder = folder
         self.config = config
+        self.weight_files = weight_files
+        self.sentences = sentences
         self._fits: dict[tuple[str, bool | None], Fit] = {}
+
+    def with_config(self, config: PretrainedConfig) -> Opened:
+        """Return the same checkpoint with another configuration."""
+        other = copy(self)
+        other.config, other._fits = config, {}
+        for name in ("weights", "saved_heads", "head"):
+            other.__dict__.pop(name, None)
+        return other
 
     @property
     def family(self) -> Family:
@@ -45,7 +66,7 @@ class Opened:
     @cached_property
     def weights(self) -> Checkpoint:
         """The weights, listed but not yet read; see ``open_checkpoint`` for what is raised."""
-        return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings)
+        return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self.weight_files)
 
     @cached_property
     def saved_heads(self) -> tuple[str, ...]:
@@ -115,7 +136,12 @@ def open_model(
     """
     if isinstance(source, Opened):
         return source
+    hub, sentences = hub or HubOptions(), None
+    if tokenizer or os.path.isdir(os.path.expanduser(os.fspath(source))):  # of a hub name, only who reads texts asks
+        sentences = find_sentences(source, hub)
+    hub = hub if sentences is None else sentences.encoder
     folder = local_folder(source, CONFIG_FILES, TOKENIZER_FILES if tokenizer else (), weights=True, options=hub)
-    config = AutoConfig.from_pretrained(folder)
+    options = {"trust_remote_code": hub.runs_remote_code}
+    config = AutoConfig.from_folder(folder, lambda: open_checkpoint(folder, files=hub.weight_files).tensors, **options)
     config.name_or_path = str(source)
-    return Opened(folder, config)
+    return Opened(folder, config, hub.weight_files, sentences)

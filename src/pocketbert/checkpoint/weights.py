@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import warnings
 from collections.abc import Sequence
@@ -18,8 +19,11 @@ from pocketbert.checkpoint.formats.tf1 import find_index, read_tf1
 from pocketbert.checkpoint.formats.torch_bin import TorchFile
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import WEIGHT_FILES, shard_names
+from pocketbert.storage.pointers import refuse_pointer
 
 __all__ = ["Checkpoint", "open_checkpoint"]
+
+_TORCH = (".bin", ".pt", ".pth")
 
 
 class Checkpoint:
@@ -67,15 +71,18 @@ class Checkpoint:
         return self._holders[name].torch_tensor(self.tensors[name])
 
 
-def open_checkpoint(folder: str | os.PathLike[str], *, tied: bool = True) -> Checkpoint:
-    """Find and list the weights of a folder.
+def open_checkpoint(
+    folder: str | os.PathLike[str], *, tied: bool = True, files: Sequence[str] = WEIGHT_FILES
+) -> Checkpoint:
+    """Find and list the weights of a folder, or those of one file.
 
     Of several formats the first of this order is read, and the others are ignored: safetensors, ``pytorch_model.bin``,
     ``tf_model.h5`` (each whole before sharded), a TensorFlow 1 checkpoint (``*.index`` with its ``*.data-*``).
 
     Args:
-        folder: where they lie.
+        folder: where they lie; or the one file, or shard index, that holds them, whatever its name.
         tied: the model's decoder is its word table; where a file holds two that differ, a warning says so.
+        files: the files that may hold them, the preferred one first.
 
     Raises:
         CheckpointError: there are none, or a file is damaged (truncated, of another format).
@@ -83,20 +90,20 @@ def open_checkpoint(folder: str | os.PathLike[str], *, tied: bool = True) -> Che
         MissingExtra: a ``.h5`` file without h5py.
     """
     folder = Path(folder)
-    for name in WEIGHT_FILES:
-        path = folder / name
+    for path in [folder] if folder.is_file() else [folder / name for name in files]:
         if path.is_file():
-            is_index = name.endswith(".index.json")
-            checkpoint = Checkpoint(folder, [_open(file, is_index) for file in (_shards(path) if is_index else [path])])
+            is_index = ".index." in path.name and path.suffix == ".json"
+            opened = [_open(file, is_index) for file in (_shards(path) if is_index else [path])]
+            checkpoint = Checkpoint(path.parent, opened)
             if tied and path.match("*.h5*"):
                 _warn_of_two_tables(checkpoint)
             return checkpoint
-    index = find_index(folder)
+    index = find_index(folder) if "tf_model.h5" in files else None
     if index is not None:
-        return Checkpoint(folder, [read_tf1(index)])
+        return Checkpoint(folder, [_open(index)])
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
     raise CheckpointError(
-        f"no weights in {folder}: none of {', '.join(WEIGHT_FILES)}, no TensorFlow 1 checkpoint "
+        f"no weights in {folder}: none of {', '.join(files)}, no TensorFlow 1 checkpoint "
         f"(it holds: {found or 'nothing'})"
     )
 
@@ -115,10 +122,17 @@ def _warn_of_two_tables(checkpoint: Checkpoint) -> None:
         )
 
 
-def _open(file: Path, is_shard: bool) -> WeightsFile:
-    if file.suffix == ".bin":
-        return TorchFile(file)
-    return read_h5(file, is_shard=is_shard) if file.suffix == ".h5" else SafetensorsFile(file)
+def _open(file: Path, is_shard: bool = False) -> WeightsFile:
+    try:
+        if file.suffix in _TORCH:
+            return TorchFile(file)
+        if file.suffix == ".index":
+            return read_tf1(file)
+        return read_h5(file, is_shard=is_shard) if file.suffix == ".h5" else SafetensorsFile(file)
+    except CheckpointError:
+        for name in (file, *file.parent.glob(f"{glob.escape(file.stem)}.data-*")):
+            refuse_pointer(name)
+        raise
 
 
 def _shards(index: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
+from pocketbert.storage.hub import with_variant
 from pocketbert.storage.replacing import replacing
 
 __all__ = ["parse_size", "write_arrays", "write_checkpoint"]
@@ -27,6 +28,7 @@ def write_checkpoint(
     sizes: Mapping[str, int],
     save: Callable[[Iterable[str], Path], None],
     max_shard_size: int | str = "5GB",
+    variant: str | None = None,
 ) -> None:
     """Write ``config.json`` and safetensors files; the folder's old checkpoint stays if anything fails.
 
@@ -36,6 +38,7 @@ def write_checkpoint(
         sizes: name -> bytes of every tensor, in order.
         save: ``save(names, path)`` writes these tensors as one safetensors file.
         max_shard_size: largest file, in bytes or as ``"200MB"``.
+        variant: goes into the files' names, as in ``model.fp16.safetensors``; files of other variants stay.
     """
     limit, shards = parse_size(max_shard_size), [[]]  # type: tuple[int, list[list[str]]]
     filled = 0
@@ -46,18 +49,19 @@ def write_checkpoint(
         shards[-1].append(name)
         filled += size
     text = config.to_json_string()
-    with replacing(folder, stale=_STALE) as stage:
+    with replacing(folder, stale=[with_variant(name, variant) for name in _STALE]) as stage:
         (stage / "config.json").write_text(text, "utf-8")
         if len(shards) == 1:
-            save(shards[0], stage / "model.safetensors")
+            save(shards[0], stage / with_variant("model.safetensors", variant))
             return
         weight_map = {}
         for number, names in enumerate(shards, 1):
-            file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            file = with_variant(f"model-{number:05d}-of-{len(shards):05d}.safetensors", variant)
             save(names, stage / file)
             weight_map.update(dict.fromkeys(names, file))
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-        (stage / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
+        name = with_variant("model.safetensors.index.json", variant)
+        (stage / name).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def write_arrays(folder: str | os.PathLike[str], config: PretrainedConfig, arrays: Mapping[str, NDArray[Any]]) -> None:

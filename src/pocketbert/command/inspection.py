@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pocketbert.architecture import families
@@ -49,10 +49,10 @@ class Inspection:
     dtypes: dict[str, int]
     files: list[str]
     size: int
-    missing: list[str]
-    misshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
-    unexpected: list[str]
-    unused: list[str]
+    missing: list[str] = field(default_factory=list)
+    misshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     @property
     def parameters(self) -> int:
@@ -107,10 +107,6 @@ def _inspect_quantized(opened: Opened) -> Inspection:
         dtypes=dict(Counter(str(tensor.dtype) for tensor in map_tensors(file)[1].values())),
         files=[file.name],
         size=file.stat().st_size,
-        missing=[],
-        misshaped=[],
-        unexpected=[],
-        unused=[],
     )
 
 

@@ -12,11 +12,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from pocketbert.command.writers import JsonLines, Table, Writer, finished_line
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pocketbert.command.writers import JsonLines, Table, finished_line
 from pocketbert.errors import InputError
 from pocketbert.tasks.option_checks import check_choice
 from pocketbert.tasks.records import Fields, Record
-from pocketbert.tasks.task import Task
+from pocketbert.tasks.task import Pipeline
 
 __all__ = ["STYLES", "Summary", "fields_of_task", "predict"]
 
@@ -32,13 +35,13 @@ class Summary:
     skipped: int
 
 
-def fields_of_task(task: Task[Any, Any, Any]) -> Fields:
+def fields_of_task(task: Pipeline[Any, Any, Any]) -> Fields:
     """Return what ``read_file`` must read for a task."""
     return Fields(task.input_keys, task.optional_keys)
 
 
 def predict(
-    task: Task[Any, Any, Any],
+    task: Pipeline[Any, Any, Any],
     records: Iterable[Record],
     *,
     output: str | os.PathLike[str] | TextIO | None = None,
@@ -95,8 +98,11 @@ def predict(
     answers = task.stream(items(), **options)  # checks the options before anything is written ...
     records = iter(records)
     records = chain(list(islice(records, 1)), records)  # ... and so does the first record, a file's header
-    with _opened(path, output, resume) as file, _progress(progress, total) as step:
-        writer: Writer = JsonLines(file) if style == "jsonl" else Table(file, task.columns)
+    columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not progress)
+    shown = bar.add_task("predict", total=total)
+    with _opened(path, output, resume) as file, bar:
+        writer = JsonLines(file) if style == "jsonl" else Table(file, task.columns)
         for answer in answers:
             record = waiting.popleft()
             if isinstance(answer, InputError):
@@ -107,7 +113,7 @@ def predict(
             else:
                 counts["answered"] += 1
                 writer.answer(record.line, record.value, answer, task.table(answer))
-            step(sum(counts.values()))
+            bar.update(shown, completed=sum(counts.values()))
     return Summary(**counts)
 
 
@@ -122,17 +128,3 @@ def _opened(path: Path | None, output: Any, resume: bool) -> Iterator[TextIO]:
         finally:
             file.flush()
             os.fsync(file.fileno())
-
-
-@contextmanager
-def _progress(shown: bool, total: int | None) -> Iterator[Callable[[int], None]]:
-    if not shown:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("predict", total=total)
-        yield lambda done: bar.update(task, completed=done)

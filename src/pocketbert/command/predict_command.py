@@ -58,7 +58,6 @@ def predict_command(
         raise InputError("pass --model with a checkpoint folder or a hub name")
     answerer = pipeline(task, model=model, runtime=runtime, dtype=dtype, threads=threads)
     records = _records(texts or [], file, kind, fields_of_task(answerer))
-    from_file = file not in (None, "-")
     style = style or ("jsonl" if output is not None else "table")
     try:
         summary = predict(
@@ -70,7 +69,7 @@ def predict_command(
             overwrite=overwrite,
             report=lambda line, message: typer.echo(f"line {line}: {message}", err=True),
             progress=output is not None and sys.stderr.isatty(),
-            total=count_records(file, kind) if file is not None and from_file else None,
+            total=count_records(file, kind) if file and file != "-" else None,
             **dict(map(_option, option or [])),
         )
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pocketbert.command.common_options import Folder, Head, Json, checked_head
+from pocketbert.command.common_options import Folder, Head, Json
 from pocketbert.errors import InputError
 
 
@@ -26,10 +26,9 @@ def quantize_command(
     """Write a checkpoint in int8, a quarter of the size, and say what that costs; refused above --max-loss."""
     from rich.console import Console
 
-    from pocketbert.command.quantization_table import print_report
+    from pocketbert.command.tables import print_quantization
     from pocketbert.quantization import quantize
 
-    chosen = checked_head(head)
     lines = None if texts is None else _lines(texts)
     before = ""
 
@@ -43,14 +42,14 @@ def quantize_command(
 
     with Console(stderr=True).status("reading the checkpoint") as status:
         try:
-            report = quantize(folder, out, data=data, texts=lines, max_loss=max_loss, head=chosen, progress=watch)
+            report = quantize(folder, out, data=data, texts=lines, max_loss=max_loss, head=head, progress=watch)
         except KeyboardInterrupt:
             typer.echo("stopped; nothing was written", err=True)
             raise typer.Exit(130) from None
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
     else:
-        print_report(report)
+        print_quantization(report)
 
 
 def _lines(path: Path) -> list[str]:

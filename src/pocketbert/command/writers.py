@@ -6,26 +6,16 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from rich.cells import set_cell_size
 
 from pocketbert.errors import InputError
 
-__all__ = ["JsonLines", "Table", "Writer", "finished_line"]
+__all__ = ["JsonLines", "Table", "finished_line"]
 
 _INPUT = 40  # cells of a table that show the input
-
-
-class Writer(Protocol):
-    """Where answers go."""
-
-    def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write the answer of a record; ``rows`` are its rows in a table."""
-
-    def error(self, line: int, item: Any, message: str) -> None:
-        """Write that a record has no answer."""
 
 
 class JsonLines:
@@ -35,17 +25,16 @@ class JsonLines:
         self._file = file
 
     def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """See ``Writer``."""
+        """Write the answer of a record."""
         self._write({"line": line, "answer": _plain(answer)})
 
     def error(self, line: int, item: Any, message: str) -> None:
-        """See ``Writer``."""
+        """Write that a record has no answer."""
         self._write({"line": line, "error": message})
 
     def _write(self, record: dict[str, Any]) -> None:
-        text = json.dumps(record, ensure_ascii=False)
-        # a lone surrogate has no UTF-8; JSON can still spell it
-        text = text if text.isascii() or _encodable(text) else json.dumps(record)
+        # a lone surrogate has no UTF-8, but is spelt in JSON as Python spells it
+        text = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
         self._file.write(text + "\n")
         self._file.flush()
 
@@ -59,14 +48,14 @@ class Table:
         self._begun = False
 
     def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """See ``Writer``."""
+        """Write the rows of an answer."""
         for number, row in enumerate(rows or [{}]):
             cells = [_cell(row.get(name, "-"), _width(name)) for name in self._columns]
             head = (str(line), _excerpt(item)) if number == 0 else ("", "")
             self._write(*head, "  ".join(cells))
 
     def error(self, line: int, item: Any, message: str) -> None:
-        """See ``Writer``."""
+        """Write that a record has no answer."""
         self._write(str(line), _excerpt(item), f"error: {_printable(message)}")
 
     def _write(self, line: str, item: str, rest: str) -> None:
@@ -103,11 +92,15 @@ def finished_line(path: Path) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Turn arrays into lists of their shortest decimals."""
+    """Turn arrays and numbers of numpy into plain ones, of their shortest decimals."""
     if isinstance(value, np.ndarray):
         return _plain(list(value)) if value.ndim > 1 else [float(str(number)) for number in value]
+    if isinstance(value, np.floating):
+        return float(str(value))
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value
 
 
@@ -116,7 +109,7 @@ def _width(name: str) -> int:
 
 
 def _cell(value: Any, width: int) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else _printable(str(value))
+    text = f"{value:.4f}" if isinstance(value, (float, np.floating)) else _printable(str(value))
     return set_cell_size(text, width)
 
 
@@ -131,11 +124,3 @@ def _excerpt(item: Any) -> str:
 def _printable(text: str) -> str:
     """Replace line ends and control characters, which would break the table or the terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

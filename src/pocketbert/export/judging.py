@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError, PrecisionError
 from pocketbert.plan.structure import Array
+from pocketbert.runtime.batching import PackedBatch, Row, pack
 
-__all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "check_limit", "judge", "measure"]
+__all__ = ["FLOAT_LIMIT", "INT8_LIMIT", "Report", "check_limit", "judge", "measure", "random_texts"]
 
 FLOAT_LIMIT = 1e-3  # largest difference of a float32 file, relative to the output's largest value
 INT8_LIMIT = 0.9  # least agreement of an int8 file with the float32 model
@@ -46,6 +48,18 @@ def check_limit(limit: float | None) -> None:
     """Raise InputError unless ``limit`` is None or a number of at least 0."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 0):
         raise InputError(f"limit={limit!r} must be a number of at least 0")
+
+
+def random_texts(config: PretrainedConfig, lengths: Iterable[tuple[int, ...]], typed: bool) -> Iterator[PackedBatch]:
+    """Yield batches of texts of these lengths, of pseudo-random words, the same on every call."""
+    generator = np.random.default_rng(1)
+    for batch in lengths:
+        rows = []
+        for length in batch:
+            tokens = min(length, config.max_position_embeddings)
+            types = generator.integers(0, config.type_vocab_size, tokens).tolist() if typed else None
+            rows.append(Row(generator.integers(0, config.vocab_size, tokens).tolist(), types))
+        yield pack(rows)
 
 
 def measure(

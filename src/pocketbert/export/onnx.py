@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE, head_named
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError
-from pocketbert.export.judging import Report, check_limit, judge, measure
+from pocketbert.export.judging import Report, check_limit, judge, measure, random_texts
 from pocketbert.plan import Plan, plan_checkpoint, quantize, run
 from pocketbert.plan.structure import Array
-from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
+from pocketbert.runtime.batching import PackedBatch, rectangle
 from pocketbert.runtime.onnx.graph import build_model, outputs_of
 from pocketbert.runtime.onnx.runner import open_session
 from pocketbert.storage.replacing import replacing
@@ -77,24 +73,12 @@ def _compare(program: Plan, content: bytes) -> tuple[dict[str, float], dict[str,
     names, typed = outputs_of(program), program.embeddings.types is not None
     found: dict[str, list[Array]] = {name: [] for name in names}
     expected: dict[str, list[Array]] = {name: [] for name in names}
-    for batch in _batches(program.config, typed):
+    for batch in random_texts(program.config, _LENGTHS, typed):
         values = session.run(names, rectangle(batch, range(len(batch)), typed))
         for name, value, rows in zip(names, values, _expected(program, batch), strict=True):
             found[name] += [row[: len(other)] for row, other in zip(value, rows, strict=True)]  # the padding goes
             expected[name] += rows
     return measure(found, expected)
-
-
-def _batches(config: PretrainedConfig, typed: bool) -> Iterator[PackedBatch]:
-    """Yield texts of pseudo-random words, the same on every call."""
-    generator = np.random.default_rng(1)
-    for lengths in _LENGTHS:
-        rows = []
-        for length in lengths:
-            tokens = min(length, config.max_position_embeddings)
-            types = generator.integers(0, config.type_vocab_size, tokens).tolist() if typed else None
-            rows.append(Row(generator.integers(0, config.vocab_size, tokens).tolist(), types))
-        yield pack(rows)
 
 
 def _expected(program: Plan, batch: PackedBatch) -> list[list[Array]]:

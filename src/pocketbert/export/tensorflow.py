@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.export.judging import Report, check_limit, judge, measure
+from pocketbert.export.judging import Report, check_limit, judge, measure, random_texts
 from pocketbert.extras import require
 from pocketbert.quantization.texts import batch_of_texts, tokenizer_of
-from pocketbert.runtime.batching import PackedBatch, Row, pack, rectangle
+from pocketbert.runtime.batching import PackedBatch, rectangle
 from pocketbert.storage.replacing import replacing
 
 __all__ = ["export_litert", "export_savedmodel"]
@@ -141,7 +140,7 @@ def _load(folder: str | os.PathLike[str] | Opened, head: str | None) -> tuple[An
     if missing := info["missing_keys"]:
         raise CheckpointError(f"{opened.folder} has no {wanted} head: {', '.join(missing)} are missing")
     texts, _ = batch_of_texts(tokenizer_of(opened.folder), opened.config, None)
-    return model, [*_words(opened.config), texts]
+    return model, [*random_texts(opened.config, _LENGTHS, opened.family.has_types), texts]
 
 
 def _equalize(model: Any, batches: list[PackedBatch]) -> None:
@@ -161,17 +160,6 @@ def _inputs(model: Any, batch: PackedBatch) -> dict[str, NDArray[np.int32]]:
     """Return the first texts of a batch, padded."""
     padded = rectangle(batch, range(min(len(batch), _TEXTS)), "token_type_ids" in model.token_inputs)
     return {name: value.astype(np.int32) for name, value in padded.items()}
-
-
-def _words(config: PretrainedConfig) -> Iterator[PackedBatch]:
-    """Yield texts of pseudo-random words, the same on every call."""
-    generator = np.random.default_rng(1)
-    words, types = config.vocab_size, getattr(config, "type_vocab_size", 1)
-    for lengths in _LENGTHS:
-        sizes = [min(length, config.max_position_embeddings) for length in lengths]
-        yield pack(
-            [Row(generator.integers(0, words, n).tolist(), generator.integers(0, types, n).tolist()) for n in sizes]
-        )
 
 
 def _compare(model: Any, run: Run, batches: list[PackedBatch]) -> tuple[dict[str, float], dict[str, float]]:

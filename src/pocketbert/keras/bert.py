@@ -12,7 +12,6 @@ import keras
 from keras import ops
 
 from pocketbert.architecture.outputs import BaseModelOutputWithPooling
-from pocketbert.keras import heads
 from pocketbert.keras.encoder import Encoder
 from pocketbert.keras.layers import (
     Attention,
@@ -26,7 +25,6 @@ from pocketbert.keras.layers import (
 __all__ = [
     "BertEncoder",
     "BertLikeModel",
-    "BertLikeTask",
     "Intermediate",
     "Pooler",
     "PositionedEmbeddings",
@@ -108,14 +106,3 @@ class BertLikeModel(Encoder):
     def encoder_layers(self) -> list[Layer]:
         """See ``Encoder``."""
         return self.encoder.layer
-
-
-class BertLikeTask(heads.Task):
-    """What a family like BERT's gives to every head."""
-
-    def head_dropout(self) -> float:
-        """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
-        if self.record.answers[0].part != "classifier":
-            return 0.0
-        chosen = self.config.classifier_dropout
-        return float(self.config.hidden_dropout_prob if chosen is None else chosen)

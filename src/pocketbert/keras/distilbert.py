@@ -177,12 +177,6 @@ class DistilBertTask(heads.Task, TFDistilBertPreTrainedModel):
 
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFDistilBertModel
 
-    def head_dropout(self) -> float:
-        """Question answering and heads on the pooled text have rates of their own in the configuration."""
-        if self.head == "question_answering":
-            return float(self.config.qa_dropout)
-        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
-
 
 @register
 class TFDistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):
@@ -198,7 +192,7 @@ class TFDistilBertForSequenceClassification(DistilBertCall, heads.SequenceClassi
     >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16, num_labels=3)
     >>> output = TFDistilBertForSequenceClassification(config)(np.array([[2, 7, 3]]), labels=np.array([1]))
     >>> tuple(output.logits.shape), tuple(output.loss.shape)
-    ((1, 3), ())
+    ((1, 3), (1,))
     """
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras import ops
+
 from pocketbert.architecture.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from pocketbert.keras.layers import Attention, Layer, Tensor, run_layers
-from pocketbert.keras.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
+from pocketbert.keras.masks_and_ids import CHECKS, attention_bias, per_layer_head_masks
 from pocketbert.keras.model import TFPreTrainedModel
 
 __all__ = ["Encoder"]
@@ -35,13 +37,8 @@ class Encoder(TFPreTrainedModel):
             default if given is None else given for given, default in zip(outputs, defaults, strict=True)
         )
         words = self.get_input_embeddings()
-        shape = check_tokens(config, input_ids, inputs_embeds, words.output_dim)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", shape, one_row=True)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
-        vectors = words(input_ids) if inputs_embeds is None else inputs_embeds
+        CHECKS.tokens(config, input_ids, token_type_ids, position_ids, inputs_embeds, words.output_dim)
+        vectors = words(input_ids) if inputs_embeds is None else ops.cast(inputs_embeds, self.compute_dtype)
         hidden = self.embeddings(vectors, token_type_ids=token_type_ids, position_ids=position_ids)
         masks = per_layer_head_masks(head_mask, config, hidden)
         attention = Attention(attention_bias(attention_mask, hidden), masks, want_attentions)

@@ -1,26 +1,35 @@
 """Every task head, written once; a public class composes one with a family's encoder and needs no line of its own.
 
-What a head answers and what it is trained on stands in its record, ``architecture.heads``; a class here adds its loss.
-Losses are means over the batch, computed from logits in float32.
+What a head answers and what it is trained on stands in its record, ``architecture.heads``; a class here adds its
+losses, and those of ``architecture.forward`` have the default ones.
+Losses are computed from logits in float32; training takes their mean over the batch.
 
 Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from pocketbert.architecture.families import family_of
-from pocketbert.architecture.heads import Head, head_named
+from pocketbert.architecture.forward import (
+    IGNORE,
+    Framework,
+    HeadForward,
+    MaskedLM,
+    MultipleChoice,
+    PreTraining,
+    TokenClassification,
+    problem_type,
+)
 from pocketbert.architecture.input_checks import fits
-from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.errors import InputError
 from pocketbert.keras.layers import ExtraColumns, Layer, Tensor, Vocabulary, activation, layer_norm, linear
-from pocketbert.keras.masks_and_ids import check_labels, dtype_of
+from pocketbert.keras.masks_and_ids import CHECKS, dtype_of
 from pocketbert.keras.model import TFPreTrainedModel
 
 __all__ = [
@@ -34,37 +43,24 @@ __all__ = [
     "TokenClassification",
 ]
 
-IGNORE = -100  # the label of a token that has none
-_OLD_WORD_LABELS = {"masked_lm_labels": "labels", "lm_labels": "labels"}
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "head_mask", "inputs_embeds")
+
+Losses = tuple[Tensor, Tensor]  # (B, ...), and which of them count, 1 or 0
 
 
-class Task(TFPreTrainedModel):
-    """An encoder with a head.
+class Task(HeadForward, TFPreTrainedModel):
+    """An encoder with a head; see ``HeadForward``."""
 
-    A head defines ``head`` and, where the default does not suit it, ``head_loss``. A family defines ``encoder_class``
-    and ``head_dropout``.
-
-    Attributes:
-        record: the head.
-        label_names: the arguments of ``call`` that are labels, in order.
-        answer_names: the fields of the output that are logits, in order.
-        output_class: what ``call`` returns.
-    """
-
-    encoder_class: ClassVar[Callable[..., TFPreTrainedModel]]
-    record: ClassVar[Head]
-    label_names: ClassVar[tuple[str, ...]]
-    answer_names: ClassVar[tuple[str, ...]]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "head" in vars(cls):  # what the class does not say is as in the record
-            record = cls.record = head_named(cls.head)
-            facts = {"label_names": record.labels, "answer_names": record.fields, "output_class": record.output}
-            cls.input_rank = record.input_rank
-            for name in facts.keys() - vars(cls).keys():
-                setattr(cls, name, facts[name])
+    toolkit = Framework(
+        part=Layer,
+        dense=linear,
+        dropout=keras.layers.Dropout,
+        activation=activation,
+        shape=ops.shape,
+        reshape=ops.reshape,
+        fold=lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])),
+        columns=lambda x, count: ops.unstack(x, count, axis=-1),
+        batch_axis="ids[None]",
+    )
 
     def build_layers(self) -> None:
         """Make the encoder, with its pooler where this head reads it, and the head."""
@@ -72,46 +68,8 @@ class Task(TFPreTrainedModel):
         setattr(self, self.base_model_prefix, encoder)
         self.build_head()
 
-    # -- what a family gives -----------------------------------------------------------------------------------
-
-    def head_dropout(self) -> float:
-        """Return the dropout in front of this head."""
-        raise NotImplementedError
-
-    # -- what a head gives -------------------------------------------------------------------------------------
-
-    def build_head(self) -> None:
-        """Make a layer for each answer, under the name that it has on disk."""
-        width, pooled = self.config.hidden_size, family_of(self.config).pooled
-        if any(answer.per != "position" for answer in self.record.answers):
-            self.dropout = keras.layers.Dropout(self.head_dropout())
-        if self.record.reads_pooled and not pooled.in_encoder:
-            self.place(pooled.layer, linear(self.config, width, width))
-        for answer in self.record.answers:
-            if answer.per == "position":
-                self.build_words()
-            elif answer.layer is not None:
-                self.place(answer.layer, linear(self.config, width, answer.width(self.config)))
-
-    def place(self, path: str, layer: Layer) -> None:
-        """Put a layer at a path of names that dots separate."""
-        owner: Any = self
-        *outer, name = path.split(".")
-        for part in outer:
-            if not hasattr(owner, part):
-                setattr(owner, part, Layer())
-            owner = getattr(owner, part)
-        setattr(owner, name, layer)
-
-    def layer_at(self, path: str) -> Any:
-        """Return the layer at a path of names that dots separate."""
-        layer: Any = self
-        for part in path.split("."):
-            layer = getattr(layer, part)
-        return layer
-
     def build_words(self) -> None:
-        """Make the layers that predict words; the norm is a real one, also with ``no_norm``."""
+        """See ``HeadForward``."""
         config, width, family = self.config, self.config.hidden_size, family_of(self.config)
         words, narrow = family.words, self.get_input_embeddings().output_dim
         self.place(words.transform, linear(config, width, width))
@@ -121,7 +79,7 @@ class Task(TFPreTrainedModel):
         self.place(words.decoder, Vocabulary(config, narrow))
 
     def word_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, V): dense, activation, norm, then the word table as a matrix, and a bias."""
+        """See ``HeadForward``."""
         words, table = family_of(self.config).words, self.get_input_embeddings()
         hidden = activation(self.config.hidden_act)(self.layer_at(words.transform)(hidden))
         hidden = self.layer_at(words.norm)(hidden)
@@ -131,74 +89,19 @@ class Task(TFPreTrainedModel):
         extra = self.layer_at(words.extra.removesuffix(".weight"))  # what the table is too narrow for
         return decoder(hidden[:, :, :narrow], table=table.embeddings) + extra(hidden[:, :, narrow:])
 
-    def pooled(self, encoded: ModelOutput) -> Tensor:
-        """Return one vector per text, (B, W), after dropout."""
-        pooled = family_of(self.config).pooled
-        if pooled.in_encoder:
-            return self.dropout(encoded.pooler_output)
-        text = self.layer_at(pooled.layer)(encoded.last_hidden_state[:, 0])
-        return self.dropout(activation(pooled.activation)(text))
-
-    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
-        """Return the head's logits, one for each of ``answer_names``."""
-        logits: list[Tensor] = []
-        for answer in self.record.answers:
-            if answer.per == "position":
-                logits.append(self.word_logits(encoded.last_hidden_state))
-                continue
-            assert answer.layer is not None
-            features = self.pooled(encoded) if answer.per == "text" else self.dropout(encoded.last_hidden_state)
-            values = self.layer_at(answer.layer)(features)
-            one = len(answer.fields) == 1
-            logits += [values] if one else ops.unstack(values, len(answer.fields), axis=-1)
-        return tuple(logits)
-
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Return the scalar loss of the values of ``answer_names`` and ``label_names``.
-
-        By default the cross-entropies of all answers are added: of (B, N) with labels (B,) for an answer per text, else
-        of (B, T, N) with labels (B, T). A label of -100 is ignored.
-
-        ``weight`` (B,) multiplies the loss of each row.
-        """
-        losses = [
-            (_class_loss if answer.per == "text" else _token_loss)(logits, wanted, weight, name)
+    def answer_losses(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> list[Losses]:
+        """Return the losses (B, ...) of each answer, and which of them count, 1 or 0."""
+        return [
+            (_class_losses if answer.per == "text" else _token_losses)(logits, wanted, name)
             for answer, logits, wanted, name in zip(self.record.answers, answers, labels, self.label_names, strict=True)
         ]
-        return sum(losses[1:], losses[0])
 
-    def run(
-        self,
-        inputs: tuple[Tensor | None, ...],
-        outputs: tuple[bool | None, bool | None, bool | None],
-        labels: tuple[Tensor | None, ...],
-    ) -> ModelOutput | tuple[Any, ...]:
-        """Encode, apply the head and, where all labels are given, the loss.
-
-        Args:
-            inputs: ``input_ids``, ``attention_mask``, ``token_type_ids``, ``position_ids``, ``head_mask`` and
-                ``inputs_embeds``.
-            outputs: ``output_attentions``, ``output_hidden_states`` and ``return_dict``.
-            labels: values of ``label_names``.
-        """
-        given = dict(zip(_INPUTS, inputs, strict=True))
-        choices = _fold_choices(given) if self.record.input_rank == 3 else None
-        attentions, hidden_states, return_dict = outputs
-        encoded = self.get_base_model()(
-            **given, output_attentions=attentions, output_hidden_states=hidden_states, return_dict=True
-        )
-        answers = self.answers(encoded)
-        if choices is not None:
-            answers = tuple(ops.reshape(answer, (-1, choices)) for answer in answers)
-        complete = tuple(label for label in labels if label is not None)
-        output = self.output_class(
-            loss=self.head_loss(answers, complete, None) if len(complete) == len(labels) else None,
-            **dict(zip(self.answer_names, answers, strict=True)),
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
-        wanted = self.config.use_return_dict if return_dict is None else return_dict
-        return output if wanted else output.to_tuple()
+    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
+        """See ``HeadForward``; (B,) where each text has one label, else (1,), as in TensorFlow."""
+        parts = self.answer_losses(answers, labels)
+        if all(len(values.shape) == 1 for values, _ in parts):
+            return sum(values * counts for values, counts in parts)
+        return ops.reshape(sum(_mean(*part, None) for part in parts), (1,))
 
     # -- training ----------------------------------------------------------------------------------------------
 
@@ -225,6 +128,36 @@ class Task(TFPreTrainedModel):
         answers = tuple(outputs[name] for name in self.answer_names)
         return answers[0] if len(answers) == 1 else answers
 
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As Keras's; without a ``loss``, the head's own is used. Several answers share one list of metrics."""
+        metrics, weighted_metrics = self._for_each_answer(metrics), self._for_each_answer(weighted_metrics)
+        super().compile(optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs)
+
+    def _for_each_answer(self, metrics: Any) -> Any:
+        names = self.answer_names
+        if len(names) == 1 or not metrics or isinstance(metrics, Mapping):
+            return metrics
+        listed = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        if len(listed) != len(names) and not any(isinstance(metric, (list, tuple)) for metric in listed):
+            listed = [listed, *([_fresh(metric) for metric in listed] for _ in names[1:])]
+        return dict(zip(names, listed, strict=True))
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Update the metrics with this model's predictions, by the names of the answers where there are several."""
+        labels, answers, weights = self.labels_of(x, y), self.predictions(y_pred), self.labels_of(None, sample_weight)
+        if len(self.answer_names) > 1:
+            weights = weights if isinstance(weights, (list, tuple)) else [weights] * len(answers)
+            named = [dict(zip(self.answer_names, values, strict=True)) for values in (labels, answers, weights)]
+            labels, answers, weights = named[0], named[1], None if weights[0] is None else named[2]
+        return keras.Model.compute_metrics(self, x, labels, answers, weights)
+
     def own_loss(self, labels: Any, outputs: Any, sample_weight: Any) -> Tensor:
         """See ``TFPreTrainedModel``."""
         if labels is None:
@@ -232,17 +165,12 @@ class Task(TFPreTrainedModel):
                 f"{type(self).__name__} cannot train or be evaluated without {', '.join(self.label_names)}: "
                 "pass them as y or among the inputs"
             )
-        answers = self.predictions(outputs)
+        answers, weights = self.predictions(outputs), self.labels_of(None, sample_weight)
         if len(self.answer_names) == 1:
-            answers, labels = (answers,), (labels,)
-        return self.head_loss(answers, tuple(labels), sample_weight)
-
-
-class MaskedLM(Task):
-    """Predicts the word at every position; labels (B, T)."""
-
-    head = "masked_lm"
-    old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
+            answers, labels, weights = (answers,), (labels,), (weights,)
+        parts = self.answer_losses(answers, tuple(labels))
+        weights = weights if isinstance(weights, (list, tuple)) else [weights] * len(parts)
+        return sum(_mean(*part, weight) for part, weight in zip(parts, weights, strict=True))
 
 
 class NextSentence(Task):
@@ -252,28 +180,21 @@ class NextSentence(Task):
     label_names: ClassVar[tuple[str, ...]] = ("next_sentence_label",)
 
 
-class PreTraining(Task):
-    """Both pre-training heads; the loss is the sum of theirs, and needs both labels, (B, T) and (B,)."""
-
-    head = "pretraining"
-    old_names: ClassVar[dict[str, str]] = _OLD_WORD_LABELS
-
-
 class SequenceClassification(Task):
     """One answer per text: a class, several classes, or numbers."""
 
     head = "sequence_classification"
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Mean squared error, cross-entropy or binary cross-entropy of (B, N), as ``problem_type`` says.
+    def answer_losses(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> list[Losses]:
+        """Squared errors, cross-entropies or binary cross-entropies of (B, N), as ``problem_type`` says.
 
         Where it says nothing: one label is a regression, integer labels (B,) are classes, float labels (B, N) are
         several classes at once.
         """
         logits, wanted = ops.cast(answers[0], "float32"), labels[0]
-        problem = self.config.problem_type or problem_type(self.config.num_labels, wanted)
+        problem = self.config.problem_type or problem_type(self.config.num_labels, dtype_of(wanted))
         if problem == "single_label_classification":
-            return _class_loss(logits, wanted, weight)
+            return [_class_losses(logits, wanted)]
         if problem == "regression":
             flat = [None] if logits.shape[0] is None else [logits.shape[0] * logits.shape[1]]
             if not (fits(wanted.shape, logits.shape) or fits(wanted.shape, flat)):
@@ -281,25 +202,13 @@ class SequenceClassification(Task):
                     f"labels of shape {tuple(wanted.shape)} do not fit the logits' {tuple(logits.shape)} for regression"
                 )
             difference = logits - ops.reshape(ops.cast(wanted, "float32"), ops.shape(logits))
-            return _mean(ops.square(difference), None, weight)
+            return [_by_row(ops.square(difference))]
         if not fits(wanted.shape, logits.shape):
             raise InputError(
                 f"labels of shape {tuple(wanted.shape)} must be (batch, labels) = {tuple(logits.shape)} "
                 "for multi_label_classification"
             )
-        return _mean(ops.binary_crossentropy(ops.cast(wanted, "float32"), logits, from_logits=True), None, weight)
-
-
-class MultipleChoice(Task):
-    """Picks one of several texts; inputs are (B, C, T), labels (B,)."""
-
-    head = "multiple_choice"
-
-
-class TokenClassification(Task):
-    """A class per token; labels (B, T)."""
-
-    head = "token_classification"
+        return [_by_row(ops.binary_crossentropy(ops.cast(wanted, "float32"), logits, from_logits=True))]
 
 
 class QuestionAnswering(Task):
@@ -307,59 +216,35 @@ class QuestionAnswering(Task):
 
     head = "question_answering"
 
-    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None) -> Tensor:
-        """Mean of the cross-entropies of start and end, (B, T) each; labels (B,) each.
+    def answer_losses(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> list[Losses]:
+        """Half the cross-entropies of start and end, (B, T) each; labels (B,) each.
 
         Positions outside the sequence are clamped to its length and ignored.
         """
-        start, end = (_position_loss(*pair, weight) for pair in zip(answers, labels, strict=True))
-        return (start + end) / 2
+        pairs = (_position_losses(*pair) for pair in zip(answers, labels, strict=True))
+        return [(values / 2, counts) for values, counts in pairs]
 
 
-def problem_type(num_labels: int, labels: Tensor) -> str:
-    """Return what ``labels`` ask for when the configuration does not say."""
-    if num_labels == 1:
-        return "regression"
-    return "multi_label_classification" if "float" in dtype_of(labels) else "single_label_classification"
-
-
-def _fold_choices(inputs: dict[str, Any]) -> Any:
-    """Fold inputs (B, C, ...) into (B*C, ...) and return C; None if there are neither ids nor vectors."""
-    given, rank = inputs["input_ids"], 3
-    if given is None:
-        given, rank = inputs["inputs_embeds"], 4
-    if given is None:
-        return None
-    if len(given.shape) != rank:
-        shape = tuple(given.shape)
-        raise InputError(f"inputs of shape {shape} must be (batch, choices, tokens); one example needs ids[None]")
-    choices = ops.shape(given)[1]
-    for name, value in inputs.items():
-        if len(getattr(value, "shape", ())) >= 3:
-            inputs[name] = ops.reshape(value, (-1, *ops.shape(value)[2:]))
-    return choices
-
-
-def _token_loss(logits: Tensor, labels: Tensor, weight: Tensor | None, name: str = "labels") -> Tensor:
+def _token_losses(logits: Tensor, labels: Tensor, name: str = "labels") -> Losses:
     if not fits(labels.shape, logits.shape[:-1]):
         raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
-    check_labels(name, labels, logits.shape[-1], IGNORE)
-    return _cross_entropy(logits, labels, ops.not_equal(labels, IGNORE), weight)
+    CHECKS.labels(name, labels, logits.shape[-1], IGNORE)
+    return _cross_entropies(logits, labels, ops.not_equal(labels, IGNORE))
 
 
-def _class_loss(logits: Tensor, labels: Tensor, weight: Tensor | None, name: str = "labels") -> Tensor:
+def _class_losses(logits: Tensor, labels: Tensor, name: str = "labels") -> Losses:
     _check_batch(name, labels, logits)
-    check_labels(name, labels, logits.shape[-1], IGNORE)
+    CHECKS.labels(name, labels, logits.shape[-1], IGNORE)
     labels = ops.reshape(labels, (-1,))
-    return _cross_entropy(logits, labels, ops.not_equal(labels, IGNORE), weight)
+    return _cross_entropies(logits, labels, ops.not_equal(labels, IGNORE))
 
 
-def _position_loss(logits: Tensor, positions: Tensor, weight: Tensor | None) -> Tensor:
+def _position_losses(logits: Tensor, positions: Tensor) -> Losses:
     _check_batch("positions", positions, logits)
     if "float" in dtype_of(positions):
         raise InputError(f"positions must be integers, got {dtype_of(positions)}")
     positions = ops.maximum(ops.cast(ops.reshape(positions, (-1,)), "int32"), 0)
-    return _cross_entropy(logits, positions, positions < ops.shape(logits)[1], weight)
+    return _cross_entropies(logits, positions, positions < ops.shape(logits)[1])
 
 
 def _check_batch(name: str, labels: Tensor, logits: Tensor) -> None:
@@ -371,18 +256,30 @@ def _check_batch(name: str, labels: Tensor, logits: Tensor) -> None:
         raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch,) = ({rows},)")
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, counted: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean over the ``counted`` labels (...) of logits (..., N)."""
+def _by_row(losses: Tensor) -> Losses:
+    """(B, N) -> the mean of each row, (B,), all of which count."""
+    losses = ops.mean(losses, axis=-1)
+    return losses, ops.ones_like(losses)
+
+
+def _cross_entropies(logits: Tensor, labels: Tensor, counted: Tensor) -> Losses:
+    """Return the cross-entropies (...) of logits (..., N), where ``counted`` (...)."""
     labels = ops.where(counted, labels, ops.zeros_like(labels))
     losses = ops.sparse_categorical_crossentropy(labels, ops.cast(logits, "float32"), from_logits=True)
-    return _mean(losses, counted, weight)
+    return losses, ops.cast(counted, losses.dtype)
 
 
-def _mean(losses: Tensor, counted: Tensor | None, weight: Tensor | None) -> Tensor:
-    """Mean of ``losses`` (B, ...) that are ``counted``, each row multiplied by its ``weight`` (B,)."""
-    counts = ops.ones_like(losses) if counted is None else ops.cast(counted, losses.dtype)
-    losses = losses * counts
+def _mean(losses: Tensor, counts: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of ``losses`` (B, ...) that count, each multiplied by its ``weight`` or its row's, (B,) or (B, 1)."""
+    total = losses * counts
     if weight is not None:
-        axes = (1,) * (len(losses.shape) - 1)
-        losses = losses * ops.reshape(ops.cast(weight, losses.dtype), (-1, *axes))
-    return ops.sum(losses) / ops.sum(counts)
+        weight = ops.cast(weight, losses.dtype)
+        if not (len(weight.shape) == len(losses.shape) and fits(weight.shape, losses.shape)):
+            weight = ops.reshape(weight, (-1, *(1,) * (len(losses.shape) - 1)))
+        total = total * weight
+    return ops.sum(total) / ops.sum(counts)
+
+
+def _fresh(metric: Any) -> Any:
+    """Return a metric that counts for itself."""
+    return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric

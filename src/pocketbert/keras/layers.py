@@ -136,6 +136,11 @@ class WordTable(keras.layers.Embedding):  # type: ignore[misc]  # Keras ships no
             return values
         return ops.where(ops.expand_dims(ops.arange(shape[0]), 1) == self.padding, 0, values)
 
+    @property
+    def weight(self) -> keras.Variable:
+        """The table, (V, width), under the name that it has in PyTorch."""
+        return self.embeddings
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """(B, T) -> (B, T, width)."""
         vectors = super().call(inputs)
@@ -162,6 +167,11 @@ class Vocabulary(Layer):
             normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
             self.kernel = self.add_weight(shape=(width, config.vocab_size), initializer=normal, name="kernel")
         self.bias = self.add_weight(shape=(config.vocab_size,), initializer="zeros", name="bias")
+
+    @property
+    def weight(self) -> Tensor:
+        """The matrix of its own, (V, width), which it has where it is not tied."""
+        return ops.transpose(self.kernel)
 
     def call(self, hidden: Tensor, table: Tensor) -> Tensor:
         """(B, T, width) -> (B, T, V); ``table`` is the word table, (V, width)."""
@@ -217,18 +227,9 @@ class Attention:
     def __call__(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend.
+        """Return the context (B, T, H*D) and the weights (B, H, T, T) or None, for packed q, k and v (B, T, H*D).
 
-        Args:
-            layer: index of the layer, for its head mask.
-            q: queries, (B, T, H*D).
-            k: keys, (B, T, H*D).
-            v: values, (B, T, H*D).
-            heads: H.
-            dropout: what drops weights while training.
-
-        Returns:
-            the context (B, T, H*D), and the weights (B, H, T, T) or None.
+        ``layer`` is the index of the layer, for its head mask, and ``dropout`` what drops weights while training.
         """
         size = q.shape[2] // heads
         q, k, v = (split_heads(x, heads) for x in (q, k, v))  # (B, H, T, D)

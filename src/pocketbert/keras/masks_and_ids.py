@@ -1,4 +1,4 @@
-"""What a model was given: named as documented, and checked.
+"""What a model was given: named as documented, checked, and in the form that its layers take.
 
 Values are checked only where they can be looked at, never while a graph is traced. Shapes are checked as far as they
 are known.
@@ -13,23 +13,15 @@ import ml_dtypes
 import numpy as np
 from keras import KerasTensor, backend, ops
 
-from pocketbert.architecture import input_checks as shared
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.input_checks import InputChecks, check_head_mask, check_mask_shape
 from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
 
-__all__ = [
-    "attention_bias",
-    "check_ids",
-    "check_labels",
-    "check_tokens",
-    "dtype_of",
-    "name_inputs",
-    "per_layer_head_masks",
-    "visible_values",
-]
+__all__ = ["CHECKS", "attention_bias", "dtype_of", "name_inputs", "per_layer_head_masks", "whole"]
 
 Tensor = Any
+_IDS = ("input_ids", "token_type_ids", "position_ids")
 # what looking at a traced tensor raises: TensorFlow, JAX, torch and Keras differ
 _TRACED = (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
@@ -114,8 +106,7 @@ def dtype_of(tensor: Tensor) -> str:
     return str(backend.standardize_dtype(tensor.dtype))
 
 
-def visible_values(tensor: Tensor) -> np.ndarray[Any, Any] | None:
-    """Return the values of a tensor, or None where no values are there yet."""
+def _values_of(tensor: Tensor) -> np.ndarray[Any, Any] | None:
     if isinstance(tensor, KerasTensor):
         return None
     try:
@@ -124,54 +115,22 @@ def visible_values(tensor: Tensor) -> np.ndarray[Any, Any] | None:
         return None
 
 
-def check_tokens(
-    config: PretrainedConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None, embedding_size: int
-) -> tuple[int | None, int | None]:
-    """Return (batch, tokens) of whichever of the two was given, None where not known.
+def whole(name: str, value: Any) -> Any:
+    """Cast ids that Keras made floats, as an ``Input`` without a dtype does, where no values are visible to check.
 
     Raises:
-        InputError: both or neither was given, a shape or dtype is wrong, an id lies outside the vocabulary, or there
-            are more tokens than positions.
+        InputError: the dtype is too narrow to hold ids.
     """
-    shapes = [None if given is None else tuple(given.shape) for given in (input_ids, inputs_embeds)]
-    size = shared.tokens_of(config, shapes[0], shapes[1], embedding_size)
-    if input_ids is not None:
-        check_ids("input_ids", input_ids, config.vocab_size, "vocab_size")
-    return size
+    if name not in _IDS or not hasattr(value, "dtype") or "float" not in dtype_of(value):
+        return value
+    if _values_of(value) is not None:
+        return value  # refused with the other checks
+    if dtype_of(value) not in ("float32", "float64"):
+        raise InputError(f"{name} of {dtype_of(value)} holds no ids above a few hundred; give the Input dtype='int32'")
+    return ops.cast(value, "int32")
 
 
-def check_ids(
-    name: str,
-    ids: Tensor,
-    limit: int,
-    limit_name: str,
-    shape: tuple[int | None, int | None] | None = None,
-    *,
-    one_row: bool = False,
-) -> None:
-    """Check that ``ids`` are integers in [0, limit), of ``shape`` if given (or of its last part, with ``one_row``).
-
-    Raises:
-        InputError: they are not.
-    """
-    if shape is not None:
-        shared.check_shape(name, tuple(ids.shape), shape, one_row=one_row)
-    shared.check_integers(name, dtype_of(ids))
-    values = visible_values(ids)
-    if values is not None and values.size:
-        shared.check_range(name, int(values.min()), int(values.max()), limit, limit_name)
-
-
-def check_labels(name: str, labels: Tensor, classes: int, ignore: int | None = None) -> None:
-    """Check that class labels are integers in [0, classes), ``ignore`` aside.
-
-    Raises:
-        InputError: they are not.
-    """
-    shared.check_integers(name, dtype_of(labels), ("int64", "int32", "uint8", "int16", "int8"))
-    values = visible_values(labels)
-    if values is not None:
-        shared.check_classes(name, values[(values < 0) | (values >= classes)], classes, ignore)
+CHECKS = InputChecks(dtype_of, _values_of, "ids[None]")
 
 
 # -- masks -----------------------------------------------------------------------------------------------------
@@ -193,7 +152,7 @@ def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
     if mask is None:
         return None
     batch, tokens, _ = hidden.shape
-    shared.check_mask_shape(tuple(mask.shape), batch, tokens)
+    check_mask_shape(tuple(mask.shape), batch, tokens)
     mask = ops.expand_dims(mask, (1, 2) if len(mask.shape) == 2 else 1)
     dtype = dtype_of(hidden)
     return ops.cast(ops.equal(mask, 0), dtype) * float(ml_dtypes.finfo(dtype).min)  # type: ignore[no-untyped-call]
@@ -208,7 +167,6 @@ def per_layer_head_masks(head_mask: Tensor | None, config: PretrainedConfig, hid
     layers, heads = config.num_hidden_layers, config.num_attention_heads
     if head_mask is None:
         return [None] * layers
-    shared.check_head_mask_shape(tuple(head_mask.shape), layers, heads)
+    kept = check_head_mask(tuple(head_mask.shape), config)
     masks = ops.broadcast_to(ops.cast(head_mask, dtype_of(hidden)), (layers, heads))
-    kept = [[h for h in range(heads) if h not in config.pruned_heads.get(layer, ())] for layer in range(layers)]
     return [ops.take(masks[layer], keep, axis=0) for layer, keep in enumerate(kept)]

@@ -20,7 +20,6 @@ from pocketbert.keras import heads
 from pocketbert.keras.bert import (
     BertEncoder,
     BertLikeModel,
-    BertLikeTask,
     Intermediate,
     Pooler,
     PositionedEmbeddings,
@@ -235,7 +234,7 @@ class TFMobileBertModel(BertLikeModel, TFMobileBertPreTrainedModel):
         return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
-class MobileBertTask(BertLikeTask, TFMobileBertPreTrainedModel):
+class MobileBertTask(heads.Task, TFMobileBertPreTrainedModel):
     """A MobileBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., TFPreTrainedModel]] = TFMobileBertModel

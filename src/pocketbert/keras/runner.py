@@ -1,15 +1,9 @@
-"""The runner of the Keras models: a packed batch goes in, a float32 array per row comes out.
-
-As with PyTorch, rows of similar length are padded together and a row's result does not depend on that: attention does
-not see padding, and MobileBERT's trigram is fed word vectors that are zero there, as beyond the end of an unpadded
-text.
-"""
+"""The runner of the Keras models: a packed batch goes in, a float32 array per row comes out."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,68 +12,51 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.heads import BARE, head_named
+from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
 from pocketbert.keras.auto import model_class
+from pocketbert.keras.layers import Tensor
 from pocketbert.keras.model import TFPreTrainedModel
-from pocketbert.runtime.batching import PackedBatch, groups, rectangle
-from pocketbert.runtime.results import answer_of, chosen_tokens, split_padded, split_tokens
+from pocketbert.runtime.batching import PackedBatch
+from pocketbert.runtime.model_runner import ModelRunner, part_with
 
 __all__ = ["KerasRunner", "load", "wrap"]
 
 _DTYPES = ("float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
 
 
-class KerasRunner:
-    """Runs a Keras model; see ``pocketbert.runtime.batching.Runner`` for what comes out.
+class KerasRunner(ModelRunner):
+    """Runs a Keras model; see ``ModelRunner``.
 
     Args:
         model: any Keras model of this library.
-        head: what to run, if not the model's own head: a pre-training model has two.
+        head: what to run, if not the model's own head.
         device: where to run it, as Keras names devices; where Keras puts it by default.
-
-    Raises:
-        InputError: the model has no such head.
     """
 
+    options = ModelRunner.options | {"training": False}
+
     def __init__(self, model: TFPreTrainedModel, head: str | None = None, device: str | None = None) -> None:
-        self.model: Any = model
-        self.head: str = model.head if head is None else head
-        self.config: PretrainedConfig = model.config
+        super().__init__(model, head)
         self.device = device
-        self._answer = answer_of(model.head, self.head)
 
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
-        """Run every row; see ``pocketbert.runtime.batching.Runner``."""
-        outputs: list[Any] = [None] * len(batch)
+        """See ``ModelRunner``."""
         with _on(self.device):
-            for rows in groups(batch.lengths.tolist()):
-                for row, output in zip(rows, self._run(batch, rows), strict=True):
-                    outputs[row] = output
-        return outputs
+            return super().__call__(batch)
 
-    def _run(self, batch: PackedBatch, rows: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Run rows that are padded together."""
-        model, answer = self.model, self._answer
-        lengths = [int(length) for length in batch.lengths[list(rows)]]
-        inputs: dict[str, Any] = dict(rectangle(batch, rows, typed=batch.token_type_ids is not None))
-        if min(lengths) == max(lengths):
-            del inputs["attention_mask"]
-        elif getattr(self.config, "trigram_input", False):
-            words = model.get_input_embeddings()(inputs.pop("input_ids"))
-            inputs["inputs_embeds"] = words * ops.cast(inputs["attention_mask"][:, :, None], words.dtype)
-        tokens = chosen_tokens(answer, lengths, batch.positions and [batch.positions[row] for row in rows])
-        if answer.per == "position":  # word logits are costly, so only of the tokens that are asked for
-            hidden = model.get_base_model()(**inputs, return_dict=True, training=False).last_hidden_state
-            places = np.concatenate([row * max(lengths) + places for row, places in enumerate(tokens)])
-            chosen = ops.take(ops.reshape(hidden, (1, -1, hidden.shape[-1])), places, axis=1)
-            return split_tokens(answer, _numpy(model.word_logits(chosen))[0], [len(places) for places in tokens])
-        if head_named(model.head).input_rank == 3:
-            inputs = {name: value[:, None] for name, value in inputs.items()}
-        output = model(**inputs, return_dict=True, training=False)
-        return split_padded(answer, [_numpy(output[field]) for field in answer.fields], tokens)
+    def array(self, values: Tensor) -> NDArray[np.float32]:
+        """See ``ModelRunner``."""
+        return np.asarray(ops.convert_to_numpy(ops.cast(values, "float32")))
+
+    def masked(self, words: Tensor, mask: Tensor) -> Tensor:
+        """See ``ModelRunner``."""
+        return words * ops.cast(mask, words.dtype)
+
+    def take(self, hidden: Tensor, places: NDArray[np.int64]) -> Tensor:
+        """See ``ModelRunner``."""
+        return ops.take(ops.reshape(hidden, (1, -1, hidden.shape[-1])), places, axis=1)
 
 
 def load(
@@ -135,16 +112,8 @@ def wrap(model: TFPreTrainedModel, head: str, *, threads: int | None = None) -> 
     _check_threads(threads)
     if not isinstance(model, TFPreTrainedModel):
         raise InputError(f"model must be a Keras model of this library, not {type(model).__name__}")
-    if head == BARE:
-        return KerasRunner(model.get_base_model())
-    if head_named(model.head).answer(head) is None:
-        raise InputError(f"this task needs a {head} head, and {type(model).__name__} has none")
-    return KerasRunner(model, head)
+    return KerasRunner(part_with(model, head), head)
 
 
 def _on(device: str | None) -> Any:
     return nullcontext() if device is None else keras.device(device)
-
-
-def _numpy(values: Any) -> NDArray[np.float32]:
-    return np.asarray(ops.convert_to_numpy(ops.cast(values, "float32")))

@@ -14,17 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pocketbert.tasks.answers import EntityGroup
 from pocketbert.tasks.entities import Tag
 
-__all__ = [
-    "answer_exact",
-    "answer_f1",
-    "entities",
-    "is_chunked",
-    "places",
-    "set_f1",
-    "share",
-    "spearman",
-    "words_of",
-]
+__all__ = ["answer_exact", "answer_f1", "entities", "is_chunked", "places", "set_f1", "share", "spearman", "words_of"]
 
 Entity = tuple[str, int, int]  # kind, first character, last character + 1; correct only if all three are
 T = TypeVar("T")

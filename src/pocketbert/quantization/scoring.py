@@ -14,14 +14,14 @@ from pocketbert.quantization import metrics
 from pocketbert.quantization.labeled import Records, is_multi_label, is_regression
 from pocketbert.runtime.batching import Runner, run_rows
 from pocketbert.tasks.entities import tags_of
-from pocketbert.tasks.feature_extraction import FeatureExtraction
-from pocketbert.tasks.multiple_choice import MultipleChoice
-from pocketbert.tasks.next_sentence import NextSentencePrediction
-from pocketbert.tasks.question_answering import QuestionAnswering
-from pocketbert.tasks.task import Task
-from pocketbert.tasks.text_classification import TextClassification
-from pocketbert.tasks.token_classification import TokenClassification
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tasks.feature_extraction import FeatureExtractionPipeline
+from pocketbert.tasks.multiple_choice import MultipleChoicePipeline
+from pocketbert.tasks.next_sentence import NextSentencePredictionPipeline
+from pocketbert.tasks.question_answering import QuestionAnsweringPipeline
+from pocketbert.tasks.task import Pipeline
+from pocketbert.tasks.text_classification import TextClassificationPipeline
+from pocketbert.tasks.token_classification import TokenClassificationPipeline
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["scores"]
 
@@ -30,7 +30,9 @@ _THRESHOLD = 0.5  # probability from which on a label is predicted, where there 
 _MASKED = 0.15  # share of a text's words that are masked, as in BERT's pre-training
 
 
-def scores(records: Records, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]) -> dict[str, float]:
+def scores(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, step: Callable[[int], None]
+) -> dict[str, float]:
     """Run a model on every record; ``step`` is called now and then with the number of records that are done.
 
     Returns:
@@ -50,16 +52,18 @@ class _Watched(Protocol):
         """Yield items while reporting progress; an item counts as ``each`` records."""
 
 
-def _answers(task: Task[Any, Any, Any], records: Records, watched: _Watched) -> list[Any]:
+def _answers(task: Pipeline[Any, Any, Any], records: Records, watched: _Watched) -> list[Any]:
     """Return a task's answer to each record."""
     names = (*task.input_keys, *task.optional_keys)
     return list(watched(task(iter([{name: row[name] for name in names if name in row} for row in records]))))
 
 
-def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _classification(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     regression = is_regression(runner.config)
     function = "none" if regression else "default"
-    task = TextClassification(runner, tokenizer, overflow="truncate", top_k=None, function_to_apply=function)
+    task = TextClassificationPipeline(runner, tokenizer, overflow="truncate", top_k=None, function_to_apply=function)
     answers = _answers(task, records, watched)  # all labels, best first
     truth = [row["label"] for row in records]
     if regression:
@@ -70,8 +74,10 @@ def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, 
     return {"accuracy": metrics.share(found[0]["label"] == label for found, label in zip(answers, truth, strict=True))}
 
 
-def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = TokenClassification(
+def _tokens(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
+    task = TokenClassificationPipeline(
         runner, tokenizer, overflow="window", is_split_into_words=True, aggregation_strategy="first", ignore_labels=()
     )
     found = list(watched(task(iter([row["tokens"] for row in records]))))
@@ -83,15 +89,15 @@ def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched:
     mine = [{(g["entity_group"], g["start"], g["end"]) for g in groups if g["entity_group"] != "O"} for groups in found]
     labels = list(runner.config.id2label.values())
     tags = dict(zip(labels, tags_of(labels), strict=True))
-    gold = [
-        metrics.entities([tags[tag] for tag in row["tags"]], spans) for row, spans in zip(records, places, strict=True)
-    ]
-    return {"entity F1": metrics.set_f1(mine, gold)}
+    gold = zip(([tags[tag] for tag in row["tags"]] for row in records), places, strict=True)
+    return {"entity F1": metrics.set_f1(mine, [metrics.entities(*pair) for pair in gold])}
 
 
-def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _questions(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     impossible = any(not row["answers"] for row in records)
-    task = QuestionAnswering(runner, tokenizer, overflow="window", handle_impossible_answer=impossible)
+    task = QuestionAnsweringPipeline(runner, tokenizer, overflow="window", handle_impossible_answer=impossible)
     found = _answers(task, records, watched)
     pairs = [(answer["answer"], row["answers"]) for answer, row in zip(found, records, strict=True)]
     return {
@@ -100,19 +106,21 @@ def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watch
     }
 
 
-def _choices(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = MultipleChoice(runner, tokenizer, overflow="truncate")
-    found = _answers(task, records, watched)
+def _choices(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
+    found = _answers(MultipleChoicePipeline(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
 
 
-def _following(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = NextSentencePrediction(runner, tokenizer, overflow="truncate")
-    found = _answers(task, records, watched)
+def _following(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
+    found = _answers(NextSentencePredictionPipeline(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a["is_next"] == row["is_next"] for a, row in zip(found, records, strict=True))}
 
 
-def _words(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _words(records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched) -> dict[str, float]:
     generator = np.random.default_rng(0)
     limit = min(runner.config.max_position_embeddings, tokenizer.model_max_length)
     rows, truth = [], []
@@ -136,15 +144,17 @@ def _words(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: 
     return {"accuracy at masked words": metrics.share(hits)}
 
 
-def _likeness(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
-    task = FeatureExtraction(runner, tokenizer, overflow="truncate", pooling="mean", normalize=True)
+def _likeness(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
+    task = FeatureExtractionPipeline(runner, tokenizer, overflow="truncate", pooling="mean", normalize=True)
     texts = [row[name] for row in records for name in ("text", "text_pair")]
     vectors = np.stack(list(watched(task(iter(texts)), each=0.5))).astype(np.float64)
     cosines = (vectors[::2] * vectors[1::2]).sum(axis=1)
     return {"Spearman of cosines": metrics.spearman(cosines, [row["label"] for row in records])}
 
 
-_SCORES: dict[str, Callable[[Records, Runner, TokenizerBase, _Watched], dict[str, float]]] = {
+_SCORES: dict[str, Callable[[Records, Runner, PreTrainedTokenizerBase, _Watched], dict[str, float]]] = {
     "sequence_classification": _classification,
     "token_classification": _tokens,
     "question_answering": _questions,

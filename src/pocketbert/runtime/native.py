@@ -185,38 +185,23 @@ class _Writer:
         return self.builder.finish()
 
     def _embeddings(self, e: Embeddings) -> None:
-        self.builder.embeddings(
-            self._weight(e.words),
-            _floats(e.positions),
-            _maybe(e.types),
-            e.trigram,
-            None if e.projection is None else self._columns(e.projection.source)[0],
-            _norm(e.norm),
-        )
+        words, positions, types = self._weight(e.words), _floats(e.positions), _maybe(e.types)
+        gathered = None if e.projection is None else self._columns(e.projection.source)[0]
+        self.builder.embeddings(words, positions, types, e.trigram, gathered, _norm(e.norm))
         if e.projection is not None:
             self._dense(e.projection)
 
     def _dense(self, op: Dense) -> None:
-        self.builder.dense(
-            self._columns(op.source),
-            self._columns(op.target),
-            self._weight(op.weight),
-            _floats(op.bias),
-            op.activation,
-            None if op.residual is None else self._columns(op.residual),
-            _maybe(op.residual_scale),
-            _norm(op.norm),
-        )
+        source, target, weight = self._columns(op.source), self._columns(op.target), self._weight(op.weight)
+        residual = None if op.residual is None else self._columns(op.residual)
+        carry, norm = _maybe(op.residual_scale), _norm(op.norm)
+        self.builder.dense(source, target, weight, _floats(op.bias), op.activation, residual, carry, norm)
 
     def _weight(self, weight: Array | Int8) -> Any:
         if not isinstance(weight, Int8):
             return self.extension.Weight.floats(_floats(weight))
-        return self.extension.Weight.int8(
-            _typed(weight.values, np.int8),
-            _floats(weight.scale),
-            _typed(weight.outliers, np.int64),
-            _floats(weight.outlier_weight),
-        )
+        values, outliers = _typed(weight.values, np.int8), _typed(weight.outliers, np.int64)
+        return self.extension.Weight.int8(values, _floats(weight.scale), outliers, _floats(weight.outlier_weight))
 
     def _columns(self, span: Span) -> tuple[int, int, int]:
         if span.buffer not in self.buffers:
@@ -227,9 +212,8 @@ class _Writer:
 def _typed(array: Any, dtype: DTypeLike) -> NDArray[Any]:
     """Return the array laid out row by row; its type must be right already, for a conversion could hide damage."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        raise TypeError(
-            f"an array of {np.dtype(dtype)} is expected, not {getattr(array, 'dtype', type(array).__name__)}"
-        )
+        found = getattr(array, "dtype", type(array).__name__)
+        raise TypeError(f"an array of {np.dtype(dtype)} is expected, not {found}")
     return np.ascontiguousarray(array)
 
 

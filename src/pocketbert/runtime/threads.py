@@ -16,10 +16,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 def available_threads(cgroups: Path = _CGROUPS) -> int:
     """Return the CPUs that this process may run on, or fewer where its control group's time limit allows fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = _cgroup_limit(cgroups)
     return max(1, min(count, MOST_THREADS, math.ceil(limit) if limit else count))
 

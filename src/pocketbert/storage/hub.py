@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
+from pocketbert.storage.connection import unreachable
 from pocketbert.storage.replacing import read_json
 
-__all__ = ["HubOptions", "local_folder", "safe_name", "shard_names", "CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES"]
+__all__ = ["CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES"]
+__all__ += ["HubOptions", "find_file", "local_folder", "safe_name", "shard_names", "with_variant"]
 
 CONFIG_FILES = ("config.json",)
 TOKENIZER_FILES = (
@@ -39,7 +41,18 @@ WEIGHT_FILES = (
 
 @dataclass(frozen=True)
 class HubOptions:
-    """How a hub name is looked up; meaningless for a local folder, where only ``subfolder`` counts."""
+    """How a hub name is looked up; of a local folder only ``subfolder`` and what follows it count.
+
+    Attributes:
+        revision: branch, tag or commit.
+        cache_dir: where files are kept.
+        local_files_only: use the cache, never the network.
+        token: access token, or False for none.
+        force_download: fetch files that are cached already.
+        subfolder: folder within the repository.
+        weight_files: which files may hold the weights, the preferred one first.
+        runs_remote_code: the caller lets the repository's own code run, which is refused where there is any.
+    """
 
     revision: str | None = None
     cache_dir: str | os.PathLike[str] | None = None
@@ -47,6 +60,8 @@ class HubOptions:
     token: str | bool | None = None
     force_download: bool = False
     subfolder: str = ""
+    weight_files: tuple[str, ...] = WEIGHT_FILES
+    runs_remote_code: bool = False
 
 
 def local_folder(
@@ -77,19 +92,46 @@ def local_folder(
     if os.path.exists(name):
         raise CheckpointError(f"{name} is a file; pass the folder that holds config.json and the weights")
     if _is_path(name):
-        raise CheckpointError(
-            f"no folder {name}; pass an existing checkpoint folder or a hub name such as 'owner/model'"
-        )
+        cure = "pass an existing checkpoint folder or a hub name such as 'owner/model'"
+        raise CheckpointError(f"no folder {name}; {cure}")
+    hub = _Repository(name, options)
     required, optional = list(required), list(optional)
-    fetched = [_download(name, file, options) for file in required]
-    fetched += [path for file in optional if (path := _download(name, file, options, absent_ok=True))]
+    fetched = [hub.download(file) for file in required]
+    fetched += [path for file in optional if (path := hub.download(file, absent_ok=True))]
     if weights:
-        fetched.append(_download_weights(name, options))
+        fetched.append(_download_weights(hub))
     found = [path for path in fetched if path is not None]
     if not found:
         raise HubError(f"{name} has none of {', '.join([*required, *optional])} that can be reached; {_CURE}")
     # the folder of the snapshot: its files are links, so the path that the hub gave is kept as it is
     return found[0].parent
+
+
+def find_file(name_or_path: str | os.PathLike[str], file: str, options: HubOptions | None = None) -> Path | None:
+    """Return where a file of a checkpoint lies, downloading it for a hub name; None if the checkpoint has none.
+
+    Args:
+        name_or_path: see ``local_folder``.
+        file: its name, within ``options.subfolder``; ``/`` separates folders.
+        options: see ``local_folder``.
+
+    Raises:
+        HubError: the hub name is unknown or cannot be reached.
+    """
+    options = options or HubOptions()
+    name = os.path.expanduser(os.fspath(name_or_path))
+    if os.path.exists(name) or _is_path(name):
+        path = Path(name) / options.subfolder / file
+        return path if path.is_file() else None
+    return _Repository(name, options).download(file, absent_ok=True)
+
+
+def with_variant(file: str, variant: str | None) -> str:
+    """Return a weight file's name for a variant: ``model.fp16.safetensors``, ``model.safetensors.index.fp16.json``."""
+    if variant is None:
+        return file
+    stem, _, suffix = safe_name(file, where="variant").rpartition(".")
+    return safe_name(f"{stem}.{variant}.{suffix}", where="variant")
 
 
 def safe_name(name: str, *, where: str) -> str:
@@ -98,14 +140,7 @@ def safe_name(name: str, *, where: str) -> str:
     Raises:
         UnsafeFileError: it is absolute, holds ``..`` or a separator; ``where`` says which file named it.
     """
-    if (
-        not name
-        or "\x00" in name
-        or "\\" in name
-        or ":" in name
-        or PurePosixPath(name).parts != (name,)
-        or name == ".."
-    ):
+    if any(sign in name for sign in "\x00\\:") or name in ("", "..") or PurePosixPath(name).parts != (name,):
         raise UnsafeFileError(f"{where} names {name!r}, which leaves its folder; only plain file names are followed")
     return name
 
@@ -136,62 +171,70 @@ def _is_path(name: str) -> bool:
     return name.startswith((".", "/", "\\", "~")) or "\\" in name or name.count("/") > 1 or os.path.isabs(name)
 
 
-def _download(name: str, file: str, options: HubOptions, *, absent_ok: bool = False) -> Path | None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+class _Repository:
+    """A repository of the hub, or what the cache has of it where the hub cannot be asked."""
 
-    try:
-        return Path(
-            hf_hub_download(
-                name,
-                file,
-                subfolder=options.subfolder or None,
-                revision=options.revision,
-                cache_dir=os.fspath(options.cache_dir) if options.cache_dir is not None else None,
-                local_files_only=options.local_files_only,
-                token=options.token,
-                force_download=options.force_download,
+    def __init__(self, name: str, options: HubOptions) -> None:
+        from huggingface_hub import constants
+
+        self.name, self.options = name, options
+        self.is_offline = options.local_files_only or constants.HF_HUB_OFFLINE  # because the caller wants it
+        self.unreachable = None if self.is_offline else unreachable()
+
+    def download(self, file: str, *, absent_ok: bool = False) -> Path | None:
+        """Return where a file lies; None if it is absent and ``absent_ok``."""
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+
+        name, options = self.name, self.options
+        try:
+            return Path(
+                hf_hub_download(
+                    name,
+                    file,
+                    subfolder=options.subfolder or None,
+                    revision=options.revision,
+                    cache_dir=os.fspath(options.cache_dir) if options.cache_dir is not None else None,
+                    local_files_only=options.local_files_only or self.unreachable is not None,
+                    token=options.token,
+                    force_download=options.force_download,
+                )
             )
-        )
-    except LocalEntryNotFoundError as error:  # not in the cache, and the hub cannot be asked
-        if absent_ok and (_is_offline(options) or _is_known_absent(name, file, options)):
-            return None
-        raise HubError(f"cannot reach the hub for {file} of {name}: {_first_line(error)}; {_CURE}") from error
-    except EntryNotFoundError as error:
-        if absent_ok:
-            return None
-        raise HubError(f"{name} has no {file}: {_first_line(error)}; {_CURE}") from error
-    except HFValidationError as error:
-        raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from error
-    except Exception as error:  # what a lost connection raises is the business of the hub library's HTTP client
-        raise HubError(f"cannot fetch {file} of {name}: {_first_line(error)}; {_CURE}") from error
+        except LocalEntryNotFoundError as error:  # not in the cache, and the hub cannot be asked
+            if absent_ok and (self.is_offline or self._is_known_absent(file)):
+                return None
+            why = self.unreachable or _first_line(error)
+            raise HubError(f"cannot reach the hub for {file} of {name}: {why}; {_CURE}") from None
+        except EntryNotFoundError as error:
+            if absent_ok:
+                return None
+            raise HubError(f"{name} has no {file}: {_first_line(error)}; {_CURE}") from None
+        except HFValidationError as error:
+            raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from None
+        except Exception as error:  # what a lost connection raises is the business of the hub library's HTTP client
+            raise HubError(f"cannot fetch {file} of {name}: {_first_line(error)}; {_CURE}") from error
+
+    def _is_known_absent(self, file: str) -> bool:
+        """Whether the cache remembers that the repository lacks ``file``: then a lost connection hides nothing."""
+        from huggingface_hub import try_to_load_from_cache
+
+        options = self.options
+        path = f"{options.subfolder}/{file}" if options.subfolder else file
+        cache = os.fspath(options.cache_dir) if options.cache_dir is not None else None
+        return not isinstance(try_to_load_from_cache(self.name, path, cache, options.revision), (str, type(None)))
 
 
-def _is_offline(options: HubOptions) -> bool:
-    from huggingface_hub import constants
-
-    return options.local_files_only or constants.HF_HUB_OFFLINE
-
-
-def _is_known_absent(name: str, file: str, options: HubOptions) -> bool:
-    """Whether the cache remembers that the repository lacks ``file``: then a lost connection hides nothing."""
-    from huggingface_hub import try_to_load_from_cache
-
-    path = f"{options.subfolder}/{file}" if options.subfolder else file
-    cache = os.fspath(options.cache_dir) if options.cache_dir is not None else None
-    return not isinstance(try_to_load_from_cache(name, path, cache, options.revision), (str, type(None)))
-
-
-def _download_weights(name: str, options: HubOptions) -> Path:
-    for file in WEIGHT_FILES:
-        path = _download(name, file, options, absent_ok=True)
+def _download_weights(hub: _Repository) -> Path:
+    files = hub.options.weight_files
+    for file in files:
+        path = hub.download(file, absent_ok=True)
         if path is None:
             continue
-        if file.endswith(".index.json"):
+        if ".index." in file:
             for shard in shard_names(path):
-                _download(name, shard, options)
+                hub.download(shard)
         return path
-    raise HubError(f"{name} has no weights that can be reached: none of {', '.join(WEIGHT_FILES)}; {_CURE}")
+    raise HubError(f"{hub.name} has no weights that can be reached: none of {', '.join(files)}; {_CURE}")
 
 
 def _first_line(error: BaseException) -> str:

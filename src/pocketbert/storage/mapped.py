@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.pointers import refuse_pointer
 
 __all__ = ["StoredTensor", "map_tensors", "read_header", "release"]
 
@@ -46,6 +47,7 @@ def _read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+        refuse_pointer(file.name)
         raise _damaged(f"a header of {length} bytes in a file of {size}")
     try:
         header = json.loads(file.read(length).decode("utf-8"))

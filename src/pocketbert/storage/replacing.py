@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.pointers import refuse_pointer
 
-__all__ = ["parse_json", "read_json", "read_text", "replacing"]
+__all__ = ["parse_json", "parse_list", "read_json", "read_text", "replacing"]
 
 _LIMIT = 64 * 2**20  # bytes; the largest real files, a shard index and a multilingual tokenizer.json, are far below
 
@@ -22,20 +23,22 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """Read a UTF-8 file's text.
 
     Raises:
-        CheckpointError: the file is absent, larger than 64 MiB or not UTF-8.
+        CheckpointError: the file is absent, larger than 64 MiB, not UTF-8, or a git-lfs pointer.
     """
     path = Path(path)
     try:
         size = path.stat().st_size
         if size > _LIMIT:
             raise CheckpointError(f"{path} has {size} bytes, more than the {_LIMIT} of any real file of its kind")
-        return path.read_text("utf-8")
+        text = path.read_text("utf-8")
     except FileNotFoundError as error:
         raise CheckpointError(f"no {path.name} in {path.parent}") from error
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
+    refuse_pointer(path, text)
+    return text
 
 
 def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -44,13 +47,29 @@ def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         CheckpointError: it is not JSON or not an object.
     """
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:  # not JSON, a number of too many digits, nested too deep
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    content = _parsed(text, path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, a JSON object was expected")
     return content
+
+
+def parse_list(text: str, path: str | os.PathLike[str]) -> list[Any]:
+    """Parse a JSON list, the text of the file ``path``.
+
+    Raises:
+        CheckpointError: it is not JSON or not a list.
+    """
+    content = _parsed(text, path)
+    if not isinstance(content, list):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, a JSON list was expected")
+    return content
+
+
+def _parsed(text: str, path: str | os.PathLike[str]) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # not JSON, a number of too many digits, nested too deep
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

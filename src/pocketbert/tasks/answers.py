@@ -1,12 +1,12 @@
-"""Answer types of all tasks: plain dicts with fixed keys, and lists of them sorted best first."""
+"""Answer types of all tasks: plain dicts with fixed keys."""
 
 from __future__ import annotations
 
-from typing import Any, SupportsIndex, TypedDict, TypeVar, overload
+from typing import TypedDict
 
-__all__ = ["Answer", "Choice", "Entity", "EntityGroup", "Fill", "Label", "NextSentence", "Ranked", "ZeroShot"]
+import numpy as np
 
-A = TypeVar("A")
+__all__ = ["Answer", "Choice", "Entity", "EntityGroup", "Fill", "Label", "NextSentence", "ZeroShot"]
 
 
 class Label(TypedDict):
@@ -23,7 +23,7 @@ class Entity(TypedDict):
     """
 
     entity: str
-    score: float
+    score: np.float32
     index: int
     word: str
     start: int
@@ -34,7 +34,7 @@ class EntityGroup(TypedDict):
     """Token classification with aggregation: one entity. ``text[start:end]`` is the entity as it was written."""
 
     entity_group: str
-    score: float
+    score: np.float32
     word: str
     start: int
     end: int
@@ -79,20 +79,3 @@ class NextSentence(TypedDict):
 
     is_next: bool
     score: float
-
-
-class Ranked(list[A]):
-    """A list of answers, best first, for any ``top_k``. A string key reads the best one: ``answers["score"]``."""
-
-    @overload
-    def __getitem__(self, key: SupportsIndex, /) -> A: ...
-    @overload
-    def __getitem__(self, key: slice, /) -> list[A]: ...
-    @overload
-    def __getitem__(self, key: str, /) -> Any: ...
-    def __getitem__(self, key: SupportsIndex | slice | str, /) -> Any:
-        if isinstance(key, str):
-            if not self:
-                raise KeyError(f"{key!r}: there are no answers")
-            return super().__getitem__(0)[key]  # type: ignore[index]  # every answer is a dict
-        return super().__getitem__(key)

@@ -17,18 +17,20 @@ STRATEGIES = ("none", "simple", "first", "average", "max")
 
 @dataclass(frozen=True)
 class Tag:
-    """A parsed label: the entity type, and whether an entity starts or ends here."""
+    """A parsed label: the entity type, whether an entity starts or ends here, and the name that an answer shows."""
 
     kind: str
     starts: bool = False
     ends: bool = False
+    shown: str = ""
 
 
 @dataclass(frozen=True)
 class Group:
-    """An entity: its kind, its score, and its tokens ``first`` to ``last`` (inclusive)."""
+    """An entity: its kind, the name to show, its score, and its tokens ``first`` to ``last`` (inclusive)."""
 
     kind: str
+    shown: str
     score: float
     first: int
     last: int
@@ -46,9 +48,9 @@ def tags_of(labels: Sequence[str]) -> list[Tag]:
         prefix, dash, kind = label.partition("-")
         chunked = f"B-{kind}" in known or f"I-{kind}" in known
         if not dash or not kind or not (prefix in ("B", "I") or (prefix in ("L", "E", "U", "S") and chunked)):
-            tags.append(Tag(label))
+            tags.append(Tag(label, shown=label.split("-", 1)[-1]))
         else:
-            tags.append(Tag(kind, starts=prefix in "BUS", ends=prefix in "LEUS"))
+            tags.append(Tag(kind, starts=prefix in "BUS", ends=prefix in "LEUS", shown=kind))
     return tags
 
 
@@ -61,38 +63,33 @@ def group_entities(
         scores: (tokens, labels) probabilities.
         words: the word of each token; tokens of one word are adjacent.
         tags: the parsed labels.
-        strategy: how the tokens of a word agree on its label. ``"simple"`` and ``"first"``: the first token's;
-            ``"average"``: the best of the averaged scores; ``"max"``: that of the token with the highest score. The
-            score of an entity is the mean over its words, or for ``"simple"`` over its tokens.
+        strategy: how the tokens of a word agree on its label. ``"simple"``: not at all, each token counts as a word;
+            ``"first"``: the first token's; ``"average"``: the best of the averaged scores; ``"max"``: that of the token
+            with the highest score. The score of an entity is the mean over its words.
 
     Returns:
         Every run of words of one entity, words outside entities too.
     """
+    if strategy == "simple":
+        words = range(len(words))
     runs: list[tuple[list[float], int, int, Tag]] = []
     for _, members in groupby(range(len(words)), key=words.__getitem__):
         tokens = list(members)
-        label, votes = _vote(scores[tokens[0] : tokens[-1] + 1], tags, strategy)
+        label, vote = _vote(scores[tokens[0] : tokens[-1] + 1], strategy)
         tag = tags[label]
         if runs and runs[-1][3].kind == tag.kind and not tag.starts and not runs[-1][3].ends:
-            runs[-1] = (runs[-1][0] + votes, runs[-1][1], tokens[-1], tag)
+            runs[-1] = ([*runs[-1][0], vote], runs[-1][1], tokens[-1], tag)
         else:
-            runs.append((votes, tokens[0], tokens[-1], tag))
-    return [Group(tag.kind, float(np.mean(votes)), first, last) for votes, first, last, tag in runs]
+            runs.append(([vote], tokens[0], tokens[-1], tag))
+    return [Group(tag.kind, tag.shown, float(np.mean(votes)), first, last) for votes, first, last, tag in runs]
 
 
-def _vote(scores: NDArray[np.float64], tags: Sequence[Tag], strategy: str) -> tuple[int, list[float]]:
-    """Return a word's label and its contribution to the entity's list of scores."""
+def _vote(scores: NDArray[np.float64], strategy: str) -> tuple[int, float]:
+    """Return a word's label and its score."""
+    deciding = scores[0]
     if strategy == "average":
-        mean = scores.mean(axis=0)
-        label = int(mean.argmax())
-        return label, [float(mean[label])]
-    if strategy == "max":
-        token = int(scores.max(axis=1).argmax())
-        label = int(scores[token].argmax())
-        return label, [float(scores[token, label])]
-    label = int(scores[0].argmax())
-    if strategy == "first":
-        return label, [float(scores[0, label])]
-    own = scores.argmax(axis=1)
-    agree = [tags[index].kind == tags[label].kind for index in own]
-    return label, [float(row[index if same else label]) for row, index, same in zip(scores, own, agree, strict=True)]
+        deciding = scores.mean(axis=0)
+    elif strategy == "max":
+        deciding = scores[scores.max(axis=1).argmax()]
+    label = int(deciding.argmax())
+    return label, float(deciding[label])

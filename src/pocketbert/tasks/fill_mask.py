@@ -8,15 +8,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pocketbert.errors import InputError
+from pocketbert.errors import InputError, PipelineException
 from pocketbert.runtime.batching import Floats
-from pocketbert.tasks.answers import Fill, Ranked
+from pocketbert.tasks.answers import Fill
+from pocketbert.tasks.notices import warn
 from pocketbert.tasks.numeric import best_first, softmax
-from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
-from pocketbert.tasks.task import Options, Task
+from pocketbert.tasks.option_checks import check_whole, kind
+from pocketbert.tasks.task import Options, Outputs, Pipeline, option
 from pocketbert.tasks.windows import Document, Window
 
-__all__ = ["FillMask", "FillMaskOptions"]
+__all__ = ["FillMaskPipeline", "FillMaskOptions"]
+
+
+def _check_targets(name: str, targets: Any) -> None:
+    if targets is None or isinstance(targets, str):
+        return
+    if not isinstance(targets, (list, tuple)) or not all(isinstance(word, str) for word in targets):
+        raise InputError(f"{name} must be a word or a list of words, not {kind(targets)}")
+    if not targets:
+        raise InputError(f"{name} is empty; pass at least one word, or None for the whole vocabulary")
 
 
 @dataclass(frozen=True)
@@ -28,27 +38,17 @@ class FillMaskOptions(Options):
         targets: a word or a list of words to choose among, instead of the whole vocabulary.
     """
 
-    top_k: int = 5
-    targets: str | Sequence[str] | None = None
-
-    def check(self) -> None:
-        """See ``Options.check``."""
-        super().check()
-        check_whole("top_k", self.top_k, 1)
-        if self.targets is None or isinstance(self.targets, str):
-            return
-        if not isinstance(self.targets, (list, tuple)) or not all(isinstance(word, str) for word in self.targets):
-            raise InputError(f"targets must be a word or a list of words, not {kind(self.targets)}")
-        if not self.targets:
-            raise InputError("targets is empty; pass at least one word, or None for the whole vocabulary")
+    top_k: int = option(5, check_whole, 1)
+    targets: str | Sequence[str] | None = option(None, _check_targets)
 
 
-class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
+class FillMaskPipeline(Pipeline[str, "list[Fill] | list[list[Fill]]", FillMaskOptions]):
     """Returns ``[{"score", "token", "token_str", "sequence"}, ...]``, best first, ``top_k`` of them.
 
-    A text with several masks gets a list of such lists, one per mask, in order; each mask is scored by itself, with the
-    other masks left in place. With ``targets``, scores are still over the whole vocabulary, so they need not add up to
-    1. With ``overflow="window"`` each mask is read in the window with the most context around it.
+    A list of one text gives that text's answer, as in transformers. A text with several masks gets a list of such
+    lists, one per mask, in order; each mask is scored by itself, with the other masks left in place. With ``targets``,
+    scores are still over the whole vocabulary, so they need not add up to 1. With ``overflow="window"`` each mask is
+    read in the window with the most context around it.
     """
 
     name = "fill-mask"
@@ -56,11 +56,10 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
     options_class = FillMaskOptions
     columns = ("token_str", "score", "sequence")
 
-    def read(self, item: Any, options: FillMaskOptions) -> str:
-        """See ``Task.read``."""
-        if isinstance(item, Mapping):
-            (item,) = fields_of(item, ("text",))
-        return check_text("text", item)
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """Fill the masks of a text, a list of them or an iterator of them; see ``Pipeline.__call__``."""
+        answers = super().__call__(inputs, **options)
+        return answers[0] if isinstance(inputs, list) and len(inputs) == 1 else answers
 
     def prepare(self, example: str, document: Document, options: FillMaskOptions) -> Document:
         """Read each mask in the window where it has the most context, and drop windows left without a mask."""
@@ -72,12 +71,10 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
                 if depths[place] > best.get(token, (-1, 0, 0))[0]:
                     best[token] = (int(depths[place]), number, place)
         if not best:
-            cut = len(document.windows[0].row) < len(document)
-            where = f"the first {len(document.windows[0].row)} tokens of" if cut else ""
-            raise InputError(
-                f"no {self.tokenizer.mask_token} in {where}{' ' if cut else ''}{example[:60]!r}; put "
-                f"{self.tokenizer.mask_token} where a word is missing"
-            )
+            shown, mask = len(document.windows[0].row), self.tokenizer.mask_token
+            where = f"the first {shown} tokens of " if shown < len(document) else ""
+            reason = f"no {mask} in {where}{example[:60]!r}; put {mask} where a word is missing"
+            raise PipelineException(self.name, self.config.model_type, reason)
         windows = []
         for number, window in enumerate(document.windows):
             masks = [(token, place) for token, (_, chosen, place) in sorted(best.items()) if chosen == number]
@@ -87,63 +84,73 @@ class FillMask(Task[str, "Ranked[Fill] | list[Ranked[Fill]]", FillMaskOptions]):
         return Document(document.encoding, windows)
 
     def decode(
-        self, example: str, documents: list[Document], outputs: list[list[Floats]], options: FillMaskOptions
-    ) -> Ranked[Fill] | list[Ranked[Fill]]:
-        """See ``Task.decode``."""
+        self, example: str, documents: list[Document], outputs: Outputs, options: FillMaskOptions
+    ) -> list[Fill] | list[list[Fill]]:
+        """See ``Pipeline.decode``."""
         document = documents[0]
+        ids: Sequence[int] = document.encoding.ids
         masks = [int(token) for window in document.windows for token in window.tokens]  # type: ignore[union-attr]
+        if options.overflow == "truncate":  # shown as the model saw it
+            shown = document.windows[0].row
+            ids, masks = shown.input_ids, [int(place) for place in shown.positions or ()]
         logits = np.concatenate(outputs[0])  # (masks, V)
         targets = self._target_ids(options.targets)
         fills = [
-            self._fills(document.encoding.ids, mask, row, targets, options.top_k, alone=len(masks) == 1)
+            self._fills(ids, mask, row, targets, options.top_k, alone=len(masks) == 1)
             for mask, row in sorted(zip(masks, logits, strict=True), key=lambda pair: pair[0])
         ]
         return fills[0] if len(fills) == 1 else fills
 
-    def table(self, answer: Ranked[Fill] | list[Ranked[Fill]]) -> list[dict[str, Any]]:
-        """See ``Task.table``."""
-        return [dict(row) for group in ([answer] if isinstance(answer, Ranked) else answer) for row in group]
+    def table(self, answer: list[Fill] | list[list[Fill]]) -> list[dict[str, Any]]:
+        """See ``Pipeline.table``."""
+        return [dict(row) for group in (answer if isinstance(answer[0], list) else [answer]) for row in group]
 
     def _fills(
-        self, ids: list[int], mask: int, logits: Floats, targets: list[int] | None, top_k: int, *, alone: bool
-    ) -> Ranked[Fill]:
+        self, ids: Sequence[int], mask: int, logits: Floats, targets: list[int] | None, top_k: int, *, alone: bool
+    ) -> list[Fill]:
         scores = softmax(logits)
-        if targets is None:
-            words = best_first(scores, top_k)
-        else:
-            words = [targets[index] for index in best_first(scores[targets], top_k)]
-        return Ranked(
+        among = np.arange(len(scores)) if targets is None else np.asarray(targets)
+        words = [int(among[index]) for index in best_first(scores[among], top_k)]
+        return [
             Fill(
                 score=float(scores[word]),
                 token=word,
                 token_str=self.tokenizer.decode([word]),
-                sequence=self.tokenizer.decode([*ids[:mask], word, *ids[mask + 1 :]], skip_special_tokens=alone),
+                sequence=self.tokenizer.decode(
+                    [i for i in (*ids[:mask], word, *ids[mask + 1 :]) if i != self.tokenizer.pad_token_id],
+                    skip_special_tokens=alone,
+                ),
             )
             for word in words
-        )
+        ]
 
     def _options(self, given: Mapping[str, Any]) -> FillMaskOptions:
         if self.tokenizer.mask_token_id is None:
-            raise InputError("fill-mask needs a tokenizer with a mask token; set tokenizer.mask_token")
+            reason = "fill-mask needs a tokenizer with a mask token; set tokenizer.mask_token"
+            raise PipelineException(self.name, self.config.model_type, reason)
         chosen = super()._options(given)
-        self._target_ids(chosen.targets)
+        self._target_ids(chosen.targets, tell=given.get("targets") is not None)
         return chosen
 
-    def _target_ids(self, targets: str | Sequence[str] | None) -> list[int] | None:
-        """Return the distinct token ids of the targets."""
+    def _target_ids(self, targets: str | Sequence[str] | None, *, tell: bool = False) -> list[int] | None:
+        """Return the distinct token ids of the targets; ``tell`` warns of those that are no token by themselves."""
         if targets is None:
             return None
         words = [targets] if isinstance(targets, str) else targets
-        return sorted({self._target_id(word) for word in words})
+        ids = {found for word in words if (found := self._target_id(word, tell=tell)) is not None}
+        if not ids:
+            raise InputError(f"targets={targets!r} holds no word; pass at least one, or None for the whole vocabulary")
+        return sorted(ids)
 
-    def _target_id(self, word: str) -> int:
+    def _target_id(self, word: str, *, tell: bool) -> int | None:
         known: int | None = self.tokenizer.get_vocab().get(word)
         if known is not None:
             return known
         pieces = self.tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"]
         if len(pieces) == 1 and pieces[0] != self.tokenizer.unk_token_id:
             return int(pieces[0])
-        pieces_text = ", ".join(self.tokenizer.convert_ids_to_tokens(pieces)) or "nothing"
-        raise InputError(
-            f"target {word!r} is not one token of the vocabulary (it is {pieces_text}); pass words that are"
-        )
+        if tell:
+            taken = f"{self.tokenizer.convert_ids_to_tokens(pieces[0])} takes its place" if pieces else "it is left out"
+            shown = ", ".join(self.tokenizer.convert_ids_to_tokens(pieces)) or "nothing"
+            warn(f"target {word!r} is not one token of the vocabulary (it is {shown}); {taken}")
+        return int(pieces[0]) if pieces else None

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import Floats
-from pocketbert.tasks.answers import Choice, Ranked
+from pocketbert.tasks.answers import Choice
 from pocketbert.tasks.numeric import best_first, softmax
 from pocketbert.tasks.option_checks import check_text, check_whole, fields_of, kind
-from pocketbert.tasks.task import Options, Task, Text
-from pocketbert.tasks.windows import Cut, Document
+from pocketbert.tasks.task import Options, Outputs, Pipeline, Text, option
+from pocketbert.tasks.windows import Document
 
-__all__ = ["MultipleChoice", "MultipleChoiceOptions"]
+__all__ = ["MultipleChoicePipeline", "MultipleChoiceOptions"]
 
 Question = tuple[str, list[str]]
 
@@ -29,15 +28,10 @@ class MultipleChoiceOptions(Options):
         top_k: how many choices to return, best first; None for all.
     """
 
-    top_k: int | None = 1
-
-    def check(self) -> None:
-        """See ``Options.check``."""
-        super().check()
-        check_whole("top_k", self.top_k, 1, none="all choices")
+    top_k: int | None = option(1, check_whole, 1, none="all choices")
 
 
-class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
+class MultipleChoicePipeline(Pipeline[Question, list[Choice], MultipleChoiceOptions]):
     """Returns ``[{"choice", "text", "score"}, ...]``, best first, ``top_k`` of them; scores of all choices add up to 1.
 
     An input is ``{"prompt": ..., "choices": [...]}`` or a tuple of the two. ``overflow="truncate"`` cuts the prompt.
@@ -47,12 +41,13 @@ class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
     head: ClassVar[str] = "multiple_choice"
     options_class = MultipleChoiceOptions
     overflows = ("error", "truncate")
+    truncates = "only_first"
     columns = ("choice", "text", "score")
     input_keys = ("prompt", "choices")
 
     def read(self, item: Any, options: MultipleChoiceOptions) -> Question:
-        """See ``Task.read``."""
-        pair = tuple(fields_of(item, ("prompt", "choices"))) if isinstance(item, Mapping) else item
+        """See ``Pipeline.read``."""
+        pair = tuple(fields_of(item, self.input_keys)) if isinstance(item, Mapping) else item
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InputError(f"the input must be a dict with 'prompt' and 'choices', not {kind(item)}")
         prompt, choices = pair
@@ -62,19 +57,15 @@ class MultipleChoice(Task[Question, Ranked[Choice], MultipleChoiceOptions]):
         return check_text("prompt", prompt), texts
 
     def texts(self, example: Question, options: MultipleChoiceOptions) -> list[Text]:
-        """See ``Task.texts``."""
+        """See ``Pipeline.texts``."""
         return [(example[0], choice) for choice in example[1]]
 
-    def cut(self, options: MultipleChoiceOptions) -> Cut:
-        """See ``Task.cut``."""
-        return replace(super().cut(options), truncation="only_first")
-
     def decode(
-        self, example: Question, documents: list[Document], outputs: list[list[Floats]], options: MultipleChoiceOptions
-    ) -> Ranked[Choice]:
-        """See ``Task.decode``."""
+        self, example: Question, documents: list[Document], outputs: Outputs, options: MultipleChoiceOptions
+    ) -> list[Choice]:
+        """See ``Pipeline.decode``."""
         scores = softmax(np.concatenate([windows[0] for windows in outputs]))  # (choices,)
-        return Ranked(
+        return [
             Choice(choice=index, text=example[1][index], score=float(scores[index]))
             for index in best_first(scores, options.top_k)
-        )
+        ]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import NextSentence
 from pocketbert.tasks.numeric import softmax
-from pocketbert.tasks.task import Options, Task, Text
-from pocketbert.tasks.text_classification import read_pair
+from pocketbert.tasks.task import Options, Outputs, Pipeline, Text
 from pocketbert.tasks.windows import Document
 
-__all__ = ["NextSentencePrediction"]
+__all__ = ["NextSentencePredictionPipeline"]
 
 
-class NextSentencePrediction(Task[Text, NextSentence, Options]):
+class NextSentencePredictionPipeline(Pipeline[Text, NextSentence, Options]):
     """Returns ``{"is_next", "score"}``; the score is the probability that the second continues the first.
 
     An input is ``{"text": ..., "text_pair": ...}`` or a tuple of the two.
@@ -22,18 +20,11 @@ class NextSentencePrediction(Task[Text, NextSentence, Options]):
 
     name = "next-sentence-prediction"
     head: ClassVar[str] = "next_sentence"
-    options_class = Options
     overflows = ("error", "truncate")
     columns = ("is_next", "score")
     input_keys = ("text", "text_pair")
 
-    def read(self, item: Any, options: Options) -> Text:
-        """See ``Task.read``."""
-        return read_pair(item, required=True)
-
-    def decode(
-        self, example: Text, documents: list[Document], outputs: list[list[Floats]], options: Options
-    ) -> NextSentence:
-        """See ``Task.decode``."""
+    def decode(self, example: Text, documents: list[Document], outputs: Outputs, options: Options) -> NextSentence:
+        """See ``Pipeline.decode``."""
         score = float(softmax(outputs[0][0])[0])  # label 0: B continues A
         return NextSentence(is_next=score >= 0.5, score=score)

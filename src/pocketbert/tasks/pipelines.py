@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pocketbert.checkpoint.opened import open_model
+from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD
-from pocketbert.runtime.registry import check_runtime, default_runtime, load_runner, wrap_model
-from pocketbert.storage.hub import HubOptions
-from pocketbert.tasks.selection import TASKS, check_head, resolve, task_class, task_of
-from pocketbert.tasks.task import Task
-from pocketbert.tokenizer.auto import AutoTokenizer, load_tokenizer
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tasks.arguments import read_loading
+from pocketbert.tasks.parts import open_source
+from pocketbert.tasks.selection import TASKS, need_model, resolve, task_class, task_of
+from pocketbert.tasks.task import Pipeline
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["pipeline"]
 
@@ -21,21 +19,23 @@ __all__ = ["pipeline"]
 def pipeline(
     task: str | None = None,
     model: Any = None,
-    *,
-    tokenizer: TokenizerBase | str | os.PathLike[str] | None = None,
-    runtime: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    threads: int | None = None,
-    batch_tokens: int = BATCH_TOKENS,
-    lookahead: int = LOOKAHEAD,
+    config: Any = None,
+    tokenizer: PreTrainedTokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
+    feature_extractor: Any = None,  # noqa: ARG001  # a text needs none
+    image_processor: Any = None,  # noqa: ARG001
+    processor: Any = None,  # noqa: ARG001
+    framework: str | None = None,
     revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
+    use_fast: bool = True,
     token: str | bool | None = None,
-    subfolder: str = "",
+    device: Any = None,
+    device_map: Any = None,
+    dtype: Any = None,
+    trust_remote_code: bool | None = None,
+    model_kwargs: dict[str, Any] | None = None,
+    pipeline_class: type[Pipeline[Any, Any, Any]] | None = None,
     **options: Any,
-) -> Task[Any, Any, Any]:
+) -> Pipeline[Any, Any, Any]:
     """Return a task that answers texts: ``pipeline("question-answering", model=FOLDER)(question=..., context=...)``.
 
     Args:
@@ -44,17 +44,23 @@ def pipeline(
             ``"multiple-choice"``, ``"next-sentence-prediction"`` or ``"feature-extraction"``; by default what the
             checkpoint was saved for.
         model: a folder, a hub name, a model that is already loaded, or a ``Runner``.
+        config: a configuration, or where to read one, in place of the checkpoint's.
         tokenizer: a tokenizer, or where to load one; by default the model's folder.
-        runtime: what runs the model: ``"native"`` (the C++ engine for CPUs), ``"onnx"``, ``"torch"`` or ``"keras"``.
-            By default ``default_runtime`` chooses for a folder or a hub name, and a loaded model stays as it is.
-        device: where a checkpoint's model runs; the CPU by default.
+        feature_extractor, image_processor, processor: accepted; a text needs none.
+        framework: ``"pt"`` runs the PyTorch model, ``"tf"`` the Keras one; by default what ``runtime`` says.
+        revision, token, trust_remote_code: hub options, as are ``cache_dir``, ``local_files_only`` and ``subfolder``.
+        use_fast: whether to load the Fast tokenizer or the Python one.
+        device: where a checkpoint's model runs; the CPU by default. -1 is the CPU, 0 and up a GPU; also ``"cuda:0"``
+            or a ``torch.device``. A PyTorch model that is loaded already is moved there.
+        device_map: the same, as transformers names it.
         dtype: of its parameters: float32 by default, ``"int8"`` on native and onnx, ``"bfloat16"``, ``"float16"`` or
             ``"float64"`` on torch.
-        threads: maximum CPU threads; by default all that the process may use. Not for Keras, which sets its own.
-        batch_tokens: token budget of a batch.
-        lookahead: maximum inputs read from an iterator before their answers are returned.
-        revision, cache_dir, local_files_only, token, subfolder: hub options.
-        **options: options of the task that hold for every call, such as ``top_k`` or ``overflow``.
+        model_kwargs: further arguments of ``from_pretrained``.
+        pipeline_class: the class to build, in place of the task's own.
+        **options: ``runtime``, what runs the model: ``"native"`` (the C++ engine for CPUs), ``"onnx"``, ``"torch"`` or
+            ``"keras"`` (by default ``default_runtime`` chooses for a checkpoint, and a loaded model stays as it is);
+            ``threads``, the most CPU threads of a call; ``batch_tokens`` and ``lookahead``, see ``Pipeline``; and
+            options of the task that hold for every call, such as ``top_k`` or ``overflow``.
 
     Example:
         >>> from pathlib import Path
@@ -75,31 +81,27 @@ def pipeline(
         MissingExtra: the runtime's package is not installed, or the native engine was not built.
     """
     name = None if task is None else resolve(task)
-    if runtime is not None:
-        check_runtime(runtime)
     if model is None or (isinstance(model, str) and not model):
-        raise InputError(f"model={model!r}: pass a checkpoint folder or a hub name")
-    if isinstance(model, (str, os.PathLike)):
-        device, dtype = (None if value is None else str(value).removeprefix("torch.") for value in (device, dtype))
-        if runtime is None:
-            runtime = default_runtime(device, dtype)
-            check_runtime(runtime)
-        hub = HubOptions(revision, cache_dir, local_files_only, token, subfolder=subfolder)
-        opened = open_model(model, tokenizer=True, hub=hub)
-        name = name or task_of(opened)
-        head = task_class(name).head
-        check_head(opened, name, head)
-        runner = load_runner(opened, head, runtime, device=device, dtype=dtype, threads=threads)
-        if tokenizer is None:
-            tokenizer = load_tokenizer(opened.folder, model_type=opened.config.model_type)
-    else:
-        if name is None:
-            raise InputError(f"pass task= one of {', '.join(TASKS)}; only a checkpoint folder tells it by itself")
-        runner = wrap_model(model, task_class(name).head, runtime, device=device, dtype=dtype, threads=threads)
-        tokenizer = runner.config.name_or_path if tokenizer is None else tokenizer
-    if isinstance(tokenizer, (str, os.PathLike)):
-        if not tokenizer:
-            raise InputError("this model came from no folder; pass tokenizer=")
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-    cls: type[Task[Any, Any, Any]] = task_class(name)
-    return cls(runner, tokenizer, batch_tokens=batch_tokens, lookahead=lookahead, **options)
+        need_model(task, model)
+    given = dict(
+        config=config,
+        framework=framework,
+        revision=revision,
+        use_fast=use_fast,
+        token=token,
+        device=device,
+        device_map=device_map,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        model_kwargs=model_kwargs,
+        **options,
+    )
+    loading = read_loading(given)
+    source = open_source(model, loading)
+    if name is None and pipeline_class is not None:
+        name = pipeline_class.name
+    if name is None and not isinstance(source, Opened):
+        raise InputError(f"pass task= one of {', '.join(TASKS)}; only a checkpoint folder tells it by itself")
+    name = name or task_of(source)
+    cls: type[Pipeline[Any, Any, Any]] = pipeline_class or task_class(name)
+    return cls(source, tokenizer, task=task or name, loading=loading, **given)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pocketbert.errors import InputError
 from pocketbert.extras import require
+from pocketbert.storage.pointers import refuse_pointer
 
 __all__ = ["FORMATS", "Fields", "Record", "count_records", "read_file", "read_stream", "read_texts"]
 
 FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet")
-_SUFFIXES = {".txt": "txt", ".text": "txt", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {f".{kind}": kind for kind in FORMATS} | {".text": "txt", ".ndjson": "jsonl", ".pq": "parquet"}
 _LISTS = ("choices", "tokens")  # fields that hold a list; in a cell it is written as JSON
 
 
@@ -79,10 +81,11 @@ def read_file(path: str | os.PathLike[str], fields: Fields, kind: str | None = N
 
     Raises:
         InputError: the format is unknown, or has no place for what the task needs.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is a git-lfs pointer.
         MissingExtra: it is a Parquet file and pyarrow is not installed.
     """
     kind = _kind(path, kind)
+    refuse_pointer(path)
     if kind == "parquet":
         return _parquet(path, fields)
     if kind == "txt":
@@ -101,9 +104,9 @@ def read_stream(stream: BinaryIO, fields: Fields, kind: str = "txt") -> Iterator
         raise InputError(f"a stream of {kind!r} cannot be read; choose from {', '.join(FORMATS[:-1])}")
     if kind == "txt":
         fields.text_only("a txt file")
-        return _txt(stream)
+        return _lines(stream, str)
     if kind == "jsonl":
-        return _jsonl(stream, fields)
+        return _lines(stream, partial(_parsed, fields=fields))
     return _csv(stream, fields, "\t" if kind == "tsv" else ",")
 
 
@@ -117,7 +120,7 @@ def count_records(path: str | os.PathLike[str], kind: str | None = None) -> int:
 
 def _kind(path: str | os.PathLike[str], kind: str | None) -> str:
     suffix = Path(path).suffix.lower()
-    found = kind or {**_SUFFIXES, ".parquet": "parquet", ".pq": "parquet"}.get(suffix)
+    found = kind or _SUFFIXES.get(suffix)
     if found not in FORMATS:
         raise InputError(
             f"{path}: cannot tell its format from {suffix or 'its name'!r}; name one of {', '.join(FORMATS)}"
@@ -130,31 +133,16 @@ def _opening(path: Path, fields: Fields, kind: str) -> Iterator[Record]:
         yield from read_stream(file, fields, kind)
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | InputError]]:
-    """Number the lines from 1 and decode them, without their ends."""
+def _lines(stream: BinaryIO, parse: Callable[[str], Any]) -> Iterator[Record]:
+    """What each line holds, without its end; empty lines are skipped."""
     for number, raw in enumerate(stream, 1):
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
         try:
-            yield number, raw.decode("utf-8").rstrip("\r\n")
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            yield number, InputError(f"not UTF-8: {error.reason} at byte {error.start}")
-
-
-def _txt(stream: BinaryIO) -> Iterator[Record]:
-    """One text a line; empty lines are skipped."""
-    for number, line in _lines(stream):
-        if isinstance(line, InputError) or line.strip():
-            yield Record(number, line)
-
-
-def _jsonl(stream: BinaryIO, fields: Fields) -> Iterator[Record]:
-    """One JSON object (or string, for a text) a line; empty lines are skipped."""
-    for number, line in _lines(stream):
-        if isinstance(line, InputError):
-            yield Record(number, line)
-        elif line.strip():
-            yield Record(number, _parsed(line, fields))
+            yield Record(number, InputError(f"not UTF-8: {error.reason} at byte {error.start}"))
+            continue
+        if line.strip():
+            yield Record(number, parse(line))
 
 
 def _parsed(line: str, fields: Fields) -> Any:

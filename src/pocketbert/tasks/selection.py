@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from pocketbert.architecture import families
 from pocketbert.architecture.heads import BARE, head_named
@@ -11,20 +11,36 @@ from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.tasks.option_checks import suggest
 
-__all__ = ["ALIASES", "TASKS", "check_head", "resolve", "task_class", "task_of"]
+__all__ = ["ALIASES", "TASKS", "check_head", "need_model", "resolve", "task_class", "task_of"]
 
 # task -> where its class is
 TASKS = {
-    "fill-mask": ("fill_mask", "FillMask"),
-    "text-classification": ("text_classification", "TextClassification"),
-    "zero-shot-classification": ("zero_shot", "ZeroShotClassification"),
-    "token-classification": ("token_classification", "TokenClassification"),
-    "question-answering": ("question_answering", "QuestionAnswering"),
-    "multiple-choice": ("multiple_choice", "MultipleChoice"),
-    "next-sentence-prediction": ("next_sentence", "NextSentencePrediction"),
-    "feature-extraction": ("feature_extraction", "FeatureExtraction"),
+    "fill-mask": ("fill_mask", "FillMaskPipeline"),
+    "text-classification": ("text_classification", "TextClassificationPipeline"),
+    "zero-shot-classification": ("zero_shot", "ZeroShotClassificationPipeline"),
+    "token-classification": ("token_classification", "TokenClassificationPipeline"),
+    "question-answering": ("question_answering", "QuestionAnsweringPipeline"),
+    "multiple-choice": ("multiple_choice", "MultipleChoicePipeline"),
+    "next-sentence-prediction": ("next_sentence", "NextSentencePredictionPipeline"),
+    "feature-extraction": ("feature_extraction", "FeatureExtractionPipeline"),
 }
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
+# tasks of transformers that need another kind of model
+_OTHERS = frozenset(
+    """
+    audio-classification automatic-speech-recognition conversational depth-estimation document-question-answering
+    image-classification image-feature-extraction image-segmentation image-text-to-text image-to-image image-to-text
+    keypoint-matching mask-generation object-detection summarization table-question-answering text-generation
+    text-to-audio text-to-speech text2text-generation translation video-classification visual-question-answering vqa
+    zero-shot-audio-classification zero-shot-image-classification zero-shot-object-detection
+    """.split()  # noqa: SIM905  # one name per line would be a page
+)
+# what transformers loads where no model is named, as far as it is a DistilBERT
+_DEFAULTS = {
+    "text-classification": "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+    "question-answering": "distilbert/distilbert-base-cased-distilled-squad",
+    "feature-extraction": "distilbert/distilbert-base-cased",
+}
 
 
 def resolve(task: str) -> str:
@@ -34,9 +50,22 @@ def resolve(task: str) -> str:
         InputError: there is no such task.
     """
     name = ALIASES.get(task, task) if isinstance(task, str) else task
+    if isinstance(name, str) and (name in _OTHERS or name.startswith("translation_")):
+        raise InputError(f"task {task!r} needs another kind of model; these models do {', '.join(TASKS)}")
     if name not in TASKS:
         raise InputError(f"unknown task {task!r}; choose from {', '.join(TASKS)}{suggest(task, [*TASKS, *ALIASES])}")
     return name
+
+
+def need_model(task: str | None, model: Any) -> NoReturn:
+    """Say that a model is to be named.
+
+    Raises:
+        InputError: always.
+    """
+    known = _DEFAULTS.get(ALIASES.get(str(task), str(task)))
+    cure = f", such as {known!r}, which transformers takes if none is named" if known else ""
+    raise InputError(f"model={model!r}: pass a checkpoint folder or a hub name{cure}")
 
 
 def task_class(name: str) -> Any:
@@ -48,9 +77,13 @@ def task_class(name: str) -> Any:
 def task_of(opened: Opened) -> str:
     """Return the task that a checkpoint is for: what its ``architectures`` say, else what its weights can only be.
 
+    A folder of sentence-transformers is for vectors.
+
     Raises:
-        InputError: neither tells.
+        InputError: nothing tells.
     """
+    if opened.sentences is not None and opened.sentences.makes_vectors:
+        return "feature-extraction"
     heads = opened.saved_heads or [
         name
         for name in opened.family.heads

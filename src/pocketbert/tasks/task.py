@@ -5,27 +5,40 @@ A subclass defines how an input becomes texts and how the model's outputs become
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain, islice, zip_longest
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Row, Runner, chunks, run_rows
-from pocketbert.tasks.option_checks import check_choice, check_whole, kind, suggest
+from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Runner, chunks, run_rows
+from pocketbert.storage.pushing import Pushable
+from pocketbert.tasks.arguments import Loading, read_loading, read_options
+from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, check_whole, fields_of, kind, suggest
+from pocketbert.tasks.parts import device_of, make_runner, make_tokenizer, model_of, open_source, with_runtime
+from pocketbert.tasks.saving import packed, save_parts, unpacked
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
-__all__ = ["Options", "Task", "Text"]
+__all__ = ["Answers", "Options", "Outputs", "Pipeline", "Text", "option"]
 
 A = TypeVar("A")
 E = TypeVar("E")
+R = TypeVar("R")
 O = TypeVar("O", bound="Options")  # noqa: E741  # example, answer, options
 
 Text = str | tuple[str, str] | list[str]  # a text, a pair, or the words of a text
+Outputs = list[list[Floats]]  # per document, one array per window
 
 _CHARACTERS = 32  # characters read ahead per token of a batch; bounds memory for long texts
+
+
+def option(default: Any, check: Callable[..., object], *limits: Any, **more: Any) -> Any:
+    """Declare an option: its default, and the check of its name and value, such as those of ``option_checks``."""
+    return field(default=default, metadata={"check": lambda name, value: check(name, value, *limits, **more)})
 
 
 @dataclass(frozen=True)
@@ -37,11 +50,16 @@ class Options:
             task can merge windows, ``"window"``.
         max_length: maximum tokens per row; the model's positions by default.
         stride: tokens shared by consecutive windows; a quarter of the row by default.
+        truncation: which text of a pair loses tokens: ``"longest_first"``, ``"only_first"`` or ``"only_second"``; by
+            default what suits the task. ``truncation=True`` stands for ``overflow="truncate"``.
+        add_special_tokens: whether a text gets its ``[CLS]`` and ``[SEP]``.
     """
 
     overflow: str = "error"
-    max_length: int | None = None
-    stride: int | None = None
+    max_length: int | None = option(None, check_whole, 1, none="the model's positions")
+    stride: int | None = option(None, check_whole, 0, none="a quarter of the row")
+    truncation: str | None = None
+    add_special_tokens: bool = option(True, check_flag)
 
     def check(self) -> None:
         """Check the values.
@@ -49,29 +67,51 @@ class Options:
         Raises:
             InputError: a value is of the wrong type or out of range.
         """
-        check_whole("max_length", self.max_length, 1, none="the model's positions")
-        check_whole("stride", self.stride, 0, none="a quarter of the row")
+        for each in fields(self):
+            if "check" in each.metadata:
+                each.metadata["check"](each.name, getattr(self, each.name))
 
 
-class Task(ABC, Generic[E, A, O]):
-    """A runner and a tokenizer, combined into a callable that turns texts into answers.
+class Answers(Iterator[A]):
+    """The answers to inputs whose number is known: an iterator with a length, for a progress bar."""
+
+    def __init__(self, answers: Iterator[A], count: int) -> None:
+        self._answers, self._count = answers, count
+
+    def __next__(self) -> A:
+        return next(self._answers)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class Pipeline(ABC, Pushable, Generic[E, A, O]):
+    """A model and a tokenizer, combined into a callable that turns texts into answers.
+
+    ``model`` is the PyTorch or Keras model; on another runtime it has the configuration, the device and the dtype.
+
+    It pickles: a pipeline of a folder reloads from it, one of a loaded model takes the model along.
 
     Args:
-        runner: runs the model.
-        tokenizer: the model's tokenizer.
+        model: a model of this library, a ``Runner``, a folder or a hub name.
+        tokenizer: the model's tokenizer, or where to load it; by default from the model's folder.
+        task: the name that it was asked for by.
         batch_tokens: token budget of a batch.
         lookahead: maximum inputs read before their answers are returned.
-        **options: defaults for every call; see the task's options class.
+        loading: arguments of ``pipeline`` that were read already.
+        **given: arguments of ``pipeline``, and options that hold for every call; see the task's options class.
 
     Raises:
-        InputError: an option is unknown or its value is invalid.
+        InputError: an argument is unknown or its value is invalid.
         ConfigError: the runner has a different head than the task needs.
     """
 
     name: ClassVar[str]
     head: ClassVar[str]
-    options_class: ClassVar[type[Any]]
+    options_class: ClassVar[type[Any]] = Options
     overflows: ClassVar[tuple[str, ...]] = ("error", "truncate", "window")
+    truncates: ClassVar[str] = "longest_first"  # see Cut
+    window_over: ClassVar[int | None] = None  # see Cut
     needs_details: ClassVar[bool] = False  # whether decoding reads offsets and words
     columns: ClassVar[tuple[str, ...]]  # shown by `predict` in a table
     input_keys: ClassVar[tuple[str, ...]] = ("text",)  # keys of a dict input, or columns of a file
@@ -79,34 +119,110 @@ class Task(ABC, Generic[E, A, O]):
 
     def __init__(
         self,
-        runner: Runner,
-        tokenizer: TokenizerBase,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
         *,
+        task: str = "",
         batch_tokens: int = BATCH_TOKENS,
         lookahead: int = LOOKAHEAD,
-        **options: Any,
+        loading: Loading | None = None,
+        **given: Any,
     ) -> None:
-        if runner.head != self.head:
-            raise ConfigError(f"{self.name} needs a {self.head} head, the runner has {runner.head}")
         check_whole("batch_tokens", batch_tokens, 1)
         check_whole("lookahead", lookahead, 1)
-        self.runner = runner
-        self.tokenizer = tokenizer
-        self.config: Any = runner.config
+        loading = read_loading(given) if loading is None else loading
+        self.source = open_source(model, loading)
+        self.loading = replace(loading, runtime=with_runtime(self.source, loading))
+        self.task = task or self.name
         self.batch_tokens = batch_tokens
         self.lookahead = lookahead
+        self._run_on(make_runner(self.source, self.name, self.head, self.loading))
+        self.tokenizer: PreTrainedTokenizerBase = make_tokenizer(tokenizer, self.source, self.config, loading)
         self.options: O = self.options_class()
-        self.options = self._options(options)
+        self.options = self._options({**self.own_options(given), **given})
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Refuse a subclass that defines the steps of transformers' pipelines, which nothing here would call.
+
+        Raises:
+            InputError: it does.
+        """
+        super().__init_subclass__(**named)
+        for step in ("preprocess", "_forward", "postprocess", "_sanitize_parameters"):
+            if step in cls.__dict__:
+                raise InputError(f"{cls.__name__}.{step} would not be called here; override read, texts or decode")
+
+    # -- what users of transformers look at ------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Any:
+        """Where the model runs."""
+        return device_of(self.runner)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the model's parameters."""
+        return getattr(self.model, "dtype", None)
+
+    torch_dtype = dtype
+
+    @property
+    def framework(self) -> str:
+        """``"tf"`` if Keras runs the model, else ``"pt"``."""
+        return "tf" if type(self.runner).__name__ == "KerasRunner" else "pt"
+
+    def predict(self, X: Any) -> Any:  # noqa: N803  # scikit-learn's name
+        """Answer; see ``__call__``."""
+        return self(X)
+
+    def transform(self, X: Any) -> Any:  # noqa: N803  # scikit-learn's name
+        """Answer; see ``__call__``."""
+        return self(X)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """Save the model and the tokenizer into a folder.
+
+        Args:
+            save_directory: the folder, made if absent.
+            **options: of the model's ``save_pretrained``.
+
+        Raises:
+            InputError: there is nothing that could be saved: a ``Runner`` was given.
+        """
+        save_parts(self.source, self.runner, self.tokenizer, save_directory, options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "source": packed(self.source, self.config), "runner": None, "model": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.source = unpacked(self.source)
+        self._run_on(make_runner(self.source, self.name, self.head, self.loading))
+
+    def _run_on(self, runner: Runner) -> None:
+        if runner.head != self.head:
+            raise ConfigError(f"{self.name} needs a {self.head} head, the runner has {runner.head}")
+        self.runner = runner
+        self.config: Any = runner.config
+        self.model = model_of(self.source, runner, self.loading)
 
     # -- defined by subclasses -------------------------------------------------------------------------------------
 
-    @abstractmethod
     def read(self, item: Any, options: O) -> E:
-        """Validate one input and convert it to the task's example type.
+        """Validate one input and convert it to the task's example type; by default a text, or a pair if it takes two.
 
         Raises:
             InputError: it is not a valid input for this task.
         """
+        names, values = self.input_keys + self.optional_keys, [item]
+        if isinstance(item, Mapping):
+            values = fields_of(item, self.input_keys, self.optional_keys)
+        elif isinstance(item, tuple) and len(item) == len(names) == 2:
+            values = list(item)
+        given = [(n, value) for n, value in zip_longest(names, values) if value is not None or n in self.input_keys]
+        texts: Any = tuple(check_text(name, value) for name, value in given)
+        example: E = texts if len(texts) > 1 else texts[0]
+        return example
 
     def texts(self, example: E, options: O) -> list[Text]:
         """Return the texts or pairs to tokenize for an example; by default the example is the only one."""
@@ -114,7 +230,7 @@ class Task(ABC, Generic[E, A, O]):
         return [only]
 
     @abstractmethod
-    def decode(self, example: E, documents: list[Document], outputs: list[list[Floats]], options: O) -> A:
+    def decode(self, example: E, documents: list[Document], outputs: Outputs, options: O) -> A:
         """Convert outputs into the answer.
 
         Args:
@@ -124,12 +240,23 @@ class Task(ABC, Generic[E, A, O]):
             options: the options of this call.
         """
 
+    def own_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options that the checkpoint asks for beside those that the caller gives, which come first."""
+        del given
+        return {}
+
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that the arguments of a call mean; see ``arguments.read_options``."""
+        return read_options(given, vars(self.options))
+
     def cut(self, options: O) -> Cut:
         """Return how to handle texts that are too long."""
         return Cut(
             options.overflow,
             *self.limit(options.max_length),
             options.stride,
+            truncation=options.truncation or self.truncates,
+            window_over=self.window_over,
             side=self.tokenizer.truncation_side,
             windowed="window" in self.overflows,
         )
@@ -159,7 +286,7 @@ class Task(ABC, Generic[E, A, O]):
 
         Args:
             inputs: a string, dict or tuple is one input and gives its answer; a list gives a list; any other iterable
-                gives an iterator, which reads at most ``lookahead`` inputs ahead.
+                or data set gives an iterator, which reads at most ``lookahead`` inputs ahead.
             **options: options for this call only; see the task's options class.
 
         Raises:
@@ -168,13 +295,18 @@ class Task(ABC, Generic[E, A, O]):
         chosen = self._options(options)
         self.check_ready(chosen)
         if self._is_one(inputs, chosen):
-            return next(self._raising([self.read(inputs, chosen)], chosen, numbered=False))
+            (answer,) = self._answers([self.read(inputs, chosen)], chosen)
+            if isinstance(answer, InputError):
+                raise answer
+            return answer
         if isinstance(inputs, list):
-            examples = [self._numbered(index, item, chosen) for index, item in enumerate(inputs)]
+            examples = list(self._reading(inputs, chosen))
+            if examples and isinstance(examples[-1], InputError):  # before any is answered
+                raise _at(len(examples) - 1, examples[-1])
             return list(self._raising(examples, chosen))
-        if isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
-            read = (self._numbered(index, item, chosen) for index, item in enumerate(inputs))
-            return self._raising(_errors_last(read), chosen, ramp=True)
+        if (items := _iterated(inputs)) is not None:
+            answers = self._raising(self._reading(items, chosen), chosen, ramp=True)
+            return Answers(answers, len(inputs)) if isinstance(inputs, Sized) else answers
         self.read(inputs, chosen)  # raises a specific error
         raise InputError(f"{self.name} takes a text, a list or an iterator of them, not {kind(inputs)}")
 
@@ -185,10 +317,10 @@ class Task(ABC, Generic[E, A, O]):
         """
         chosen = self._options(options)
         self.check_ready(chosen)
-        return self._answers((self._caught(item, chosen) for item in items), chosen, ramp=True)
+        return self._answers((_attempt(self.read, item, chosen) for item in items), chosen, ramp=True)
 
     def limit(self, max_length: int | None, name: str = "max_length") -> tuple[int, str]:
-        """Return the maximum tokens per row, and what sets that limit ("" for the model's positions).
+        """Return the maximum tokens per row, and what sets that limit.
 
         Args:
             max_length: the requested maximum, or None.
@@ -205,7 +337,7 @@ class Task(ABC, Generic[E, A, O]):
         tokenizer_limit = self.tokenizer.model_max_length
         if tokenizer_limit < positions:
             return tokenizer_limit, f"the tokenizer's model_max_length={tokenizer_limit}"
-        return positions, ""
+        return positions, f"the model's {positions} positions"
 
     def __repr__(self) -> str:
         """The task, its model and its runner."""
@@ -217,7 +349,8 @@ class Task(ABC, Generic[E, A, O]):
         return isinstance(inputs, (str, Mapping, tuple))
 
     def _options(self, given: Mapping[str, Any]) -> O:
-        known = [field.name for field in fields(self.options_class)]
+        known = [each.name for each in fields(self.options_class)]
+        given = self.arguments(given)
         for name in given:
             if name not in known:
                 raise InputError(
@@ -229,72 +362,55 @@ class Task(ABC, Generic[E, A, O]):
         self.cut(chosen)
         return chosen
 
-    def _numbered(self, index: int, item: Any, options: O) -> E:
+    def _reading(self, items: Iterable[Any], options: O) -> Iterator[E | InputError]:
+        """Yield an error in reading as the last item, so that the inputs before it are answered first."""
         try:
-            return self.read(item, options)
+            for item in items:
+                yield self.read(item, options)
         except InputError as error:
-            raise InputError(f"input {index}: {error}") from None
+            yield error
 
-    def _caught(self, item: Any, options: O) -> E | InputError:
-        if isinstance(item, InputError):
-            return item
-        try:
-            return self.read(item, options)
-        except InputError as error:
-            return error
-
-    def _raising(
-        self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False, numbered: bool = True
-    ) -> Iterator[A]:
+    def _raising(self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False) -> Iterator[A]:
         for index, answer in enumerate(self._answers(examples, options, ramp=ramp)):
             if isinstance(answer, InputError):
-                known = not numbered or str(answer).startswith("input ")
-                raise answer if known else InputError(f"input {index}: {answer}")
+                raise _at(index, answer)
             yield answer
 
     def _answers(
         self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False
     ) -> Iterator[A | InputError]:
         def size_of(example: E | InputError) -> int:
-            if isinstance(example, InputError):
-                return 0
-            return sum(map(_characters, self.texts(example, options)))
+            return sum(map(_characters, self._texts(example, options)))
 
         limit = self.batch_tokens * _CHARACTERS
         for chunk in chunks(examples, size_of, lookahead=self.lookahead, limit=limit, ramp=ramp):
             yield from self._answer_chunk(chunk, options)
 
-    def _answer_chunk(self, chunk: Sequence[E | InputError], options: O) -> list[A | InputError]:
-        texts = [[] if isinstance(example, InputError) else self.texts(example, options) for example in chunk]
-        encodings = iter(self._encode([text for group in texts for text in group]))
-        results: list[Any] = []  # per example: its documents, then its answer; or an InputError
-        cut, types = self.cut(options), hasattr(self.config, "type_vocab_size")
-        for example, group in zip(chunk, texts, strict=True):
-            encoded = [next(encodings) for _ in group]
-            if isinstance(example, InputError):
-                results.append(example)
-                continue
-            try:
-                documents = [split(encoding, cut, types=types) for encoding in encoded]
-                results.append([self.prepare(example, document, options) for document in documents])
-            except InputError as error:
-                results.append(error)
-        rows: list[Row] = []
-        for documents in results:
-            if not isinstance(documents, InputError):
-                rows += [window.row for document in documents for window in document.windows]
-        outputs = iter(run_rows(self.runner, rows, self.batch_tokens))
-        for index, (example, documents) in enumerate(zip(chunk, results, strict=True)):
-            if isinstance(example, InputError) or isinstance(documents, InputError):
-                continue
-            arrays = [[next(outputs) for _ in document.windows] for document in documents]
-            try:
-                results[index] = self.decode(example, documents, arrays, options)
-            except InputError as error:
-                results[index] = error
-        return results
+    def _texts(self, example: E | InputError, options: O) -> list[Text]:
+        return [] if isinstance(example, InputError) else self.texts(example, options)
 
-    def _encode(self, texts: Sequence[Text]) -> list[Encoding]:
+    def _answer_chunk(self, chunk: Sequence[E | InputError], options: O) -> list[A | InputError]:
+        texts = [self._texts(example, options) for example in chunk]
+        encodings = iter(self._encode(list(chain.from_iterable(texts)), options))
+        cut, types = self.cut(options), hasattr(self.config, "type_vocab_size")
+
+        def documents_of(example: E, encoded: list[Encoding]) -> list[Document]:
+            documents = [split(encoding, cut, types=types) for encoding in encoded]
+            return [self.prepare(example, document, options) for document in documents]
+
+        encoded = [list(islice(encodings, len(group))) for group in texts]
+        made = [_attempt(documents_of, example, group) for example, group in zip(chunk, encoded, strict=True)]
+        documents = [document for group in made if not isinstance(group, InputError) for document in group]
+        rows = [window.row for document in documents for window in document.windows]
+        outputs = iter(run_rows(self.runner, rows, self.batch_tokens))
+
+        def answer_of(documents: list[Document], example: E) -> A:
+            arrays = [[next(outputs) for _ in document.windows] for document in documents]
+            return self.decode(example, documents, arrays, options)
+
+        return [_attempt(answer_of, group, example) for group, example in zip(made, chunk, strict=True)]
+
+    def _encode(self, texts: Sequence[Text], options: O) -> list[Encoding]:
         """Tokenize texts and pairs in one call, and pre-split words in another."""
         encodings: list[Any] = [None] * len(texts)
         for words in (False, True):
@@ -304,6 +420,7 @@ class Task(ABC, Generic[E, A, O]):
             batch = self.tokenizer(
                 [texts[index] for index in places],
                 is_split_into_words=words,
+                add_special_tokens=options.add_special_tokens,
                 return_offsets_mapping=self.needs_details,
                 verbose=False,
             )
@@ -313,13 +430,32 @@ class Task(ABC, Generic[E, A, O]):
         return encodings
 
 
+def _iterated(inputs: Any) -> Iterable[Any] | None:
+    """Return what yields the items of an iterable, or of a data set that only has items and a length; else None."""
+    if isinstance(inputs, (bytes, bytearray)):
+        return None
+    if isinstance(inputs, Iterable):
+        return inputs
+    if isinstance(inputs, Sized) and hasattr(inputs, "__getitem__"):
+        return (inputs[index] for index in range(len(inputs)))
+    return None
+
+
+def _at(index: int, error: InputError) -> InputError:
+    """Return the error with the number of the input that it is about."""
+    error.args = (f"input {index}: {error}",)
+    return error
+
+
 def _characters(text: Text) -> int:
     return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
-def _errors_last(examples: Iterator[E]) -> Iterator[E | InputError]:
-    """Yield a reading error as the last item, so that the inputs before it are answered first."""
+def _attempt(step: Callable[..., R], item: Any, *rest: Any) -> R | InputError:
+    """Return what a step makes of an item: an InputError if it fails, or if an earlier step did."""
+    if isinstance(item, InputError):
+        return item
     try:
-        yield from examples
+        return step(item, *rest)
     except InputError as error:
-        yield error
+        return error

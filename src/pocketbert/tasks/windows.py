@@ -7,7 +7,7 @@ whole it holds, and what the model says of each token can be put back in one pla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,17 +36,19 @@ class Cut:
         window_over: the text of a pair, 0 or 1, that is cut into windows; None for the longer one.
         side: the side that truncation cuts off.
         windowed: whether the task supports windows; for error messages.
+        most: tokens that a row may have where the other text of a pair leaves windows no longer than the stride.
     """
 
     overflow: str
     limit: int
-    limit_name: str = ""
+    limit_name: str = "a row"
     stride: int | None = None
     exact: bool = True
     truncation: str = "longest_first"
     window_over: int | None = None
     side: Side = "right"
     windowed: bool = True
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,14 @@ def split(encoding: Encoding, cut: Cut, *, types: bool) -> Document:
         InputError: the text is too long and ``cut`` says so, or its special tokens or the other text leave no room.
     """
     total, pair = len(encoding.ids), encoding.n_sequences > 1
+    if total > cut.limit and pair and cut.most is not None:
+        cut = _roomier(encoding, cut, cut.most)
     if total <= cut.limit:
         row = Row(encoding.ids, encoding.type_ids if types and pair else None)
         return Document(encoding, [Window(row, None, total)])
     if cut.overflow == "error":
-        raise InputError(_too_long(total, cut))
+        ways = '"window" to split the text or "truncate" to cut it' if cut.windowed else '"truncate" to cut it'
+        raise InputError(f"{total} tokens exceed {cut.limit_name}; pass overflow={ways}")
     places = _places(encoding)
     lengths = tuple(stop - start for start, stop in places)
     room = cut.limit - (total - sum(lengths))
@@ -141,10 +146,15 @@ def split(encoding: Encoding, cut: Cut, *, types: bool) -> Document:
     return Document(encoding, windows)
 
 
-def _too_long(total: int, cut: Cut) -> str:
-    limit = cut.limit_name or f"the model's {cut.limit} positions"
-    ways = '"window" to split the text or "truncate" to cut it' if cut.windowed else '"truncate" to cut it'
-    return f"{total} tokens exceed {limit}; pass overflow={ways}"
+def _roomier(encoding: Encoding, cut: Cut, most: int) -> Cut:
+    """Return a cut with rows of ``most`` tokens if the other text leaves windows no longer than the stride."""
+    start, stop = _places(encoding)[cut.window_over or 0]
+    others = len(encoding.ids) - (stop - start)
+    stride = cut.limit // 4 if cut.stride is None else cut.stride
+    if cut.limit - others > stride:
+        return cut
+    stride = stride if cut.exact else max(min(stride, (most - others) // 2), 0)
+    return replace(cut, limit=most, limit_name=f"the model's {most} positions", stride=stride, most=None)
 
 
 def _places(encoding: Encoding) -> list[tuple[int, int]]:
@@ -180,9 +190,9 @@ def _spans(lengths: tuple[int, ...], room: int, cut: Cut) -> list[tuple[tuple[in
 
 def _check_room(lengths: tuple[int, ...], room: int, text: int, cut: Cut) -> int:
     """Return how many tokens of ``text`` a row holds beside the other text."""
-    size = room - (sum(lengths) - lengths[text])
-    if size < 1:
-        limit = cut.limit_name or f"the model's {cut.limit} positions"
-        other = f"the other text has {sum(lengths) - lengths[text]} tokens and with " if len(lengths) > 1 else ""
-        raise InputError(f"{other}the special tokens it leaves no room in {limit}; shorten it or raise the limit")
-    return size
+    others = sum(lengths) - lengths[text]
+    if others >= room:
+        other = f"the other text has {others} tokens and with " if len(lengths) > 1 else ""
+        what = f"{other}the special tokens it leaves no room in {cut.limit_name}"
+        raise InputError(f"{what}; shorten it or raise the limit")
+    return room - others

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import ZeroShot
 from pocketbert.tasks.numeric import best_first, softmax
-from pocketbert.tasks.option_checks import check_flag, check_text, fields_of, kind
-from pocketbert.tasks.task import Options, Task, Text
-from pocketbert.tasks.windows import Cut, Document
+from pocketbert.tasks.option_checks import check_flag, check_text, kind
+from pocketbert.tasks.task import Options, Outputs, Pipeline, Text, option
+from pocketbert.tasks.windows import Document
 
-__all__ = ["ZeroShotClassification", "ZeroShotOptions"]
+__all__ = ["ZeroShotClassificationPipeline", "ZeroShotOptions"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,12 @@ class ZeroShotOptions(Options):
 
     candidate_labels: str | Sequence[str] | None = None
     hypothesis_template: str = "This example is {}."
-    multi_label: bool = False
+    multi_label: bool = option(False, check_flag)
     entailment_label: str | int | None = None
 
     def check(self) -> None:
         """See ``Options.check``."""
         super().check()
-        check_flag("multi_label", self.multi_label)
         template = check_text("hypothesis_template", self.hypothesis_template)
         try:
             changes = template.format("a") != template.format("b")
@@ -53,7 +51,7 @@ class ZeroShotOptions(Options):
             _labels(self.candidate_labels)
 
 
-class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
+class ZeroShotClassificationPipeline(Pipeline[str, ZeroShot, ZeroShotOptions]):
     """Returns ``{"sequence", "labels", "scores"}``: the candidate labels, best first, and their scores.
 
     Scores of one text sum to 1, unless ``multi_label`` is set or there is one label: then each is the probability
@@ -64,13 +62,17 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
     name = "zero-shot-classification"
     head: ClassVar[str] = "sequence_classification"
     options_class = ZeroShotOptions
+    truncates = "only_first"
+    window_over = 0
     columns = ("label", "score")
 
-    def __call__(self, inputs: Any, candidate_labels: str | Sequence[str] | None = None, **options: Any) -> Any:
+    def __call__(  # type: ignore[override]  # transformers' name for the first argument
+        self, sequences: Any, candidate_labels: str | Sequence[str] | None = None, **options: Any
+    ) -> Any:
         """Classify a text, a list of them or an iterator of them.
 
         Args:
-            inputs: see ``Task.__call__``.
+            sequences: see ``Pipeline.__call__``.
             candidate_labels: the labels.
             **options: see ``ZeroShotOptions``.
 
@@ -79,34 +81,27 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
         """
         if candidate_labels is not None:
             options["candidate_labels"] = candidate_labels
-        return super().__call__(inputs, **options)
+        return super().__call__(sequences, **options)
 
     def read(self, item: Any, options: ZeroShotOptions) -> str:
-        """See ``Task.read``."""
-        if isinstance(item, Mapping):
-            (item,) = fields_of(item, ("text",))
-        return check_text("text", item)
+        """See ``Pipeline.read``."""
+        text = super().read(item, options)
+        if not text:
+            raise InputError("the text is empty; pass one with words")
+        return text
 
     def texts(self, example: str, options: ZeroShotOptions) -> list[Text]:
-        """See ``Task.texts``."""
-        assert options.candidate_labels is not None
+        """See ``Pipeline.texts``."""
         return [(example, options.hypothesis_template.format(label)) for label in _labels(options.candidate_labels)]
 
     def check_ready(self, options: ZeroShotOptions) -> None:
-        """See ``Task.check_ready``."""
+        """See ``Pipeline.check_ready``."""
         if options.candidate_labels is None:
             raise InputError("zero-shot-classification needs candidate_labels, such as ['sports', 'politics']")
         self._entailment(options.entailment_label)
 
-    def cut(self, options: ZeroShotOptions) -> Cut:
-        """See ``Task.cut``."""
-        return replace(super().cut(options), truncation="only_first", window_over=0)
-
-    def decode(
-        self, example: str, documents: list[Document], outputs: list[list[Floats]], options: ZeroShotOptions
-    ) -> ZeroShot:
-        """See ``Task.decode``."""
-        assert options.candidate_labels is not None
+    def decode(self, example: str, documents: list[Document], outputs: Outputs, options: ZeroShotOptions) -> ZeroShot:
+        """See ``Pipeline.decode``."""
         labels = _labels(options.candidate_labels)
         logits = np.stack([d.average(windows) for d, windows in zip(documents, outputs, strict=True)])  # (labels, N)
         entailment = self._entailment(options.entailment_label)
@@ -118,7 +113,7 @@ class ZeroShotClassification(Task[str, ZeroShot, ZeroShotOptions]):
         return ZeroShot(sequence=example, labels=[labels[i] for i in order], scores=[float(scores[i]) for i in order])
 
     def table(self, answer: ZeroShot) -> list[dict[str, Any]]:
-        """See ``Task.table``."""
+        """See ``Pipeline.table``."""
         return [{"label": label, "score": s} for label, s in zip(answer["labels"], answer["scores"], strict=True)]
 
     def _options(self, given: Mapping[str, Any]) -> ZeroShotOptions:

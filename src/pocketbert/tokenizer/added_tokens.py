@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
@@ -13,21 +13,31 @@ from pocketbert.errors import InputError
 __all__ = ["AddedToken", "AddedVocabulary", "as_added"]
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class AddedToken:
     """A token that is matched as a whole, and the rules by which it is matched.
 
     ``single_word``: not inside a word. ``lstrip`` and ``rstrip``: with the whitespace before and after it.
-    ``normalized``: in the normalized text, rather than in the text as given. ``special``: ``skip_special_tokens``
-    leaves the token out when ids are decoded.
+    ``normalized``: in the normalized text, rather than in the text as given; by default if it is not ``special``.
+    ``special``: ``skip_special_tokens`` leaves the token out when ids are decoded.
     """
 
     content: str
     single_word: bool = False
     lstrip: bool = False
     rstrip: bool = False
-    normalized: bool = True
+    normalized: bool = None  # type: ignore[assignment]  # set below
     special: bool = False
+
+    def __post_init__(self) -> None:
+        """Choose ``normalized``."""
+        if self.normalized is None:
+            self.normalized = not self.special
+
+    def __repr__(self) -> str:
+        """The token and its rules, as the ``tokenizers`` library writes them."""
+        names = ("rstrip", "lstrip", "single_word", "normalized", "special")
+        return f'AddedToken("{self.content}", {", ".join(f"{name}={getattr(self, name)}" for name in names)})'
 
     def __str__(self) -> str:
         """The token itself."""
@@ -38,6 +48,9 @@ class AddedToken:
         return asdict(self)
 
 
+_RULES = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
 def as_added(token: Any, *, special: bool = False) -> AddedToken:
     """Return a string, an added token of the ``tokenizers`` library or a dict from a file as an :class:`AddedToken`.
 
@@ -46,27 +59,19 @@ def as_added(token: Any, *, special: bool = False) -> AddedToken:
     Raises:
         InputError: ``token`` is none of these.
     """
-    content: Any
     if isinstance(token, str):
-        content, fields = token, {"normalized": not special}
+        fields: Mapping[str, Any] = {"content": token}
     elif isinstance(token, Mapping):
-        content = token.get("content")
-        fields = {
-            name: bool(token[name])
-            for name in ("single_word", "lstrip", "rstrip", "normalized", "special")
-            if name in token
-        }
-        fields.setdefault("normalized", not (fields.get("special", False) or special))
+        fields = token
     else:
-        content = getattr(token, "content", None)
-        fields = {
-            name: bool(getattr(token, name, False))
-            for name in ("single_word", "lstrip", "rstrip", "normalized", "special")
-        }
+        fields = {name: getattr(token, name) for name in ("content", *_RULES) if hasattr(token, name)}
+    content = fields.get("content")
+    rules = {name: bool(fields[name]) for name in _RULES if name in fields}
+    rules["special"] = special or rules.get("special", False)
+    rules.setdefault("normalized", not rules["special"])
     if not isinstance(content, str) or any("\ud800" <= char <= "\udfff" for char in content):
         raise InputError(f"a token must be a string of whole characters or an AddedToken, not {token!r}")
-    added = AddedToken(content, **fields)
-    return replace(added, special=True) if special else added
+    return AddedToken(content, **rules)
 
 
 class AddedVocabulary:
@@ -91,38 +96,32 @@ class AddedVocabulary:
             if not token.content or token in self.by_id.values():
                 continue
             count += 1
-            self.ids[token.content] = id_ = self._id_for(token.content)
+            id_ = self.ids.get(token.content, self._vocab.get(token.content))
+            if id_ is None:
+                id_ = max(len(self._vocab), max(self.by_id, default=-1) + 1)
+            self.ids[token.content] = id_
             self.by_id[id_] = token
         self._refresh()
         return count
 
-    def split_raw(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
-        """Split text as given; see :meth:`split_normalized`."""
-        return self._split(text, *self._raw, keep_special=keep_special)
-
-    def split_normalized(self, text: str, *, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
-        """Split normalized text into ``(id, start, stop)``, with id None for the text between added tokens.
-
-        Without ``keep_special``, special tokens are not matched.
-        """
-        return self._split(text, *self._normalized, keep_special=keep_special)
-
-    def _id_for(self, content: str) -> int:
-        known = self.ids.get(content, self._vocab.get(content))
-        if known is not None:
-            return known
-        return max(len(self._vocab), max(self.by_id, default=-1) + 1)
-
     def _refresh(self) -> None:
-        raw = {token.content: token for token in self.by_id.values() if not token.normalized}
-        normalized = {self._normalize(token.content): token for token in self.by_id.values() if token.normalized}
+        raw: dict[str, AddedToken] = {}
+        normalized: dict[str, AddedToken] = {}
+        for token in sorted(self.by_id.values(), key=lambda token: not token.special):
+            if token.normalized:  # of those that normalize alike, the first counts
+                normalized.setdefault(self._normalize(token.content), token)
+            else:
+                raw[token.content] = token
         normalized.pop("", None)
-        self._raw = (_pattern(raw), raw)
-        self._normalized = (_pattern(normalized), normalized)
+        self._raw = _pattern(raw), raw
+        self._normalized = _pattern(normalized), normalized
 
-    def _split(
-        self, text: str, pattern: re.Pattern[str] | None, tokens: Mapping[str, AddedToken], *, keep_special: bool
-    ) -> Iterator[tuple[int | None, int, int]]:
+    def split(self, text: str, *, normalized: bool, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
+        """Split text into ``(id, start, stop)``, with id None for the text between added tokens.
+
+        ``normalized`` tells whether the text is. Without ``keep_special``, special tokens are not matched.
+        """
+        pattern, tokens = self._normalized if normalized else self._raw
         done = 0
         for match in pattern.finditer(text) if pattern else ():
             start, stop = match.span()
@@ -150,9 +149,7 @@ def _pattern(contents: Iterable[str]) -> re.Pattern[str] | None:
 
 def _is_word(char: str) -> bool:
     """Return whether ``char`` is a word character by UTS #18: a letter, mark, digit, connector or joiner."""
-    return bool(char) and (
-        char.isalnum()
-        or unicodedata.category(char)[0] == "M"
-        or char in "\u200c\u200d"
-        or unicodedata.category(char) == "Pc"
-    )
+    if not char:
+        return False
+    category = unicodedata.category(char)
+    return char.isalnum() or category[0] == "M" or category == "Pc" or char in "\u200c\u200d"

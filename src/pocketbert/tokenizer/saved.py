@@ -4,46 +4,54 @@ from __future__ import annotations
 
 import json
 import os
-from abc import abstractmethod
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.hub import TOKENIZER_FILES, HubOptions, local_folder, safe_name
+from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
+from pocketbert.storage.keywords import loading_options, saving_options
+from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
-from pocketbert.tokenizer.special_tokens import SpecialTokens
+from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
 from pocketbert.tokenizer.tokenizer_files import TokenizerFolder, vocab_text
 
 __all__ = ["Pretrained"]
 
 P = TypeVar("P", bound="Pretrained")
 
+# attributes that may have been set since the constructor -> those values that need not be written
+_CHANGEABLE = {
+    "padding_side": "right",
+    "truncation_side": "right",
+    "clean_up_tokenization_spaces": None,
+    "split_special_tokens": False,
+    "pad_token_type_id": 0,
+    "chat_template": None,
+}
 
-class Pretrained(SpecialTokens):
+
+class Pretrained(SpecialTokensMixin, Pushable, Recognized):
     """The methods that load a tokenizer and save it."""
 
+    _stands_for = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     is_fast: ClassVar[bool]
+    _is_wordpiece: ClassVar[bool] = True  # the vocabulary may come from vocab.txt, and the settings are BERT's
     model_max_length: int
     padding_side: Side
     truncation_side: Side
     clean_up_tokenization_spaces: bool
     name_or_path: str
-    _settings: dict[str, Any]  # arguments of the constructor that tokenizer_config.json holds
+    vocab_files_names: ClassVar[dict[str, str]]
+    extra_special_tokens: dict[str, Any]
+    init_kwargs: dict[str, Any]  # arguments of the constructor, which tokenizer_config.json holds
 
     def __init__(self, **arguments: Any) -> None:
         """Take a vocabulary and settings."""
         raise NotImplementedError
-
-    @property
-    @abstractmethod
-    def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> added token; special tokens are added tokens."""
-
-    @abstractmethod
-    def _base_vocab(self) -> dict[str, int]:
-        """Return token -> id, without the added tokens."""
 
     def _tokenizer_json(self) -> str | None:
         """Return the content of ``tokenizer.json``; None for a Python tokenizer."""
@@ -53,46 +61,52 @@ class Pretrained(SpecialTokens):
     def from_pretrained(
         cls: type[P],
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        subfolder: str = "",
         **settings: Any,
     ) -> P:
         """Load a tokenizer from a folder, or from the Hugging Face Hub by name.
 
-        The folder needs ``vocab.txt`` or ``tokenizer.json``. Settings come from ``tokenizer.json``, then
+        The folder needs ``vocab.txt`` or ``tokenizer.json``. The path of one of these works, too, with a warning; then
+        no other file is read. Settings come from ``tokenizer.json``, then
         ``special_tokens_map.json`` and ``tokenizer_config.json``, then the arguments; later ones take precedence.
 
         Args:
             pretrained_model_name_or_path: a folder, or a name such as ``"distilbert-base-uncased"``.
-            revision: branch, tag or commit of a hub name.
-            cache_dir: where hub files are kept.
-            local_files_only: use the cache, never the network.
-            token: access token of the hub.
-            force_download: fetch files that are cached already.
-            subfolder: folder within the repository.
-            settings: arguments of the constructor, such as ``do_lower_case=False`` or ``model_max_length=256``.
+            settings: arguments of the constructor, such as ``do_lower_case=False`` or ``model_max_length=256``, and
+                where files come from: ``revision``, ``cache_dir``, ``local_files_only``, ``token``,
+                ``force_download``, ``subfolder``.
 
         Raises:
             CheckpointError: the folder holds no vocabulary, or a file in it is damaged.
             HubError: the name cannot be turned into a folder.
             ConfigError: the vocabulary lacks a special token.
         """
-        options = HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder)
+        options = loading_options(settings)
+        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
+        if path.is_file():
+            message = f"{cls.__name__}.from_pretrained with the path of a single file is deprecated; pass its folder"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            return cls.from_file(path, **settings)
         folder = local_folder(pretrained_model_name_or_path, optional=TOKENIZER_FILES, options=options)
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
         return cls.from_files(TokenizerFolder(folder), **settings)
 
     @classmethod
+    def from_file(cls: type[P], path: Path, **settings: Any) -> P:
+        """Build a tokenizer of one file, ``vocab.txt`` or, if it is a Fast one, ``tokenizer.json``."""
+        is_library = path.suffix == ".json"
+        if is_library and not cls.is_fast:
+            raise CheckpointError(f"{path} is for a Fast tokenizer; a {cls.__name__} reads vocab.txt")
+        settings = {"name_or_path": str(path), **settings}
+        return cls(**{"tokenizer_file" if is_library else "vocab_file": path, **settings})
+
+    @classmethod
     def from_files(cls: type[P], files: TokenizerFolder, **settings: Any) -> P:
         """Build the tokenizer of a local folder; ``settings`` and errors are those of :meth:`from_pretrained`."""
-        arguments = files.arguments(fast=cls.is_fast) | settings
+        files.check_class(cls.__name__)
+        arguments = files.arguments(fast=cls.is_fast, wordpiece=cls._is_wordpiece) | settings
         saved = arguments.get("added_tokens_decoder", {})
         tokenizer = cls(**arguments)
+        tokenizer.init_kwargs |= {name: value for name, value in files.other.items() if name not in arguments}
         for id_, added in tokenizer.added_tokens_decoder.items():
             wanted = next((i for i, token in saved.items() if token.content == added.content), id_)
             if wanted != id_:
@@ -107,6 +121,8 @@ class Pretrained(SpecialTokens):
         save_directory: str | os.PathLike[str],
         legacy_format: bool | None = None,
         filename_prefix: str | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
     ) -> tuple[str, ...]:
         """Write the files that :meth:`from_pretrained`, here and in ``transformers``, reads; return their paths.
 
@@ -114,45 +130,54 @@ class Pretrained(SpecialTokens):
             save_directory: a folder, made if there is none. Files in it are replaced all together or not at all.
             legacy_format: True leaves out ``tokenizer.json``, False leaves out ``vocab.txt``; by default both.
             filename_prefix: put before each file's name, with a dash.
+            push_to_hub: send them to the hub, too; ``repo_id``, ``token`` and so on go with it.
 
         Raises:
             CheckpointError: the folder cannot be written.
         """
+        options = saving_options({"push_to_hub": push_to_hub, **kwargs}, save_directory)
         texts = {
             "tokenizer_config.json": _json(self._config()),
-            "special_tokens_map.json": _json(_plain(self.special_tokens_map_extended)),
+            "special_tokens_map.json": _json(self.special_tokens_map_extended),
         }
         library = self._tokenizer_json()
         if legacy_format is False and library is None:
             raise CheckpointError("legacy_format=False writes tokenizer.json alone, which only a Fast tokenizer has")
         if legacy_format is not False:
-            vocab = self._base_vocab()
-            texts["vocab.txt"] = vocab_text(vocab)
-            added = {
-                token.content: id_ for id_, token in self.added_tokens_decoder.items() if token.content not in vocab
-            }
+            texts["vocab.txt"] = vocab_text(self._vocab)
+            added = {token: id_ for token, id_ in self.added_tokens_encoder.items() if token not in self._vocab}
             if added:
                 texts["added_tokens.json"] = _json(added)
         if library is not None and not legacy_format:
             texts["tokenizer.json"] = library
-        return _write(save_directory, texts, filename_prefix)
+        written = _write(save_directory, texts, filename_prefix)
+        self._push(options.push)
+        return written
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write ``vocab.txt`` alone; return its path."""
-        (path,) = _write(save_directory, {"vocab.txt": vocab_text(self._base_vocab())}, filename_prefix)
+        (path,) = _write(save_directory, {"vocab.txt": vocab_text(self._vocab)}, filename_prefix)
         return (path,)
 
     def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {
-            **self._settings,
+        """Return ``tokenizer_config.json``: the constructor's arguments, with the values that attributes have now."""
+        names = {*self.init_kwargs, *_CHANGEABLE} - {"name_or_path", *self.vocab_files_names}
+        config = {name: getattr(self, name, self.init_kwargs.get(name)) for name in sorted(names)}
+        for name, default in _CHANGEABLE.items():
+            if config[name] == default and name not in self.init_kwargs:
+                del config[name]
+        return {
+            **config,
             **self.special_tokens_map,
             "model_max_length": self.model_max_length or NO_LIMIT,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
-            "tokenizer_class": type(self).__name__.removesuffix("Fast"),
-            "added_tokens_decoder": _plain({str(id_): token for id_, token in self.added_tokens_decoder.items()}),
+            "extra_special_tokens": {name: str(token) for name, token in self.extra_special_tokens.items()},
+            "tokenizer_class": self._saved_class,
+            "added_tokens_decoder": {str(id_): token for id_, token in self.added_tokens_decoder.items()},
         }
-        sides = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
-        return config | {name: side for name, side in sides.items() if side != "right"}
+
+    @property
+    def _saved_class(self) -> str:
+        return type(self).__name__.removesuffix("Fast")
 
 
 def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | None) -> tuple[str, ...]:
@@ -171,13 +196,4 @@ def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | 
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` with added tokens in it turned into the dicts that files hold."""
-    if isinstance(value, AddedToken):
-        return value.to_dict()
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=AddedToken.to_dict) + "\n"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pocketbert.architecture.config import BertConfig, PretrainedConfig
 from pocketbert.architecture.families import family_of
 from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
+from pocketbert.architecture.parameters import kept_width
 from pocketbert.torch import heads
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
 from pocketbert.torch.embeddings import TypedEmbeddings
@@ -46,7 +47,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.config = config
         self.attention_head_size = width // config.num_attention_heads
-        kept = self.attention_head_size * (config.num_attention_heads - len(config.pruned_heads.get(index, ())))
+        kept = kept_width(config, index, width)
         self.query = nn.Linear(query_size, kept)
         self.key = nn.Linear(query_size, kept)
         self.value = nn.Linear(value_size, kept)
@@ -212,16 +213,9 @@ class BertLikeTask(heads.Task):
         if not hasattr(self, "cls"):
             return super().answers(encoded)
         states = [encoded.last_hidden_state] if hasattr(self.cls, "predictions") else []
-        pooled = [self.pooled(encoded)] if hasattr(self.cls, "seq_relationship") else []
+        pooled = [self.dropout(encoded.pooler_output)] if hasattr(self.cls, "seq_relationship") else []
         logits = self.cls(*states, *pooled)
         return logits if isinstance(logits, tuple) else (logits,)
-
-    def head_dropout(self) -> float:
-        """``classifier_dropout``, else ``hidden_dropout_prob``, in front of a classifier; other heads have none."""
-        if self.record.answers[0].part != "classifier":
-            return 0.0
-        chosen = self.config.classifier_dropout
-        return float(self.config.hidden_dropout_prob if chosen is None else chosen)
 
 
 # -- BERT ------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class BertCall(Task):
         """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
         outputs = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, outputs, (labels,), renamed)
+        return self.run(inputs, outputs, self.with_renamed((labels,), renamed))
 
 
 class BertPreTrainingCall(Task):
@@ -63,7 +63,7 @@ class BertPreTrainingCall(Task):
         """Run encoder and heads; ``labels`` (batch, tokens), -100 ignored, ``next_sentence_label`` (batch,)."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
         outputs = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, outputs, (labels, next_sentence_label), renamed)
+        return self.run(inputs, outputs, self.with_renamed((labels, next_sentence_label), renamed))
 
 
 class BertSpanCall(Task):
@@ -87,7 +87,7 @@ class BertSpanCall(Task):
         """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
         outputs = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, outputs, (start_positions, end_positions), renamed)
+        return self.run(inputs, outputs, self.with_renamed((start_positions, end_positions), renamed))
 
 
 class DistilBertCall(Task):
@@ -110,7 +110,7 @@ class DistilBertCall(Task):
         """Run encoder and head; the loss comes first in the output where ``labels`` are given."""
         inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
         outputs = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, outputs, (labels,), renamed)
+        return self.run(inputs, outputs, self.with_renamed((labels,), renamed))
 
 
 class DistilBertSpanCall(Task):
@@ -134,4 +134,4 @@ class DistilBertSpanCall(Task):
         """Run encoder and head; positions (batch,) are token indices of the answer's first and last token."""
         inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
         outputs = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, outputs, (start_positions, end_positions), renamed)
+        return self.run(inputs, outputs, self.with_renamed((start_positions, end_positions), renamed))

@@ -74,7 +74,7 @@ class MultiHeadSelfAttention(nn.Module):
     @property
     def n_heads(self) -> int:
         """How many heads are kept."""
-        return self.dim // self.attention_head_size
+        return int(self.dim // self.attention_head_size)
 
     def forward(
         self,
@@ -232,12 +232,6 @@ class DistilBertTask(heads.Task, DistilBertPreTrainedModel):
     """A DistilBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = DistilBertModel
-
-    def head_dropout(self) -> float:
-        """Question answering and heads on the pooled text have rates of their own in the configuration."""
-        if self.head == "question_answering":
-            return float(self.config.qa_dropout)
-        return float(self.config.seq_classif_dropout if self.record.reads_pooled else self.config.dropout)
 
     def build_words(self) -> None:
         """See ``heads.Task``."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pocketbert.architecture import families
 from pocketbert.architecture.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from pocketbert.architecture.parameters import Parameter
-from pocketbert.torch.masks_and_ids import attention_bias, check_ids, check_tokens, per_layer_head_masks
+from pocketbert.torch.masks_and_ids import CHECKS, attention_bias, per_layer_head_masks
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = ["Encoder"]
@@ -50,12 +50,7 @@ class Encoder(PreTrainedModel):
         )
         self.check_precision(self.compute_dtype)
         width = getattr(config, "embedding_size", config.hidden_size)
-        shape = check_tokens(config, input_ids, inputs_embeds, width)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", shape, one_row=True)
-        if position_ids is not None:
-            limit = config.max_position_embeddings
-            check_ids("position_ids", position_ids, limit, "max_position_embeddings", shape, one_row=True)
+        CHECKS.tokens(config, input_ids, token_type_ids, position_ids, inputs_embeds, width)
         hidden = self.embed(input_ids, token_type_ids, position_ids, inputs_embeds)
         heads = None if head_mask is None else per_layer_head_masks(head_mask, config, hidden.dtype)
         states: BaseModelOutput = self.run_stack(

@@ -108,6 +108,7 @@ def save(
     folder: str | os.PathLike[str],
     state_dict: Mapping[str, Tensor] | None,
     max_shard_size: int | str,
+    variant: str | None,
 ) -> None:
     """See ``PreTrainedModel.save_pretrained``."""
     from safetensors.torch import save_file
@@ -127,13 +128,13 @@ def save(
 
     model.config.architectures = [type(model).__name__]
     config = type(model.config).from_dict(model.config.to_dict())
-    config.torch_dtype = dtypes.pop() if len(dtypes) == 1 else None
+    config.dtype = dtypes.pop() if len(dtypes) == 1 else None
 
     def write(names: Iterable[str], path: Path) -> None:
         save_file(_apart({name: tensors[name] for name in names}), path, metadata={"format": "pt"})
 
     sizes = {name: value.numel() * value.element_size() for name, value in tensors.items()}
-    write_checkpoint(folder, config, sizes, write, max_shard_size)
+    write_checkpoint(folder, config, sizes, write, max_shard_size, variant)
 
 
 def _warn_of_another_shape(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""What a model was given, checked: every mistake is named before it becomes an index error deep inside.
+"""What a model was given, checked and in the form that its layers take.
 
 Values are checked on the CPU only, and never while a graph is traced: there the check would cost a synchronization or
 break the graph. Shapes are always checked.
@@ -6,69 +6,32 @@ break the graph. Shapes are always checked.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketbert.architecture import input_checks as shared
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.input_checks import InputChecks, check_head_mask, check_mask_shape
 
-__all__ = [
-    "attention_bias",
-    "check_ids",
-    "check_labels",
-    "check_tokens",
-    "per_layer_head_masks",
-    "scores_bias",
-    "values_visible",
-]
+__all__ = ["CHECKS", "attention_bias", "dtype_of", "per_layer_head_masks", "scores_bias"]
 
 
-def values_visible(tensor: Tensor) -> bool:
-    """Whether the values of ``tensor`` may be looked at: it is on the CPU and no graph is being traced."""
+def dtype_of(tensor: Tensor) -> str:
+    """Return the name of a tensor's dtype, such as ``"float32"``."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _visible(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._is_tracing()
 
 
-def check_tokens(
-    config: PretrainedConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None, embedding_size: int
-) -> tuple[int, int]:
-    """Return (batch, tokens) of whichever of the two was given.
-
-    Raises:
-        InputError: both or neither was given, a shape or dtype is wrong, an id lies outside the vocabulary, or there
-            are more tokens than positions.
-    """
-    shapes = [None if given is None else given.shape for given in (input_ids, inputs_embeds)]
-    size = shared.tokens_of(config, shapes[0], shapes[1], embedding_size, ".unsqueeze(0)")
-    if input_ids is not None:
-        check_ids("input_ids", input_ids, config.vocab_size, "vocab_size")
-    return size
+def _values_of(tensor: Tensor) -> NDArray[Any] | None:
+    return tensor.numpy() if _visible(tensor) else None
 
 
-def check_ids(
-    name: str, ids: Tensor, limit: int, limit_name: str, shape: tuple[int, int] | None = None, *, one_row: bool = False
-) -> None:
-    """Check that ``ids`` are integers in [0, limit), of ``shape`` if given (or of its last part, with ``one_row``).
-
-    Raises:
-        InputError: they are not.
-    """
-    if shape is not None:
-        shared.check_shape(name, ids.shape, shape, one_row=one_row)
-    shared.check_integers(name, _dtype(ids))
-    if values_visible(ids) and ids.numel():
-        low, high = torch.aminmax(ids)
-        shared.check_range(name, int(low), int(high), limit, limit_name)
-
-
-def check_labels(name: str, labels: Tensor, classes: int, ignore: int | None = None) -> None:
-    """Check that class labels are integers in [0, classes), ``ignore`` aside.
-
-    Raises:
-        InputError: they are not.
-    """
-    shared.check_integers(name, _dtype(labels), ("int64", "int32", "uint8", "int16", "int8"))
-    if values_visible(labels):
-        shared.check_classes(name, labels[(labels < 0) | (labels >= classes)], classes, ignore)
+CHECKS = InputChecks(dtype_of, _values_of, ".unsqueeze(0)")
 
 
 def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
@@ -87,8 +50,8 @@ def attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
     if mask is None:
         return None
     batch, tokens, _ = hidden.shape
-    shared.check_mask_shape(mask.shape, batch, tokens)
-    if values_visible(mask) and bool(mask.all()):
+    check_mask_shape(mask.shape, batch, tokens)
+    if _visible(mask) and bool(mask.all()):
         return None
     device = hidden.device.type
     return _bias(mask, torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype)
@@ -123,12 +86,7 @@ def per_layer_head_masks(head_mask: Tensor, config: PretrainedConfig, dtype: tor
         InputError: the mask has another shape.
     """
     layers, heads = config.num_hidden_layers, config.num_attention_heads
-    shared.check_head_mask_shape(head_mask.shape, layers, heads)
+    kept = check_head_mask(head_mask.shape, config)
     rows = head_mask.to(dtype).expand(layers, heads)
-    kept = [[h for h in range(heads) if h not in config.pruned_heads.get(layer, ())] for layer in range(layers)]
     chosen = [row if len(keep) == heads else row[keep] for row, keep in zip(rows, kept, strict=True)]
     return [row.view(1, -1, 1, 1) for row in chosen]
-
-
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

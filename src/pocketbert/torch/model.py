@@ -17,7 +17,9 @@ from pocketbert.architecture.precision import check_precision
 from pocketbert.checkpoint.loading import open_source
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.storage.hub import HubOptions
+from pocketbert.storage.keywords import loading_options, saving_options
+from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.recognized import Recognized
 from pocketbert.torch.gradients import GradientOptions
 from pocketbert.torch.initializing import empty_layers, fill_any, is_building
 from pocketbert.torch.loading import describe, float_dtype, load, parameters_of, save
@@ -28,7 +30,7 @@ __all__ = ["PreTrainedModel"]
 M = TypeVar("M", bound="PreTrainedModel")
 
 
-class PreTrainedModel(HeadPruning, GradientOptions):
+class PreTrainedModel(HeadPruning, GradientOptions, Pushable, Recognized):
     """The root of all models; ``state_dict()`` carries the names that are on disk.
 
     A class of your own adds layers to an encoder, ends its constructor with ``post_init()``, and then loads any
@@ -55,8 +57,10 @@ class PreTrainedModel(HeadPruning, GradientOptions):
     base_model_prefix: ClassVar[str] = ""
     head: ClassVar[str] = BARE
     accepts_loss_kwargs: ClassVar[bool] = False  # tells trainers that forward takes no loss arguments
+    _stands_for = ("transformers.modeling_utils", "PreTrainedModel")
+    _keys_to_ignore_on_save: Any = None  # read by transformers' Trainer when it resumes
     is_parallelizable: ClassVar[bool] = False
-    _keys_to_ignore_on_save: Any = None
+    model_parallel: ClassVar[bool] = False
 
     def __init__(self, config: PretrainedConfig, *inputs: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -86,12 +90,6 @@ class PreTrainedModel(HeadPruning, GradientOptions):
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         allow_float16: bool = False,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        subfolder: str = "",
         **kwargs: Any,
     ) -> Any:
         """Load a model from a folder or a hub name, completely or not at all; it comes back in eval mode.
@@ -108,8 +106,10 @@ class PreTrainedModel(HeadPruning, GradientOptions):
             ignore_mismatched_sizes: start parameters of another shape afresh instead of refusing.
             output_loading_info: also return a dict of ``missing_keys``, ``unexpected_keys``, ``mismatched_keys``.
             allow_float16: load a ``no_norm`` MobileBERT as float16 although its activations overflow.
-            revision, cache_dir, local_files_only, token, force_download, subfolder: hub options.
-            **kwargs: fields that override the configuration (``num_labels=3``), or arguments of the class.
+            **kwargs: where files come from (``revision``, ``cache_dir``, ``local_files_only``, ``token``,
+                ``force_download``, ``subfolder``, ``variant``, ``use_safetensors``, ``from_tf``, ``from_pt``), fields
+                that override the configuration (``num_labels=3``), or arguments of the class; the other keywords of
+                transformers change nothing or are refused by name (see ``docs/differences.md``).
 
         Raises:
             CheckpointError: names are missing, misshaped or unexpected (all are listed), or a file is damaged.
@@ -135,7 +135,7 @@ class PreTrainedModel(HeadPruning, GradientOptions):
             config=config,
             state_dict=state_dict,
             describe=describe,
-            hub=HubOptions(revision, cache_dir, local_files_only, token, force_download, subfolder),
+            hub=loading_options(kwargs),
             overrides=kwargs,
         )
         model, info = load(
@@ -185,6 +185,7 @@ class PreTrainedModel(HeadPruning, GradientOptions):
         state_dict: Mapping[str, Tensor] | None = None,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
+        **kwargs: Any,
     ) -> None:
         """Write ``config.json`` and the weights as safetensors; all old files stay if anything fails.
 
@@ -193,6 +194,7 @@ class PreTrainedModel(HeadPruning, GradientOptions):
             state_dict: write these tensors instead of the model's (say, gathered from several processes).
             max_shard_size: largest file, in bytes or as ``"200MB"``; larger models are split, with an index.
             safe_serialization: must be true; pickles are read but never written.
+            **kwargs: ``push_to_hub`` with ``repo_id`` and the like, ``variant``, ``is_main_process``.
 
         Raises:
             InputError: ``max_shard_size`` or ``safe_serialization`` has no meaning.
@@ -200,7 +202,10 @@ class PreTrainedModel(HeadPruning, GradientOptions):
         """
         if not safe_serialization:
             raise InputError("safe_serialization=False would write a pickle; only safetensors is written")
-        save(self, save_directory, state_dict, max_shard_size)
+        options = saving_options(kwargs, save_directory)
+        if options.write:
+            save(self, save_directory, state_dict, max_shard_size, options.variant)
+            self._push(options.push, state_dict=state_dict, max_shard_size=max_shard_size)
 
     @property
     def compute_dtype(self) -> torch.dtype:

@@ -1,14 +1,9 @@
-"""The runner of the PyTorch models: a packed batch goes in, a float32 array per row comes out.
-
-The models take rectangles, so rows of similar length are padded together. A row's result does not depend on that:
-attention does not see padding, and MobileBERT's trigram, which would see the vector of ``[PAD]`` beside the last
-token, is fed word vectors that are zero there, as beyond the end of an unpadded text.
-"""
+"""The runner of the PyTorch models: a packed batch goes in, a float32 array per row comes out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,66 +12,50 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.heads import BARE, head_named
+from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
-from pocketbert.runtime.batching import PackedBatch, groups, rectangle
-from pocketbert.runtime.results import answer_of, chosen_tokens, split_padded, split_tokens
+from pocketbert.runtime.batching import PackedBatch
+from pocketbert.runtime.model_runner import ModelRunner, part_with
 from pocketbert.torch.auto import model_class
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = ["TorchRunner", "load", "wrap"]
 
 
-class TorchRunner:
-    """Runs a PyTorch model; see ``pocketbert.runtime.batching.Runner`` for what comes out.
+class TorchRunner(ModelRunner):
+    """Runs a PyTorch model, which is put into eval mode; see ``ModelRunner``.
 
     Args:
-        model: any model of this library; it is put into eval mode.
-        head: what to run, if not the model's own head: a pre-training model has two.
+        model: any model of this library.
+        head: what to run, if not the model's own head.
         threads: CPU threads of a call; PyTorch's setting by default.
-
-    Raises:
-        InputError: the model has no such head.
     """
 
     def __init__(self, model: PreTrainedModel, head: str | None = None, threads: int | None = None) -> None:
-        self.model: Any = model.eval()
-        self.head: str = model.head if head is None else head
-        self.config: PretrainedConfig = model.config
+        super().__init__(model.eval(), head)
         self.threads = threads
-        self._answer = answer_of(model.head, self.head)
 
     def __call__(self, batch: PackedBatch) -> list[NDArray[np.float32]]:
-        """Run every row; see ``pocketbert.runtime.batching.Runner``."""
-        outputs: list[Any] = [None] * len(batch)
+        """See ``ModelRunner``."""
         with torch.inference_mode(), _threads(self.threads):
-            for rows in groups(batch.lengths.tolist()):
-                for row, output in zip(rows, self._run(batch, rows), strict=True):
-                    outputs[row] = output
-        return outputs
+            return super().__call__(batch)
 
-    def _run(self, batch: PackedBatch, rows: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Run rows that are padded together."""
-        model, answer = self.model, self._answer
-        lengths = [int(length) for length in batch.lengths[list(rows)]]
-        padded = rectangle(batch, rows, typed=batch.token_type_ids is not None)
-        inputs: dict[str, Any] = {name: torch.from_numpy(x).to(model.device) for name, x in padded.items()}
-        if min(lengths) == max(lengths):
-            inputs["attention_mask"] = None
-        elif getattr(self.config, "trigram_input", False):
-            words = model.get_input_embeddings()(inputs.pop("input_ids"))
-            inputs["inputs_embeds"] = words * inputs["attention_mask"][:, :, None].to(words.dtype)
-        tokens = chosen_tokens(answer, lengths, batch.positions and [batch.positions[row] for row in rows])
-        if answer.per == "position":  # word logits are costly, so only of the tokens that are asked for
-            hidden = model.base_model(**inputs, return_dict=True).last_hidden_state
-            chosen = torch.cat([hidden[row, places] for row, places in enumerate(tokens)])
-            return split_tokens(answer, _numpy(model.word_logits(chosen)), [len(places) for places in tokens])
-        if head_named(model.head).input_rank == 3:
-            inputs = {name: None if value is None else value[:, None] for name, value in inputs.items()}
-        output = model(**inputs, return_dict=True)
-        return split_padded(answer, [_numpy(output[field]) for field in answer.fields], tokens)
+    def tensor(self, values: NDArray[np.int64]) -> Tensor:
+        """See ``ModelRunner``."""
+        return torch.from_numpy(values).to(self.model.device)
+
+    def array(self, values: Tensor) -> NDArray[np.float32]:
+        """See ``ModelRunner``."""
+        return values.float().cpu().numpy()
+
+    def masked(self, words: Tensor, mask: Tensor) -> Tensor:
+        """See ``ModelRunner``."""
+        return words * mask.to(words.dtype)
+
+    def take(self, hidden: Tensor, places: NDArray[np.int64]) -> Tensor:
+        """See ``ModelRunner``."""
+        return hidden.flatten(0, 1)[None, torch.from_numpy(places)]
 
 
 def load(
@@ -116,11 +95,7 @@ def wrap(model: PreTrainedModel, head: str, *, threads: int | None = None) -> To
     """
     if not isinstance(model, PreTrainedModel):
         raise InputError(f"model must be a folder, a hub name or a model of this library, not {type(model).__name__}")
-    if head == BARE:
-        return TorchRunner(model.base_model, threads=threads)
-    if head_named(model.head).answer(head) is None:
-        raise InputError(f"this task needs a {head} head, and {type(model).__name__} has none")
-    return TorchRunner(model, head, threads)
+    return TorchRunner(part_with(model, head), head, threads)
 
 
 @contextmanager
@@ -134,7 +109,3 @@ def _threads(count: int | None) -> Iterator[None]:
     finally:
         if count is not None:
             torch.set_num_threads(before)
-
-
-def _numpy(values: Tensor) -> NDArray[np.float32]:
-    return values.float().cpu().numpy()

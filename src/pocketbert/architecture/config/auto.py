@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pocketbert.architecture.config.bert import BertConfig
@@ -11,11 +13,10 @@ from pocketbert.architecture.config.mobilebert import MobileBertConfig
 from pocketbert.architecture.config.pretrained_config import (
     GOOGLE_FILE,
     PretrainedConfig,
-    config_file,
-    take_hub_options,
+    read_config,
 )
+from pocketbert.architecture.config.recognition import family_by_fields, family_by_path, family_by_tensors
 from pocketbert.errors import ConfigError
-from pocketbert.storage.replacing import read_json
 
 __all__ = ["AutoConfig"]
 
@@ -40,23 +41,59 @@ class AutoConfig:
         return cls._class(model_type)(**kwargs)
 
     @classmethod
+    def register(cls, model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:
+        """Let files of a ``model_type`` give a class of yours.
+
+        Raises:
+            ConfigError: the class has another ``model_type``, or the name is taken and ``exist_ok`` is false.
+        """
+        if config.model_type != model_type:
+            raise ConfigError(f"{config.__name__}.model_type is {config.model_type!r}, not {model_type!r}")
+        if model_type in cls.classes and not exist_ok:
+            raise ConfigError(f"model_type {model_type!r} is {cls.classes[model_type].__name__}; pass exist_ok=True")
+        cls.classes[model_type] = config
+
+    @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """As ``PretrainedConfig.from_pretrained``, for whichever class ``model_type`` names.
 
-        Google's ``bert_config.json`` has none: it is MobileBERT's or BERT's, by its fields.
+        A file without it is of the family that its fields tell, else of the one whose name stands in the path.
 
         Raises:
-            ConfigError: the file has no ``model_type``, or one of another family.
+            ConfigError: the file is of another family, or nothing tells which.
         """
-        path = config_file(pretrained_model_name_or_path, take_hub_options(kwargs))
-        fields = read_json(path)
+        return cls._read(pretrained_model_name_or_path, kwargs)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, names_of_weights: Callable[[], Iterable[str]], **kwargs: Any
+    ) -> PretrainedConfig:
+        """As ``from_pretrained`` for a local folder, whose weights tell the family before its path does.
+
+        Args:
+            folder: where ``config.json`` lies.
+            names_of_weights: lists them; called only for a file that does not tell.
+            **kwargs: see ``from_pretrained``.
+        """
+        config: PretrainedConfig = cls._read(folder, kwargs, names_of_weights)
+        return config
+
+    @classmethod
+    def _read(
+        cls,
+        name: str | os.PathLike[str],
+        kwargs: dict[str, Any],
+        names_of_weights: Callable[[], Iterable[str]] = tuple,
+    ) -> Any:
+        path, fields = read_config(name, kwargs)
         if "model_type" in fields:
             family = fields["model_type"]
-        elif path.name == GOOGLE_FILE:
-            family = "mobilebert" if "use_bottleneck" in fields or "trigram_input" in fields else "bert"
         else:
-            raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
-        return cls._class(family)._from_fields(fields, path, pretrained_model_name_or_path, kwargs)
+            google = "bert" if path.name == GOOGLE_FILE else None  # which is BERT's if nothing tells
+            family = family_by_fields(fields) or google or family_by_tensors(names_of_weights()) or family_by_path(name)
+            if family is None:
+                raise ConfigError(f"{path} has no model_type; load it with the class that it belongs to")
+        return cls._class(family)._from_fields(fields, path, name, kwargs)
 
     @classmethod
     def _class(cls, model_type: str) -> type[PretrainedConfig]:

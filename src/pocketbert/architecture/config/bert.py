@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
-from pocketbert.architecture.config.field_checks import (
-    check_activation,
-    check_float,
-    check_heads,
-    check_int,
-    check_probability,
-    modern_activation,
-)
+from pocketbert.architecture.config.field_checks import check_float, check_heads, check_int, check_probability
+from pocketbert.architecture.config.passive_fields import PASSIVE_FIELDS
 from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 
 __all__ = ["BertConfig"]
@@ -46,6 +40,7 @@ class BertConfig(PretrainedConfig):
     """
 
     model_type = "bert"
+    passive_fields: ClassVar[Mapping[str, Any]] = {**PASSIVE_FIELDS, "use_cache": True}
 
     def __init__(
         self,
@@ -66,31 +61,15 @@ class BertConfig(PretrainedConfig):
         classifier_dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.hidden_act = modern_activation(hidden_act)
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
-        self.max_position_embeddings = max_position_embeddings
-        self.type_vocab_size = type_vocab_size
-        self.initializer_range = initializer_range
-        self.layer_norm_eps = layer_norm_eps
-        self.pad_token_id = pad_token_id
-        self.position_embedding_type = position_embedding_type
-        self.classifier_dropout = classifier_dropout
+        self._take(locals())
         super().__init__(**kwargs)
 
     def validate(self) -> None:
         """See ``PretrainedConfig.validate``."""
         super().validate()
-        check_int("intermediate_size", self.intermediate_size, low=1)
         check_int("type_vocab_size", self.type_vocab_size, low=1)
         check_float("layer_norm_eps", self.layer_norm_eps)
         check_heads(self.num_attention_heads, "hidden_size", self.hidden_size)
-        check_activation("hidden_act", self.hidden_act)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             check_probability(name, getattr(self, name))
         check_probability("classifier_dropout", self.classifier_dropout, optional=True)

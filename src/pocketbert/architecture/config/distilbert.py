@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from pocketbert.architecture.config.field_checks import (
-    check_activation,
-    check_bool,
-    check_heads,
-    check_int,
-    check_probability,
-    modern_activation,
-)
+from pocketbert.architecture.config.field_checks import check_bool, check_heads, check_probability
 from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 
 __all__ = ["DistilBertConfig"]
@@ -72,28 +65,13 @@ class DistilBertConfig(PretrainedConfig):
         pad_token_id: int | None = 0,
         **kwargs: Any,
     ) -> None:
-        self.vocab_size = vocab_size
-        self.max_position_embeddings = max_position_embeddings
-        self.sinusoidal_pos_embds = sinusoidal_pos_embds
-        self.n_layers = n_layers
-        self.n_heads = n_heads
-        self.dim = dim
-        self.hidden_dim = hidden_dim
-        self.dropout = dropout
-        self.attention_dropout = attention_dropout
-        self.activation = modern_activation(activation)
-        self.initializer_range = initializer_range
-        self.qa_dropout = qa_dropout
-        self.seq_classif_dropout = seq_classif_dropout
-        self.pad_token_id = pad_token_id
+        self._take(locals())
         super().__init__(**kwargs)
 
     def validate(self) -> None:
         """See ``PretrainedConfig.validate``."""
         super().validate()
-        check_int("hidden_dim", self.hidden_dim, low=1)
         check_bool("sinusoidal_pos_embds", self.sinusoidal_pos_embds)
         check_heads(self.n_heads, "dim", self.dim)
-        check_activation("activation", self.activation)
         for name in ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout"):
             check_probability(name, getattr(self, name))

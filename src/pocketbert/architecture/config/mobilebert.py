@@ -8,19 +8,22 @@ from typing import Any
 
 from pocketbert.architecture.config.field_checks import (
     MOST_LAYERS,
-    check_activation,
     check_bool,
     check_float,
     check_heads,
     check_int,
     check_probability,
-    modern_activation,
 )
-from pocketbert.architecture.config.pretrained_config import C, PretrainedConfig
+from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 from pocketbert.errors import ConfigError
 from pocketbert.storage.replacing import read_json
 
 __all__ = ["MobileBertConfig"]
+
+_GELU_AND_LAYER_NORM = {"hidden_act": "gelu_new", "normalization_type": "layer_norm", "outer_layer_norm_eps": 1e-12}
+
+
+_OUTER_EPS = 1e-5  # of torch.nn.LayerNorm, where the reference implementation names none
 
 
 class MobileBertConfig(PretrainedConfig):
@@ -91,33 +94,10 @@ class MobileBertConfig(PretrainedConfig):
         normalization_type: str = "no_norm",
         classifier_activation: bool = True,
         classifier_dropout: float | None = None,
-        outer_layer_norm_eps: float = 1e-5,
+        outer_layer_norm_eps: float = _OUTER_EPS,
         **kwargs: Any,
     ) -> None:
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.hidden_act = modern_activation(hidden_act)
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
-        self.max_position_embeddings = max_position_embeddings
-        self.type_vocab_size = type_vocab_size
-        self.initializer_range = initializer_range
-        self.layer_norm_eps = layer_norm_eps
-        self.pad_token_id = pad_token_id
-        self.embedding_size = embedding_size
-        self.trigram_input = trigram_input
-        self.use_bottleneck = use_bottleneck
-        self.intra_bottleneck_size = intra_bottleneck_size
-        self.use_bottleneck_attention = use_bottleneck_attention
-        self.key_query_shared_bottleneck = key_query_shared_bottleneck
-        self.num_feedforward_networks = num_feedforward_networks
-        self.normalization_type = normalization_type
-        self.classifier_activation = classifier_activation
-        self.classifier_dropout = classifier_dropout
-        self.outer_layer_norm_eps = outer_layer_norm_eps
+        self._take(locals())
         kwargs.pop("true_hidden_size", None)  # derived
         super().__init__(**kwargs)
 
@@ -138,42 +118,38 @@ class MobileBertConfig(PretrainedConfig):
         narrow = self.use_bottleneck and self.use_bottleneck_attention
         return self.intra_bottleneck_size if narrow else self.hidden_size
 
+    def to_dict(self) -> dict[str, Any]:
+        """See ``PretrainedConfig.to_dict``; ``outer_layer_norm_eps``, which transformers lacks, where it matters."""
+        fields = {**super().to_dict(), "true_hidden_size": self.true_hidden_size}
+        if self.outer_layer_norm_eps == _OUTER_EPS:
+            del fields["outer_layer_norm_eps"]
+        return fields
+
     def validate(self) -> None:
         """See ``PretrainedConfig.validate``."""
         super().validate()
-        for name in ("intermediate_size", "type_vocab_size", "embedding_size"):
+        for name in ("type_vocab_size", "embedding_size"):
             check_int(name, getattr(self, name), low=1)
         check_int("num_feedforward_networks", self.num_feedforward_networks, low=1, high=MOST_LAYERS)
-        for name in (
-            "trigram_input",
-            "use_bottleneck",
-            "use_bottleneck_attention",
-            "key_query_shared_bottleneck",
-            "classifier_activation",
-        ):
+        for name in ("trigram_input", "use_bottleneck", "use_bottleneck_attention", "key_query_shared_bottleneck"):
             check_bool(name, getattr(self, name))
+        check_bool("classifier_activation", self.classifier_activation)
         for name in ("layer_norm_eps", "outer_layer_norm_eps"):
             check_float(name, getattr(self, name))
-        if self.use_bottleneck:
-            check_int("intra_bottleneck_size", self.intra_bottleneck_size, low=1)
-        check_heads(
-            self.num_attention_heads,
-            "intra_bottleneck_size" if self.use_bottleneck else "hidden_size",
-            self.true_hidden_size,
-        )
+        width = "intra_bottleneck_size" if self.use_bottleneck else "hidden_size"
+        check_int(width, self.true_hidden_size, low=1)
+        check_heads(self.num_attention_heads, width, self.true_hidden_size)
         if self.embedding_size > self.hidden_size:
             raise ConfigError(f"embedding_size {self.embedding_size} exceeds hidden_size {self.hidden_size}")
         if self.normalization_type not in ("no_norm", "layer_norm"):
-            raise ConfigError(
-                f"normalization_type {self.normalization_type!r} is unknown; choose 'no_norm' or 'layer_norm'"
-            )
-        check_activation("hidden_act", self.hidden_act)
+            found = self.normalization_type
+            raise ConfigError(f"normalization_type {found!r} is unknown; choose 'no_norm' or 'layer_norm'")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             check_probability(name, getattr(self, name))
         check_probability("classifier_dropout", self.classifier_dropout, optional=True)
 
     @classmethod
-    def from_dict(cls: type[C], config_dict: Mapping[str, Any], **kwargs: Any) -> C:
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
         """As ``PretrainedConfig.from_dict``; a dict without ``model_type`` is Google's (see ``from_google_json``)."""
         if not {"model_type", "transformers_version", "architectures"} & {*config_dict, *kwargs}:
             config_dict = google_fields(config_dict)
@@ -186,50 +162,26 @@ class MobileBertConfig(PretrainedConfig):
         Keys that they leave out mean LayerNorm, one feed-forward network, no sharing, no trigram and no bottleneck;
         ``"gelu"`` is the tanh form, every epsilon is 1e-12, and classification heads have dropout 0.1.
         """
-        return cls.from_dict(google_fields(read_json(json_file)))
+        config: MobileBertConfig = cls.from_dict(google_fields(read_json(json_file)))
+        return config
 
     @classmethod
     def ib_bert_large(cls, **kwargs: Any) -> MobileBertConfig:
         """IB-BERT_LARGE, the teacher: inverted bottlenecks of 1024, LayerNorm (section 3 of the paper)."""
-        return cls(
-            **{
-                "hidden_act": "gelu_new",
-                "hidden_dropout_prob": 0.1,
-                "intermediate_size": 4096,
-                "intra_bottleneck_size": 1024,
-                "key_query_shared_bottleneck": False,
-                "num_feedforward_networks": 1,
-                "normalization_type": "layer_norm",
-                "outer_layer_norm_eps": 1e-12,
-                **kwargs,
-            }
-        )
+        sizes = {"intermediate_size": 4096, "intra_bottleneck_size": 1024, "num_feedforward_networks": 1}
+        other = {"hidden_dropout_prob": 0.1, "key_query_shared_bottleneck": False}
+        return cls(**{**_GELU_AND_LAYER_NORM, **sizes, **other, **kwargs})
 
     @classmethod
     def tiny(cls, **kwargs: Any) -> MobileBertConfig:
         """MobileBERT_TINY: two feed-forward networks, attention inside the bottleneck (section 4 of the paper)."""
-        return cls(
-            **{
-                "use_bottleneck_attention": True,
-                "key_query_shared_bottleneck": False,
-                "num_feedforward_networks": 2,
-                "classifier_activation": False,
-                **kwargs,
-            }
-        )
+        inside = {"use_bottleneck_attention": True, "key_query_shared_bottleneck": False}
+        return cls(**{**inside, "num_feedforward_networks": 2, "classifier_activation": False, **kwargs})
 
     @classmethod
     def without_opt(cls, **kwargs: Any) -> MobileBertConfig:
         """MobileBERT without operational optimizations: LayerNorm and gelu (section 4.3 of the paper)."""
-        return cls(
-            **{
-                "hidden_act": "gelu_new",
-                "normalization_type": "layer_norm",
-                "outer_layer_norm_eps": 1e-12,
-                "classifier_activation": False,
-                **kwargs,
-            }
-        )
+        return cls(**{**_GELU_AND_LAYER_NORM, "classifier_activation": False, **kwargs})
 
 
 def google_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,9 +199,7 @@ def google_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         "max_position_embeddings": 512,
         "type_vocab_size": 16,
         "initializer_range": 0.02,
-        "trigram_input": False,
-        "use_bottleneck": False,
-        "use_bottleneck_attention": False,
+        **dict.fromkeys(("trigram_input", "use_bottleneck", "use_bottleneck_attention"), False),
         "key_query_shared_bottleneck": False,
         "num_feedforward_networks": 1,
         "classifier_activation": True,

@@ -7,13 +7,16 @@ import difflib
 import inspect
 import json
 import os
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.architecture.config.field_checks import (
     MOST_LABELS,
     MOST_LAYERS,
+    check_activation,
     check_bool,
     check_float,
     check_int,
@@ -23,31 +26,25 @@ from pocketbert.architecture.config.field_checks import (
     modern_activation,
     pruned_heads_of,
 )
-from pocketbert.errors import ConfigError
+from pocketbert.architecture.config.passive_fields import PASSIVE_FIELDS, PASSIVE_NAMES
+from pocketbert.errors import ConfigError, InputError
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.storage.keywords import loading_options, saving_options
+from pocketbert.storage.pushing import Pushable
 from pocketbert.storage.replacing import read_json, replacing
 
-__all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "config_file", "take_hub_options"]
+__all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "read_config"]
 
 GOOGLE_FILE = "bert_config.json"  # beside Google's original checkpoints
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+_ACTIVATION = ("hidden_act", "activation")  # the field's names
+
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 C = TypeVar("C", bound="PretrainedConfig")
 
-# Keys in published config.json files that have no effect on an encoder.
-_PASSIVE = frozenset(
-    """
-    add_cross_attention bos_token_id chunk_size_feed_forward cls_token_id decoder_start_token_id directionality
-    eos_token_id finetuning_task gradient_checkpointing is_decoder is_encoder_decoder language mask_token_id
-    model_max_length name output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
-    pooler_size_per_head pooler_type position_embedding_type prefix sep_token_id task_specific_params
-    tie_weights_ tokenizer_class torchscript transformers_version true_hidden_size use_bfloat16 use_cache
-    xla_device
-    """.split()  # noqa: SIM905  # one name per line would be a page
-)
 
-
-class PretrainedConfig:
+class PretrainedConfig(Pushable):
     """Base class of all configurations: labels, output flags and what else does not depend on the architecture.
 
     Args:
@@ -61,23 +58,35 @@ class PretrainedConfig:
             by the number of labels and the labels' dtype where it is None.
         tie_word_embeddings: the masked-language-model head shares the word table.
         pruned_heads: ``{layer: [heads]}`` that were removed.
-        torch_dtype: the dtype of the weights on disk; read by ``from_pretrained(dtype="auto")`` only.
+        dtype: the dtype of the weights on disk (or ``torch_dtype``); read by ``from_pretrained(dtype="auto")`` only.
         architectures: names of the classes that the checkpoint was saved from.
         attn_implementation: ``"sdpa"`` (the default) or ``"eager"``; a runtime choice, not written to disk.
+        torchscript: models return tuples and share no weights, as ``torch.jit.trace`` needs; a runtime choice.
+        **others: fields of your own are kept, and written; one that is nearly the name of a field gives a warning.
 
     Raises:
-        ConfigError: a field is unknown, of the wrong type or out of its range.
+        ConfigError: a field is of the wrong type or out of its range, or has the name of a method.
+
+    Example:
+        >>> from pocketbert import PretrainedConfig
+        >>> PretrainedConfig(num_labels=3).id2label[2]
+        'LABEL_2'
     """
 
     model_type: ClassVar[str] = ""
     attribute_map: ClassVar[Mapping[str, str]] = {}
     pretrained_config_archive_map: ClassVar[Mapping[str, str]] = {}
+    passive_fields: ClassVar[Mapping[str, Any]] = PASSIVE_FIELDS
+    sub_configs: ClassVar[Mapping[str, Any]] = {}
+    has_no_defaults_at_init: ClassVar[bool] = False
 
     # Every concrete configuration answers to these names, by field or by `attribute_map`.
     vocab_size: int
     hidden_size: int
     num_hidden_layers: int
     num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str | Callable[[Any], Any]
     max_position_embeddings: int
     initializer_range: float
     pad_token_id: int | None
@@ -96,9 +105,11 @@ class PretrainedConfig:
         problem_type: str | None = None,
         tie_word_embeddings: bool = True,
         pruned_heads: Mapping[Any, Any] | None = None,
+        dtype: Any = None,
         torch_dtype: Any = None,
         architectures: list[str] | None = None,
         attn_implementation: str | None = None,
+        torchscript: bool = False,
         **others: Any,
     ) -> None:
         self.output_hidden_states = output_hidden_states
@@ -107,32 +118,71 @@ class PretrainedConfig:
         self.problem_type = problem_type
         self.tie_word_embeddings = tie_word_embeddings
         self.pruned_heads: dict[int, list[int]] = pruned_heads_of(pruned_heads)
-        self.torch_dtype = dtype_name(others.pop("dtype", None) or torch_dtype)
+        self.dtype_name = dtype_name(dtype if dtype is not None else torch_dtype)
         self.architectures = architectures
         self.attn_implementation = attn_implementation or "sdpa"
+        self.torchscript = torchscript
         self.name_or_path = str(others.pop("name_or_path", None) or "")
         self._set_labels(num_labels, id2label, label2id)
         for name, value in others.items():
-            if name not in self.attribute_map and name not in _PASSIVE:
+            if name.startswith("_") or hasattr(type(self), name):
                 self._refuse(name)
-            setattr(self, name, modern_activation(value) if name == "hidden_act" else value)
+            if name not in self._known() and (hint := self._nearest(name)):
+                warnings.warn(
+                    f"{type(self).__name__} keeps {name!r} as a field of yours, which nothing reads{hint}",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            setattr(self, name, modern_activation(value, stacklevel=4) if name == "hidden_act" else value)
         self.validate()
 
     # -- fields ------------------------------------------------------------------------------------------------
+
+    def _take(self, arguments: Mapping[str, Any]) -> None:
+        """Make fields of a constructor's own arguments."""
+        for name in self._fields():
+            value = arguments[name]
+            setattr(self, name, modern_activation(value, stacklevel=4) if name in _ACTIVATION else value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, self.attribute_map.get(name, name), value)
 
     def __getattr__(self, name: str) -> Any:
         alias = type(self).attribute_map.get(name)
-        if alias is None:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
-        return getattr(self, alias)
+        if alias is not None:
+            return getattr(self, alias)
+        if name in type(self).passive_fields:
+            return type(self).passive_fields[name]
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self))
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the weights on disk: a ``torch.dtype`` where torch is imported, else its name."""
+        torch = sys.modules.get("torch")
+        return self.dtype_name if torch is None or self.dtype_name is None else getattr(torch, self.dtype_name)
+
+    @dtype.setter
+    def dtype(self, value: Any) -> None:
+        self.dtype_name = dtype_name(value)
+
+    torch_dtype = dtype
+
+    @property
+    def _attn_implementation(self) -> str:
+        """What transformers calls ``attn_implementation``."""
+        return self.attn_implementation
+
+    @_attn_implementation.setter
+    def _attn_implementation(self, value: str | None) -> None:
+        self.attn_implementation = value or "sdpa"
 
     @property
     def use_return_dict(self) -> bool:
         """Whether forward returns a ``ModelOutput`` when not told; a model for TorchScript returns tuples."""
-        return self.return_dict and not getattr(self, "torchscript", False)
+        return self.return_dict and not self.torchscript
 
     @property
     def num_labels(self) -> int:
@@ -171,17 +221,21 @@ class PretrainedConfig:
     @classmethod
     def _fields(cls) -> list[str]:
         """Name the parameters of this class, without those that every configuration has."""
-        return named_parameters(cls)
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
 
     @classmethod
     def _known(cls) -> set[str]:
         """Name everything that the constructor takes."""
-        return {*cls._fields(), *named_parameters(PretrainedConfig), *cls.attribute_map, *_PASSIVE, "name_or_path"}
+        own = {*cls._fields(), *PretrainedConfig._fields(), *cls.attribute_map}
+        return own | PASSIVE_NAMES | {"name_or_path"}
+
+    def _nearest(self, name: str) -> str:
+        close = difflib.get_close_matches(name, sorted(self._known() - PASSIVE_NAMES), n=1)
+        return f"; did you mean {close[0]!r}?" if close else ""
 
     def _refuse(self, name: str) -> None:
-        close = difflib.get_close_matches(name, sorted(self._known() - _PASSIVE), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{type(self).__name__} has no parameter {name!r}{hint}")
+        raise ConfigError(f"{type(self).__name__} has no parameter {name!r}{self._nearest(name)}")
 
     # -- checks ------------------------------------------------------------------------------------------------
 
@@ -191,15 +245,8 @@ class PretrainedConfig:
         Raises:
             ConfigError: a field is of the wrong type, out of its range, or contradicts another.
         """
-        for name in ("vocab_size", "hidden_size", "num_attention_heads", "max_position_embeddings"):
-            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1)
-        name = self.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-        check_int(name, self.num_hidden_layers, low=1, high=MOST_LAYERS)
-        for name in ("output_hidden_states", "output_attentions", "return_dict", "tie_word_embeddings"):
+        for name in ("output_hidden_states", "output_attentions", "return_dict", "tie_word_embeddings", "torchscript"):
             check_bool(name, getattr(self, name))
-        if self.pad_token_id is not None:
-            check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
-        check_float("initializer_range", self.initializer_range)
         names = self.architectures
         if names is not None and not (isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names)):
             raise ConfigError(f"architectures must be a list of class names, got {names!r}")
@@ -209,8 +256,20 @@ class PretrainedConfig:
             raise ConfigError(f"attn_implementation {self.attn_implementation!r} is unknown; choose 'sdpa' or 'eager'")
         if getattr(self, "position_embedding_type", "absolute") != "absolute":
             raise ConfigError(f"position_embedding_type {self.position_embedding_type!r}: only 'absolute' is supported")
-        if getattr(self, "is_decoder", False):
+        if self.is_decoder:
             raise ConfigError("is_decoder is true: these models are encoders")
+        if self.model_type:  # else no architecture, only what all have
+            self._validate_sizes()
+
+    def _validate_sizes(self) -> None:
+        sizes = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+        for name in (*sizes, "num_hidden_layers"):
+            most = MOST_LAYERS if name == "num_hidden_layers" else None
+            check_int(self.attribute_map.get(name, name), getattr(self, name), low=1, high=most)
+        check_activation(self.attribute_map.get("hidden_act", "hidden_act"), self.hidden_act)
+        if self.pad_token_id is not None:
+            check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
+        check_float("initializer_range", self.initializer_range)
         if any(layer < 0 for layer in self.pruned_heads):
             self.pruned_heads = from_the_first(self.pruned_heads, self.num_hidden_layers)
         for layer, heads in self.pruned_heads.items():
@@ -238,8 +297,8 @@ class PretrainedConfig:
             CheckpointError, HubError: there is no such file.
             ConfigError: the file describes no model of this class, or a keyword is unknown.
         """
-        path = config_file(pretrained_model_name_or_path, take_hub_options(kwargs))
-        return cls._from_fields(read_json(path), path, pretrained_model_name_or_path, kwargs)
+        path, fields = read_config(pretrained_model_name_or_path, kwargs)
+        return cls._from_fields(fields, path, pretrained_model_name_or_path, kwargs)
 
     @classmethod
     def _from_fields(
@@ -252,8 +311,19 @@ class PretrainedConfig:
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
         config.name_or_path = str(name)
-        unused = config.update(kwargs, keep_unknown=unused_wanted)
+        unused = config.override(kwargs, keep_unknown=unused_wanted)
         return (config, unused) if unused_wanted else config
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the content of ``config.json``, and the keywords that are no hub options; see ``from_pretrained``."""
+        return read_config(pretrained_model_name_or_path, kwargs)[1], kwargs
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
+        """Return this configuration: there is only text."""
+        return self
 
     @classmethod
     def from_json_file(cls: type[C], json_file: str | os.PathLike[str]) -> C:
@@ -262,27 +332,32 @@ class PretrainedConfig:
         return config
 
     @classmethod
-    def from_dict(cls: type[C], config_dict: Mapping[str, Any], **kwargs: Any) -> C:
-        """Build from the content of a ``config.json``; names that are unknown here are kept as they are."""
-        fields = {**config_dict, **kwargs}
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Build from the content of a ``config.json``; names that are unknown here are kept as they are.
+
+        ``return_unused_kwargs=True`` returns a pair of the configuration and the keywords that it does not have.
+        """
+        if kwargs:
+            return cls._from_fields(config_dict, Path("config_dict"), config_dict.get("_name_or_path") or "", kwargs)
+        fields = dict(config_dict)
         found = fields.pop("model_type", cls.model_type)
         if found != cls.model_type:
             raise ConfigError(f"model_type is {found!r}, {cls.__name__} reads {cls.model_type!r}; use AutoConfig")
-        for name in ("hidden_act", "activation"):
+        for name in _ACTIVATION:
             if fields.get(name) == "swish":
                 fields[name] = "silu"
         if fields.get("id2label") is not None:
             fields.pop("num_labels", None)  # the names on disk are what was trained
         fields.setdefault("name_or_path", fields.get("_name_or_path") or "")
         known = {name: value for name, value in fields.items() if name in cls._known()}
-        config = cls(**known, dtype=fields.get("dtype"))
-        for name in fields.keys() - known.keys() - {"dtype"}:
+        config = cls(**known)
+        for name in fields.keys() - known.keys():
             # a name that a method or the machinery has is never a field
             if not name.startswith("_") and not hasattr(cls, name):
                 setattr(config, name, fields[name])
         return config
 
-    def update(self, fields: Mapping[str, Any], *, keep_unknown: bool = False) -> dict[str, Any]:
+    def override(self, fields: Mapping[str, Any], *, keep_unknown: bool = False) -> dict[str, Any]:
         """Set ``fields`` on this configuration and check it; returns those it does not have.
 
         Raises:
@@ -297,12 +372,10 @@ class PretrainedConfig:
         for name, value in fields.items():
             if name in labels:
                 continue
-            if name in ("torch_dtype", "dtype"):
-                self.torch_dtype = dtype_name(value)
-            elif name == "pruned_heads":
+            if name == "pruned_heads":
                 self.pruned_heads = pruned_heads_of(value)
-            elif name in ("hidden_act", "activation"):
-                setattr(self, name, modern_activation(value))
+            elif name in _ACTIVATION:
+                setattr(self, name, modern_activation(value, stacklevel=3))
             elif name in self._known() or name in vars(self):
                 setattr(self, name, value)
             elif keep_unknown:
@@ -312,38 +385,73 @@ class PretrainedConfig:
         self.validate()
         return unused
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what ``config.json`` holds: every architecture field, and of the rest what is not a default."""
-        out = {name: value for name, value in copy.deepcopy(vars(self)).items() if not name.startswith("_")}
-        out.pop("attn_implementation")
-        out["model_type"] = self.model_type
-        if self.id2label == default_labels(2):
-            del out["id2label"], out["label2id"]
-        else:
-            out["id2label"] = {str(index): label for index, label in self.id2label.items()}
-        out["pruned_heads"] = {str(layer): heads for layer, heads in self.pruned_heads.items()}
-        always = {*self._fields(), "model_type"}
-        out.pop("name_or_path")
-        defaults: dict[str, Any] = {"output_hidden_states": False, "output_attentions": False, "return_dict": True}
-        defaults |= {"tie_word_embeddings": True, "pruned_heads": {}, "problem_type": None, "torch_dtype": None}
-        defaults |= {"architectures": None}
-        return {n: v for n, v in sorted(out.items()) if n in always or n not in defaults or v != defaults[n]}
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Set fields, your own ones too.
 
-    def to_json_string(self) -> str:
-        """Return the content of ``config.json``.
+        Raises:
+            ConfigError: a value is out of its range, or a name is that of a method.
+        """
+        for name, value in self.override(config_dict, keep_unknown=True).items():
+            if hasattr(type(self), name):
+                self._refuse(name)
+            setattr(self, name, value)
+
+    def update_from_string(self, update_str: str) -> None:
+        """Set fields that exist, from ``"n_layers=2,dropout=0.2"``; each value is read as the type of the old one.
+
+        Raises:
+            ConfigError: there is no such field, or the value is none of its type.
+        """
+        fields: dict[str, Any] = {}
+        for item in update_str.split(","):
+            name, _, text = item.partition("=")
+            old: Any = getattr(self, name, None)
+            if not isinstance(old, (bool, int, float, str)):
+                self._refuse(name)
+            try:
+                fields[name] = _TRUTH[text.lower()] if isinstance(old, bool) else type(old)(text)
+            except (KeyError, ValueError) as error:
+                raise ConfigError(f"{name}={text!r} is no {type(old).__name__}") from error
+        self.override(fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field, with its default where it was not set."""
+        hidden = {"attn_implementation", "name_or_path", "dtype_name"}
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in hidden}
+        always = {"model_type": self.model_type, "_name_or_path": self.name_or_path, "dtype": self.dtype_name}
+        return copy.deepcopy({**self.passive_fields, "pad_token_id": None, **own, **always})
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return what ``config.json`` holds: every field of the architecture, and of the rest what is not a default."""
+        common, usual = PretrainedConfig().to_dict(), type(self)().to_dict()
+        fields = {name: value for name, value in self.to_dict().items() if name != "_name_or_path"}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in common or value != common[name] or value != usual.get(name, value)
+        }
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Return the content of ``config.json``, or of every field without ``use_diff``.
 
         Raises:
             ConfigError: a field cannot be written, such as an activation given as a function.
         """
+        fields = self.to_diff_dict() if use_diff else self.to_dict()
         try:
-            return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+            return json.dumps(fields, indent=2, sort_keys=True) + "\n"
         except TypeError as error:
-            raise ConfigError(
-                f"{type(self).__name__} cannot be written as JSON: {error}; name activations by string"
-            ) from error
+            what = f"{type(self).__name__} cannot be written as JSON: {error}"
+            raise ConfigError(f"{what}; name activations by string") from error
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write ``config.json`` into ``save_directory``, atomically.
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write one JSON file, atomically; see ``to_json_string``."""
+        text, path = self.to_json_string(use_diff), Path(json_file_path)
+        with replacing(path.parent) as stage:
+            (stage / path.name).write_text(text, "utf-8")
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Write ``config.json`` into ``save_directory``, atomically; ``push_to_hub=True`` sends it to the hub, too.
 
         Example:
             >>> from pocketbert import BertConfig
@@ -351,13 +459,16 @@ class PretrainedConfig:
             >>> BertConfig.from_pretrained("saved").num_labels
             3
         """
-        text = self.to_json_string()
+        text, options = self.to_json_string(), saving_options(kwargs, save_directory)
+        if not options.write:
+            return
         with replacing(save_directory) as stage:
             (stage / "config.json").write_text(text, "utf-8")
+        self._push(options.push)
 
     def _facts(self) -> dict[str, Any]:
         """Return every field but where the configuration was read from."""
-        return {name: value for name, value in vars(self).items() if name != "name_or_path"}
+        return {**self.passive_fields, **vars(self), "name_or_path": None}
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._facts() == other._facts()
@@ -365,7 +476,7 @@ class PretrainedConfig:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__} {json.dumps(self.to_dict(), indent=2, sort_keys=True, default=repr)}"
+        return f"{type(self).__name__} {json.dumps(self.to_diff_dict(), indent=2, sort_keys=True, default=repr)}\n"
 
 
 def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
@@ -378,12 +489,18 @@ def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
     return original if original.is_file() and not (folder / "config.json").exists() else folder / "config.json"
 
 
-def take_hub_options(kwargs: dict[str, Any]) -> HubOptions:
-    """Take the hub's options out of ``kwargs``."""
-    return HubOptions(**{name: kwargs.pop(name) for name in HubOptions.__annotations__ if name in kwargs})
+def read_config(name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Return path and content of a configuration's file; the keywords that say where it is are taken out of ``kwargs``.
 
-
-def named_parameters(cls: type[PretrainedConfig]) -> list[str]:
-    """Return the names of a constructor's arguments."""
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
+    Raises:
+        InputError: ``trust_remote_code=True``, and the file names classes that its repository brings.
+    """
+    hub = loading_options(kwargs)
+    path = config_file(name_or_path, hub)
+    fields = read_json(path)
+    if hub.runs_remote_code and fields.get("auto_map"):
+        raise InputError(
+            f"trust_remote_code=True: {path} names code of its own in auto_map, and none is ever run here; without "
+            "that argument this library's own class is used"
+        )
+    return path, fields

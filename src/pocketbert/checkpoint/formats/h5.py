@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.checkpoint.formats.names import keras_name
-from pocketbert.checkpoint.formats.stored import Plain, PlainTensor
+from pocketbert.checkpoint.formats.stored import Plain, PlainTensor, damaged
 from pocketbert.errors import CheckpointError, UnsafeFileError
 from pocketbert.extras import require
 
@@ -46,9 +46,7 @@ def read_h5(file: Path, *, is_shard: bool = False) -> Plain:
     except CheckpointError:
         raise
     except Exception as error:  # what damage makes h5py raise has no common root
-        raise CheckpointError(
-            f"{file} is damaged or no HDF5 file ({error}); it has {file.stat().st_size} bytes: fetch it again"
-        ) from error
+        raise damaged(file, "HDF5 file", error) from error
     if not found:
         raise CheckpointError(f"{file} holds no tensors; {_CURE}")
     if is_shard:
@@ -99,10 +97,8 @@ def _tensor(h5py: Any, file: Path, size: int, path: str, dataset: Any, variable:
         raise CheckpointError(f"{path} in {file} is not stored in one piece without compression; {_CURE}")
     length, offset = math.prod(dataset.shape) * stored.get_size(), dataset.id.get_offset()
     if offset is None or dataset.id.get_storage_size() != length or offset + length > size:
-        raise CheckpointError(
-            f"{path} in {file} needs {length} bytes for the shape {dataset.shape}, and they are not in the file: "
-            "fetch it again"
-        )
+        what = f"needs {length} bytes for the shape {dataset.shape}, and they are not in the file: fetch it again"
+        raise CheckpointError(f"{path} in {file} {what}")
     translated = keras_name(variable)
     if translated is None:
         raise CheckpointError(f"{path} in {file} is no variable of transformers' TensorFlow classes; {_CURE}")

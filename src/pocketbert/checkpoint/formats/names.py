@@ -7,16 +7,8 @@ import re
 __all__ = ["keras_name", "modern_name", "tf1_name"]
 
 # last part of a TensorFlow variable -> last part of PyTorch's name
-_LEAVES = {
-    "kernel": "weight",
-    "gamma": "weight",
-    "embeddings": "weight",
-    "weight": "weight",
-    "output_weights": "weight",
-    "beta": "bias",
-    "bias": "bias",
-    "output_bias": "bias",
-}
+_LEAVES = dict.fromkeys(("kernel", "gamma", "embeddings", "weight", "output_weights"), "weight")
+_LEAVES |= dict.fromkeys(("beta", "bias", "output_bias"), "bias")
 # optimizer state, not of the model
 _OPTIMIZER = re.compile(r"(^|/)(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|global_step)(/|$)")
 

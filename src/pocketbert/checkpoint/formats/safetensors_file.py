@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.checkpoint.formats.names import keras_name, modern_name
-from pocketbert.checkpoint.formats.stored import Tensor
+from pocketbert.checkpoint.formats.stored import Tensor, damaged
 from pocketbert.errors import CheckpointError
 from pocketbert.extras import require
 from pocketbert.storage.mapped import StoredTensor, read_header
@@ -18,18 +18,8 @@ from pocketbert.storage.mapped import StoredTensor, read_header
 __all__ = ["SafetensorsFile"]
 
 # safetensors dtype names -> numpy and torch names
-_DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_DTYPES |= {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
 
 
 class SafetensorsFile:
@@ -58,29 +48,19 @@ class SafetensorsFile:
         except CheckpointError:
             raise
         except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{file} is damaged or no safetensors file ({error}); it has {file.stat().st_size} bytes: "
-                "fetch it again"
-            ) from error
+            raise damaged(file, "safetensors file", error) from error
 
     def array(self, tensor: Tensor) -> NDArray[Any]:
         """See ``WeightsFile``."""
-        if tensor.dtype == "bfloat16":
-            stored = (self._words(tensor).astype(np.uint32) << 16).view(np.float32)
-            stored = stored.reshape(tensor.shape[::-1] if tensor.name in self._transposed else tensor.shape)
-        else:
-            stored = np.asarray(self._opened.get_tensor(tensor.stored_name))
-        return np.ascontiguousarray(stored.T) if tensor.name in self._transposed else stored
+        values = self._read(tensor)
+        return (values.astype(np.uint32) << 16).view(np.float32) if tensor.dtype == "bfloat16" else values
 
     def torch_tensor(self, tensor: Tensor) -> Any:
         """See ``WeightsFile``."""
-        torch = require("torch")
-        if tensor.dtype != "bfloat16":
-            return torch.from_numpy(self.array(tensor))
-        words = torch.from_numpy(self._words(tensor).view(np.int16)).view(torch.bfloat16)
-        transposed = tensor.name in self._transposed
-        stored = words.reshape(tensor.shape[::-1] if transposed else tensor.shape)
-        return stored.t().contiguous() if transposed else stored
+        torch, values = require("torch"), self._read(tensor)
+        if tensor.dtype == "bfloat16":
+            return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(values)
 
     def _tensor(self, file: Path, stored_name: str) -> Tensor:
         view = self._opened.get_slice(stored_name)
@@ -98,7 +78,11 @@ class SafetensorsFile:
     def _stored(self) -> dict[str, StoredTensor]:
         return read_header(self.files[0])[1]
 
-    def _words(self, tensor: Tensor) -> NDArray[np.uint16]:
-        """Read the 16-bit words of a bfloat16 tensor; numpy has no such dtype."""
-        stored = self._stored[tensor.stored_name]
-        return np.fromfile(tensor.file, np.uint16, stored.size // 2, offset=stored.offset)
+    def _read(self, tensor: Tensor) -> NDArray[Any]:
+        """Read one tensor in PyTorch's layout; bfloat16, which numpy lacks, as words of 16 bits."""
+        if tensor.dtype == "bfloat16":
+            place = self._stored[tensor.stored_name]
+            stored = np.fromfile(tensor.file, np.uint16, place.size // 2, offset=place.offset).reshape(place.shape)
+        else:
+            stored = np.asarray(self._opened.get_tensor(tensor.stored_name))
+        return np.ascontiguousarray(stored.T) if tensor.name in self._transposed else stored

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pocketbert.errors import CheckpointError
 from pocketbert.extras import require
 
-__all__ = ["PlainTensor", "Plain", "Tensor", "WeightsFile"]
+__all__ = ["PlainTensor", "Plain", "Tensor", "WeightsFile", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -87,3 +87,9 @@ class Plain:
     def torch_tensor(self, tensor: Tensor) -> Any:
         """See ``WeightsFile``."""
         return require("torch").from_numpy(self.array(tensor))
+
+
+def damaged(file: Path, kind: str, error: Exception) -> CheckpointError:
+    """Return what to raise where a file cannot be read as what its name says."""
+    size = file.stat().st_size
+    return CheckpointError(f"{file} is damaged or no {kind} ({error}); it has {size} bytes: fetch it again")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from pocketbert.checkpoint.formats.stored import damaged
 from pocketbert.errors import CheckpointError
 
 __all__ = ["Variable", "read_index"]
@@ -59,23 +60,14 @@ def read_index(file: Path) -> tuple[int, dict[str, Variable]]:
             raise ValueError("it is big-endian")
         return header.number(1), {name: _variable(value) for name, value in entries.items()}
     except (ValueError, KeyError, IndexError, struct.error) as error:
-        raise CheckpointError(
-            f"{file} is damaged or no index of a TensorFlow checkpoint ({error}); it has {size} bytes: fetch it again"
-        ) from error
+        raise damaged(file, "index of a TensorFlow checkpoint", error) from error
 
 
 def _variable(value: bytes) -> Variable:
     entry = _Message(value)
     dims = [_Message(dim).number(1) for dim in _Message(entry.piece(2)).pieces.get(2, [])]
-    dtype = entry.number(1)
-    return Variable(
-        _DTYPES.get(dtype, f"type {dtype}"),
-        tuple(dims),
-        entry.number(3),
-        entry.number(4),
-        entry.number(5),
-        bool(entry.pieces.get(7)),
-    )
+    dtype, shard, offset, size = (entry.number(field) for field in (1, 3, 4, 5))
+    return Variable(_DTYPES.get(dtype, f"type {dtype}"), tuple(dims), shard, offset, size, bool(entry.pieces.get(7)))
 
 
 # -- the table -------------------------------------------------------------------------------------------------
@@ -113,16 +105,9 @@ def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
         yield key, reader.take(length)
 
 
-def _make_crc_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-_CRC_TABLE = _make_crc_table()
+_CRC_TABLE = list(range(256))
+for _ in range(8):
+    _CRC_TABLE = [byte >> 1 ^ (0x82F63B78 if byte & 1 else 0) for byte in _CRC_TABLE]
 
 
 def _masked_crc32c(data: bytes) -> int:
@@ -163,21 +148,18 @@ class _Bytes:
         raise ValueError("a number is longer than 64 bits")
 
 
-@dataclass
 class _Message:
-    """The fields of a protocol buffer's message: field number -> what stands there, in order."""
+    """The fields of a protocol buffer's message: field number -> the last number, or all pieces in order."""
 
-    data: bytes
-    numbers: dict[int, list[int]] = field(default_factory=dict)
-    pieces: dict[int, list[bytes]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        reader = _Bytes(self.data)
+    def __init__(self, data: bytes) -> None:
+        self.numbers: dict[int, int] = {}
+        self.pieces: dict[int, list[bytes]] = {}
+        reader = _Bytes(data)
         while reader.left:
             tag = reader.varint()
             number, kind = tag >> 3, tag & 7
             if kind == 0:
-                self.numbers.setdefault(number, []).append(reader.varint())
+                self.numbers[number] = reader.varint()
             elif kind == 2:
                 self.pieces.setdefault(number, []).append(reader.take(reader.varint()))
             elif kind in (1, 5):
@@ -186,7 +168,7 @@ class _Message:
                 raise ValueError(f"a field of kind {kind}")
 
     def number(self, field: int) -> int:
-        return self.numbers.get(field, [0])[-1]
+        return self.numbers.get(field, 0)
 
     def piece(self, field: int) -> bytes:
         return self.pieces.get(field, [b""])[-1]

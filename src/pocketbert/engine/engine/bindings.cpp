@@ -89,11 +89,6 @@ struct Builder {
     return *model;
   }
 
-  Index stream_width() {
-    if (open().widths.empty()) throw std::invalid_argument("the stream's buffer comes first");
-    return model->widths[0];
-  }
-
   void dense(const Columns& source, const Columns& target, const Weight& weight, const In<float, 1>& bias,
              const std::string& activation, const std::optional<Columns>& residual,
              const std::optional<In<float, 1>>& carry, const std::optional<Norm>& norm) {
@@ -112,7 +107,7 @@ struct Builder {
 
   void embeddings(const Weight& words, const In<float, 2>& positions, const std::optional<In<float, 2>>& types,
                   bool trigram, std::optional<Index> gathered, const std::optional<Norm>& norm) {
-    const Index width = stream_width();
+    const Index width = open().stream_width();
     expect(positions.shape(1), width, "a row of the position table");
     if (types) expect(types->shape(1), width, "a row of the token type table");
     pb::Embeddings e{words.view(), matrix<float>(positions), {}, trigram, gathered, view(norm, width), {}};
@@ -126,7 +121,7 @@ struct Builder {
   }
 
   void state(const In<float, 1>& scale, const In<float, 1>& shift) {
-    const Index width = stream_width();
+    const Index width = open().stream_width();
     open().set_state({data(scale, width, "the state's scale"), data(shift, width, "the state's shift")});
   }
 

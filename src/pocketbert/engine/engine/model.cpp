@@ -53,12 +53,12 @@ Index columns(const WeightView& weight) {
   return floats ? floats->columns : std::get<Int8View>(weight).values.columns;
 }
 
-void Model::check_open() const {
-  if (finished) refuse("the model is finished");
+Index Model::stream_width() const {
+  if (widths.empty()) refuse("the stream's buffer comes first");
+  return widths[0];
 }
 
 Index Model::add_buffer(Index width) {
-  check_open();
   if (width < 1 || width > kMaxColumns) refuse("a buffer of " + std::to_string(width) + " columns");
   widths.push_back(width);
   strides.push_back(round_up(width, 16) + 16);
@@ -88,8 +88,7 @@ std::optional<Norm> Model::copy(const std::optional<Norm>& norm, Index width) {
 }
 
 void Model::set_embeddings(Embeddings e) {
-  check_open();
-  if (widths.empty()) refuse("the stream's buffer comes first");
+  const Index width = stream_width();
   if (rows(e.words) < 1 || e.positions.rows < 1 || columns(e.words) < 1) refuse("an embedding table is empty");
   if (const auto* floats = std::get_if<Matrix<float>>(&e.words)) {
     check_finite(*floats, "the word table");
@@ -105,9 +104,9 @@ void Model::set_embeddings(Embeddings e) {
     if (*e.gathered == 0) refuse("gathered words cannot be in the stream");
   } else {
     if (e.trigram) refuse("a trigram needs a projection");
-    if (columns(e.words) != widths[0]) refuse("the word table must be as wide as the stream, or be projected");
+    if (columns(e.words) != width) refuse("the word table must be as wide as the stream, or be projected");
   }
-  e.norm = copy(e.norm, widths[0]);
+  e.norm = copy(e.norm, width);
   embeddings = std::move(e);
 }
 
@@ -167,12 +166,10 @@ Dense Model::pack(const DenseView& view) {
 }
 
 void Model::add_dense(const DenseView& view) {
-  check_open();
   (branches.empty() ? segments.back().ops : branches.back()).push_back(pack(view));
 }
 
 void Model::add_attention(const Attention& a) {
-  check_open();
   if (!branches.empty()) refuse("attention comes before the branches");
   for (const Span* span : {&a.query, &a.key, &a.value, &a.target}) {
     check(*span, "attention");
@@ -187,14 +184,12 @@ void Model::add_attention(const Attention& a) {
 }
 
 void Model::set_state(const Affine& affine) {
-  check_open();
-  if (widths.empty()) refuse("the stream's buffer comes first");
-  const float* scale = copy(affine.scale, widths[0], widths[0], "the state's scale");
-  state = {scale, copy(affine.shift, widths[0], widths[0], "the state's shift")};
+  const Index width = stream_width();
+  const float* scale = copy(affine.scale, width, width, "the state's scale");
+  state = {scale, copy(affine.shift, width, width, "the state's shift")};
 }
 
 Index Model::add_branch() {
-  check_open();
   branches.emplace_back();
   return std::ssize(branches) - 1;
 }
@@ -206,7 +201,6 @@ Index Model::result_width(std::optional<Index> branch) const {
 }
 
 void Model::finish() {
-  check_open();
   if (!embeddings) refuse("the embeddings are missing");
   for (const auto& ops : branches)
     if (ops.empty()) refuse("a branch has no product");

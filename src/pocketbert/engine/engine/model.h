@@ -1,6 +1,6 @@
 // A program as the engine keeps it: checked, packed for one path, cut into segments at the attentions.
 //
-// Mirrors pocketbert.plan.program. All functions throw std::invalid_argument for what describes no program.
+// Mirrors pocketbert.plan.structure. All functions throw std::invalid_argument for what describes no program.
 #pragma once
 
 #include <memory>
@@ -129,6 +129,7 @@ class Model {
   Index add_branch();
   void finish();
 
+  Index stream_width() const;
   Index result_width(std::optional<Index> branch) const;  // none: the hidden state
   Index attention_scratch(Index tokens) const;            // bytes
 
@@ -152,7 +153,6 @@ class Model {
   FloatWeight pack(const Matrix<float>& weight);
   Int8Product pack(const Int8View& weight);
   void check(const Span& span, const char* what) const;
-  void check_open() const;
   const float* copy(const float* values, Index count, Index padded, const char* what);
   std::optional<Norm> copy(const std::optional<Norm>& norm, Index width);
   void find_inputs();

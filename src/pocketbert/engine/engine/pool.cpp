@@ -51,7 +51,10 @@ class Pool {
       wake_.notify_all();
     }
     job->work(0);
-    if (job->limit > 1) close(job);
+    if (job->limit > 1) {
+      const std::lock_guard lock(mutex_);
+      remove(job);
+    }
   }
 
   void lock() { mutex_.lock(); }
@@ -90,18 +93,9 @@ class Pool {
     return true;
   }
 
-  void close(const std::shared_ptr<Job>& job) {
-    const std::lock_guard lock(mutex_);
-    remove(job);
-  }
-
+  // With the lock held.
   void remove(const std::shared_ptr<Job>& job) {
-    for (auto at = jobs_.begin(); at != jobs_.end(); ++at)
-      if (*at == job) {
-        jobs_.erase(at);
-        open_.fetch_sub(1, std::memory_order_release);
-        return;
-      }
+    if (std::erase(jobs_, job) > 0) open_.fetch_sub(1, std::memory_order_release);
   }
 
   std::mutex mutex_;

@@ -6,6 +6,6 @@
 
 namespace pb {
 
-const Kernels kAmx = PB_TABLE(avx512::Vector, "amx", amx, int8_t, amx::Attention);
+const Kernels kAmx = PB_TABLE(avx512::Vector, "amx", amx::Int8, amx::Attention);
 
 }  // namespace pb

@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kAvx2 = PB_TABLE(avx2::Vector, "avx2", avx2, int16_t, FloatAttention<avx2::Vector>);
+const Kernels kAvx2 = PB_TABLE(avx2::Vector, "avx2", avx2::Int8, FloatAttention<avx2::Vector>);
 
 }  // namespace pb

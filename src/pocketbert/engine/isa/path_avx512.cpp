@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kAvx512 = PB_TABLE(avx512::Vector, "avx512", avx512, uint8_t, FloatAttention<avx512::Vector>);
+const Kernels kAvx512 = PB_TABLE(avx512::Vector, "avx512", avx512::Int8, FloatAttention<avx512::Vector>);
 
 }  // namespace pb

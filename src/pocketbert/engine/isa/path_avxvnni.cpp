@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kAvxVnni = PB_TABLE(avx2::Vector, "avxvnni", avxvnni, uint8_t, FloatAttention<avx2::Vector>);
+const Kernels kAvxVnni = PB_TABLE(avx2::Vector, "avxvnni", avxvnni::Int8, FloatAttention<avx2::Vector>);
 
 }  // namespace pb

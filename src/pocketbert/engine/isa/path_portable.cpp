@@ -5,6 +5,6 @@
 
 namespace pb {
 
-const Kernels kPortable = PB_TABLE(portable::Vector, "portable", portable, int16_t, FloatAttention<portable::Vector>);
+const Kernels kPortable = PB_TABLE(portable::Vector, "portable", portable::Int8, FloatAttention<portable::Vector>);
 
 }  // namespace pb

@@ -18,16 +18,11 @@
 
 namespace pb::amx {
 
-using avx512::kColumns;
-using avx512::kGroup;
-using avx512::pack;
 using avx512::Vector;
+using Layout = avx512::Int8Layout<0>;
 
+constexpr int kColumns = Layout::kColumns, kGroup = Layout::kGroup;
 constexpr int kRows = 2 * kTileRows;  // rows of a piece: two tiles by two
-
-inline void quantize(const float* x, Index stride, Index rows, Index width, void* act, float* scale) {
-  avx512::quantize_rows<0>(x, stride, rows, width, act, scale);
-}
 
 // The sums of one piece. Each step also prefetches `lines` cache lines of the next panel, at `next`, into L2.
 template <int kTiles>
@@ -88,39 +83,44 @@ inline void finish_piece(const Piece& p, const int32_t* sums, const Int8Weight& 
                      min(kColumns, w.out - p.column));
 }
 
-// Panels outside, rows inside. The tiles multiply a piece while the vector units finish the one before.
-inline void gemm(const void* act, const float* act_scale, Index rows, const Int8Weight& weight, const Output& output) {
-  const Int8Weight w = weight;  // copies, which no store can alter
-  const Output y = output;
-  const auto* a = static_cast<const int8_t*>(act);
-  const Index in = round_up(w.in, kGroup);
-  const Index pieces = (rows + kRows - 1) / kRows;
-  const Index lines = (kGroup * kColumns / 64 + pieces - 1) / pieces;
-  alignas(64) int32_t sums[2][kRows * kColumns];
-  Piece before;
-  int turn = 0;
-  const Tiles tiles;
-  const int8_t* panel = w.panels;
-  for (Index column = 0; column < w.out; column += kColumns) {
-    const int8_t* next = panel + in * kColumns;
-    const int8_t* ahead = next;
-    for (Index row = 0; row < rows; row += kRows, ahead += lines * in, turn ^= 1) {
-      const Piece piece{row, column, min(kRows, rows - row)};
-      const bool two = piece.rows > kTileRows;
-      if (two)
-        multiply<2>(a + row * in, in, panel, ahead, lines);
-      else
-        multiply<1>(a + row * in, in, panel, ahead, lines);
-      finish_piece(before, sums[turn ^ 1], w, act_scale, y);
-      if (two)
-        store<2>(sums[turn]);
-      else
-        store<1>(sums[turn]);
-      before = piece;
+struct Int8 : Layout, Int8Kernels<Int8> {
+  using Act = int8_t;
+
+  // Panels outside, rows inside. The tiles multiply a piece while the vector units finish the one before.
+  static void gemm(const void* act, const float* act_scale, Index rows, const Int8Weight& weight,
+                   const Output& output) {
+    const Int8Weight w = weight;  // copies, which no store can alter
+    const Output y = output;
+    const auto* a = static_cast<const int8_t*>(act);
+    const Index in = round_up(w.in, kGroup);
+    const Index pieces = (rows + kRows - 1) / kRows;
+    const Index lines = (kGroup * kColumns / 64 + pieces - 1) / pieces;
+    alignas(64) int32_t sums[2][kRows * kColumns];
+    Piece before;
+    int turn = 0;
+    const Tiles tiles;
+    const int8_t* panel = w.panels;
+    for (Index column = 0; column < w.out; column += kColumns) {
+      const int8_t* next = panel + in * kColumns;
+      const int8_t* ahead = next;
+      for (Index row = 0; row < rows; row += kRows, ahead += lines * in, turn ^= 1) {
+        const Piece piece{row, column, min(kRows, rows - row)};
+        const bool two = piece.rows > kTileRows;
+        if (two)
+          multiply<2>(a + row * in, in, panel, ahead, lines);
+        else
+          multiply<1>(a + row * in, in, panel, ahead, lines);
+        finish_piece(before, sums[turn ^ 1], w, act_scale, y);
+        if (two)
+          store<2>(sums[turn]);
+        else
+          store<1>(sums[turn]);
+        before = piece;
+      }
+      panel = next;
     }
-    panel = next;
+    finish_piece(before, sums[turn ^ 1], w, act_scale, y);
   }
-  finish_piece(before, sums[turn ^ 1], w, act_scale, y);
-}
+};
 
 }  // namespace pb::amx

@@ -12,56 +12,9 @@
 #pragma once
 
 #include "isa/vec_avx2.h"
-#include "kernels/int8_finish.h"
+#include "kernels/int8.h"
 
 namespace pb::avxvnni {
-
-using avx2::Vector;
-
-constexpr int kRows = 6, kColumns = 16, kGroup = 32;
-
-inline void pack(const int8_t* weight, Index in, Index out, int8_t* panels, int32_t* offset_sum) {
-  const Index padded = round_up(in, kGroup);
-  for (Index column = 0; column < round_up(out, kColumns); column++) {
-    int8_t* panel = panels + column / kColumns * padded * kColumns + column % kColumns * 4;
-    int32_t sum = 0;
-    for (Index k = 0; k < padded; k++) {
-      const int8_t value = k < in && column < out ? weight[column * in + k] : int8_t{0};
-      panel[k / 4 * kColumns * 4 + k % 4] = value;
-      sum += value;
-    }
-    offset_sum[column] = -128 * sum;
-  }
-}
-
-PB_INLINE __m256i quantize_32(const float* x, __m256 inverse) {
-  __m256i q[4];
-  PB_UNROLL for (int i = 0; i < 4; i++)
-    q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
-  const __m256i s = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
-  const __m256i in_order = _mm256_permutevar8x32_epi32(s, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-  return _mm256_xor_si256(in_order, _mm256_set1_epi8(static_cast<char>(0x80)));  // + 128
-}
-
-inline void quantize(const float* x, Index stride, Index rows, Index width, void* act, float* scale) {
-  auto* out = static_cast<uint8_t*>(act);
-  const auto put = [&](const float* from, __m256 inverse) PB_LAMBDA {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), quantize_32(from, inverse));
-    out += kGroup;
-  };
-  for (Index r = 0; r < rows; r++, x += stride) {
-    const RowScale s = row_scale(row_range<Vector>(x, width));
-    scale[r] = s.scale;
-    const __m256 inverse = _mm256_set1_ps(s.inverse);
-    Index k = 0;
-    for (; k + kGroup <= width; k += kGroup) put(x + k, inverse);
-    if (k < width) {
-      float rest[kGroup] = {};
-      for (Index i = 0; k + i < width; i++) rest[i] = x[k + i];
-      put(rest, inverse);
-    }
-  }
-}
 
 // With the intrinsic, GCC 12 copies every accumulator in each step.
 PB_INLINE __m256i multiply_add(__m256i sum, __m256i x, __m256i b) {
@@ -69,50 +22,44 @@ PB_INLINE __m256i multiply_add(__m256i sum, __m256i x, __m256i b) {
   return sum;
 }
 
-template <int M, bool kWhole>
-PB_NOINLINE void tile(const uint8_t* a, Index in, const Int8Weight& w, const int8_t* panel, const float* act_scale,
-                            const Output& y, Index row, Index column) {
-  const auto load = [](const void* p) PB_LAMBDA { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); };
-  const __m256i start[2] = {load(w.offset_sum + column), load(w.offset_sum + column + 8)};
-  __m256i sum[M][2];
-  PB_UNROLL for (int m = 0; m < M; m++)
-    PB_UNROLL for (int n = 0; n < 2; n++) sum[m][n] = start[n];
-  for (Index k = 0; k < in; k += 4, panel += 4 * kColumns) {
-    const __m256i b0 = load(panel), b1 = load(panel + 32);
-    PB_UNROLL for (int m = 0; m < M; m++) {
-      int32_t four;
-      __builtin_memcpy(&four, a + m * in + k, 4);
-      const __m256i x = _mm256_set1_epi32(four);
-      sum[m][0] = multiply_add(sum[m][0], x, b0);
-      sum[m][1] = multiply_add(sum[m][1], x, b1);
+struct Int8 : Int8Kernels<Int8> {
+  using Vector = avx2::Vector;
+  using Act = uint8_t;
+  static constexpr int kRows = 6, kColumns = 16, kGroup = 32, kStep = 4;
+  static PB_INLINE Index source_column(Index at) { return at; }
+
+  static PB_INLINE void quantize_group(const float* x, float inverse, Act* out) {
+    __m256i q[4];
+    PB_UNROLL for (int i = 0; i < 4; i++)
+      q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(inverse)));
+    const __m256i s = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    const __m256i in_order = _mm256_permutevar8x32_epi32(s, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    const __m256i offset = _mm256_xor_si256(in_order, _mm256_set1_epi8(static_cast<char>(0x80)));  // + 128
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), offset);
+  }
+
+  template <int M, bool kWhole>
+  static PB_NOINLINE void tile(const Act* a, Index in, const Int8Weight& w, const int8_t* panel, const int8_t*, Index,
+                               const float* act_scale, const Output& y, Index row, Index column) {
+    const auto load = [](const void* p) PB_LAMBDA { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); };
+    const __m256i start[2] = {load(w.offset_sum + column), load(w.offset_sum + column + 8)};
+    __m256i sum[M][2];
+    PB_UNROLL for (int m = 0; m < M; m++)
+      PB_UNROLL for (int n = 0; n < 2; n++) sum[m][n] = start[n];
+    for (Index k = 0; k < in; k += 4, panel += 4 * kColumns) {
+      const __m256i b0 = load(panel), b1 = load(panel + 32);
+      PB_UNROLL for (int m = 0; m < M; m++) {
+        int32_t four;
+        __builtin_memcpy(&four, a + m * in + k, 4);
+        const __m256i x = _mm256_set1_epi32(four);
+        sum[m][0] = multiply_add(sum[m][0], x, b0);
+        sum[m][1] = multiply_add(sum[m][1], x, b1);
+      }
     }
+    PB_UNROLL for (int m = 0; m < M; m++)
+      finish_sum<Vector, kWhole>(y, {_mm256_cvtepi32_ps(sum[m][0]), _mm256_cvtepi32_ps(sum[m][1])}, act_scale[row + m],
+                               w.scale, row + m, column, min(16, w.out - column));
   }
-  PB_UNROLL for (int m = 0; m < M; m++)
-    finish_sum<Vector, kWhole>(y, {_mm256_cvtepi32_ps(sum[m][0]), _mm256_cvtepi32_ps(sum[m][1])}, act_scale[row + m],
-                             w.scale, row + m, column, min(16, w.out - column));
-}
-
-template <int M, bool kWhole>
-PB_INLINE void tiles(const uint8_t* a, Index in, Index rows, Index row, const Int8Weight& w, const int8_t* panel,
-                     const float* act_scale, const Output& y, Index column) {
-  for (; row + M <= rows; row += M)
-    tile<M, kWhole>(a + row * in, in, w, panel, act_scale, y, row, column);
-  if constexpr (M > 1) tiles<M / 2, kWhole>(a, in, rows, row, w, panel, act_scale, y, column);
-}
-
-inline void gemm(const void* act, const float* act_scale, Index rows, const Int8Weight& weight, const Output& output) {
-  const Int8Weight w = weight;  // copies, which no store can alter
-  const Output y = output;
-  const auto* a = static_cast<const uint8_t*>(act);
-  const Index in = round_up(w.in, kGroup);
-  const int8_t* panel = w.panels;
-  for (Index column = 0; column < w.out; column += kColumns, panel += in * kColumns) {
-    if (column + kColumns <= w.out)
-      tiles<kRows, true>(a, in, rows, 0, w, panel, act_scale, y, column);
-    else
-      tiles<kRows, false>(a, in, rows, 0, w, panel, act_scale, y, column);
-    finish_panel<Vector>(y, rows, column, min(kColumns, w.out - column));
-  }
-}
+};
 
 }  // namespace pb::avxvnni

@@ -19,18 +19,7 @@ from pocketbert.architecture.config import ACTIVATIONS
 from pocketbert.errors import CheckpointError, ConfigError
 from pocketbert.plan.structure import Affine, Array, Attention, Dense, Norm, Span
 
-__all__ = [
-    "Linear",
-    "Reader",
-    "Stream",
-    "activation_name",
-    "affine_or_none",
-    "attention_over",
-    "cast",
-    "dense",
-    "identity",
-    "stack",
-]
+__all__ = ["Linear", "Reader", "Stream", "affine_or_none", "attention_over", "dense", "identity", "stack"]
 
 Double = NDArray[np.float64]
 
@@ -89,7 +78,7 @@ class Reader:
 
     def table(self, name: str) -> Array:
         """Return a copy of a parameter in the plan's dtype."""
-        return cast(name, self.checked(name), self.dtype)
+        return _cast(name, self.checked(name), self.dtype)
 
     def linear(self, name: str) -> Linear:
         """Return the linear layer of this name."""
@@ -148,15 +137,9 @@ class Stream:
             self.to_hidden = Affine(np.where(kept, scale, 1.0), norm.scale * before.shift + norm.shift)
             residual_scale = np.where(kept, 1.0, scale)
             linear = linear.times(np.where(kept, 1 / np.where(kept, before.scale, 1.0), norm.scale))
-        return dense(
-            source,
-            self.span,
-            linear,
-            self.dtype,
-            residual=residual or self.span,
-            residual_scale=None if (residual_scale == 1).all() else residual_scale,
-            norm=norm if isinstance(norm, Norm) else None,
-        )
+        factors = None if (residual_scale == 1).all() else residual_scale
+        kept_norm = norm if isinstance(norm, Norm) else None
+        return dense(source, self.span, linear, self.dtype, "linear", residual or self.span, factors, kept_norm)
 
 
 def dense(
@@ -164,23 +147,21 @@ def dense(
     target: Span,
     linear: Linear,
     dtype: np.dtype[Any],
-    activation: str = "linear",
+    activation: Any = "linear",
     residual: Span | None = None,
     residual_scale: Double | None = None,
     norm: Norm | None = None,
 ) -> Dense:
-    """Return an operation with arrays of the plan's dtype, in which ``norm`` is already."""
+    """Return an operation with arrays of the plan's dtype, in which ``norm`` is already.
+
+    Raises:
+        CheckpointError: a value is too large for the dtype.
+        ConfigError: ``activation``, as a configuration names it, is a function.
+    """
     what = f"a folded weight ({source.buffer} -> {target.buffer})"
-    return Dense(
-        source,
-        target,
-        cast(what, linear.weight, dtype),
-        cast(what, linear.bias, dtype),
-        activation,
-        residual,
-        None if residual_scale is None else cast(what, residual_scale, dtype),
-        norm,
-    )
+    weight, bias = _cast(what, linear.weight, dtype), _cast(what, linear.bias, dtype)
+    factors = None if residual_scale is None else _cast(what, residual_scale, dtype)
+    return Dense(source, target, weight, bias, _activation_name(activation), residual, factors, norm)
 
 
 def attention_over(buffer: str, width: int, heads: int) -> Attention:
@@ -189,12 +170,8 @@ def attention_over(buffer: str, width: int, heads: int) -> Attention:
     return Attention(query, key, value, Span("context", 0, width), heads)
 
 
-def cast(what: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
-    """Return a contiguous copy in ``dtype``.
-
-    Raises:
-        CheckpointError: a value is too large for it; ``what`` names the array.
-    """
+def _cast(what: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
+    """Return a contiguous copy in ``dtype``; ``what`` names the array where a value is too large for it."""
     with np.errstate(over="ignore"):
         copy = np.array(array, dtype, order="C")
     if not np.isfinite(copy).all():
@@ -206,19 +183,14 @@ def affine_or_none(affine: Affine, dtype: np.dtype[Any]) -> Affine | None:
     """Return a map in ``dtype``, or None for the identity."""
     if _is_identity(affine):
         return None
-    return Affine(cast("a stream's scale", affine.scale, dtype), cast("a stream's shift", affine.shift, dtype))
+    return Affine(_cast("a stream's scale", affine.scale, dtype), _cast("a stream's shift", affine.shift, dtype))
 
 
 def _is_identity(affine: Affine) -> bool:
     return bool((affine.scale == 1).all() and (affine.shift == 0).all())
 
 
-def activation_name(value: Any) -> str:
-    """Return the plan's name of a configuration's activation.
-
-    Raises:
-        ConfigError: it is a function.
-    """
+def _activation_name(value: Any) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"the activation is a function, {value!r}; a plan needs one of {', '.join(ACTIVATIONS)}")
     return "gelu_new" if value == "gelu_pytorch_tanh" else value

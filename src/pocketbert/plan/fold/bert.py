@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from pocketbert.architecture.config import BertConfig, DistilBertConfig
 from pocketbert.architecture.families import family_of
-from pocketbert.plan.fold.algebra import Reader, Stream, activation_name, attention_over, dense, stack
+from pocketbert.plan.fold.algebra import Reader, Stream, attention_over, dense, stack
 from pocketbert.plan.structure import STREAM, Affine, Array, Embeddings, Layer, Op, Span
 
 __all__ = ["embeddings", "layers"]
@@ -49,6 +49,6 @@ def _layer(reader: Reader, config: BertConfig | DistilBertConfig, names: dict[st
         dense(stream.span, Span("qkv", 0, 3 * width), merged, reader.dtype),
         attention,
         stream.add(attention.target, output, attention_norm),
-        dense(stream.span, middle, first, reader.dtype, activation_name(config.hidden_act)),
+        dense(stream.span, middle, first, reader.dtype, config.hidden_act),
         stream.add(middle, second, output_norm),
     ]

@@ -9,7 +9,7 @@ import numpy as np
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.families import family_of
 from pocketbert.architecture.heads import BARE
-from pocketbert.plan.fold.algebra import Linear, Reader, activation_name, dense, identity
+from pocketbert.plan.fold.algebra import Linear, Reader, dense, identity
 from pocketbert.plan.structure import STREAM, Affine, Array, Branch, Dense, Span
 
 __all__ = ["branches"]
@@ -53,8 +53,8 @@ def _words(reader: Reader, config: PretrainedConfig, to_hidden: Affine, table: A
     words = family.words
     transform = Span("transform", 0, config.hidden_size)
     norm = reader.norm(words.norm, family.eps(config))  # a layer normalization even where the others are NoNorm
-    activation = activation_name(config.hidden_act)
-    yield dense(stream, transform, reader.linear(words.transform).of(to_hidden), reader.dtype, activation, norm=norm)
+    linear = reader.linear(words.transform).of(to_hidden)
+    yield dense(stream, transform, linear, reader.dtype, config.hidden_act, norm=norm)
     logits = Span("masked_lm", 0, config.vocab_size)
     weight = table if config.tie_word_embeddings else reader.table(f"{words.decoder}.weight")
     narrow = weight.shape[1]

@@ -10,16 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketbert.architecture.config import MobileBertConfig
-from pocketbert.plan.fold.algebra import (
-    Linear,
-    Reader,
-    Stream,
-    activation_name,
-    affine_or_none,
-    attention_over,
-    dense,
-    stack,
-)
+from pocketbert.plan.fold.algebra import Linear, Reader, Stream, affine_or_none, attention_over, dense, stack
 from pocketbert.plan.structure import STREAM, Affine, Array, Attention, Embeddings, Layer, Norm, Op, Span
 
 __all__ = ["embeddings", "layers"]
@@ -71,11 +62,10 @@ def _layer(reader: Reader, config: MobileBertConfig, name: str, outer: Stream) -
     norm = _norm(reader, f"{name}.attention.output.LayerNorm", eps)
     ops.append(inner.add(attention.target, output, norm, residual))
     middle = Span("middle", 0, config.intermediate_size)
-    act = activation_name(config.hidden_act)
     networks = [(f"{name}.ffn.{number}", eps) for number in range(config.num_feedforward_networks - 1)]
     for network, end_eps in [*networks, (name, outer_eps)]:
         first = inner.read(reader.linear(f"{network}.intermediate.dense"))
-        ops.append(dense(inner.span, middle, first, reader.dtype, act))
+        ops.append(dense(inner.span, middle, first, reader.dtype, config.hidden_act))
         norm = _norm(reader, f"{network}.output.LayerNorm", end_eps)
         ops.append(inner.add(middle, reader.linear(f"{network}.output.dense"), norm))
     if config.use_bottleneck:
@@ -135,4 +125,4 @@ def _eps(config: MobileBertConfig, *, outer: bool = False) -> float | None:
     """Return a norm's epsilon, or None with NoNorm."""
     if config.normalization_type == "no_norm":
         return None
-    return config.outer_layer_norm_eps if outer else config.layer_norm_eps
+    return float(config.outer_layer_norm_eps if outer else config.layer_norm_eps)

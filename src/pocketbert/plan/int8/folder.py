@@ -25,14 +25,14 @@ __all__ = ["WEIGHTS", "load_quantized", "save_quantized", "with_head"]
 
 WEIGHTS = "model.safetensors"
 # fields of config.json that may differ from the plan's: users rename labels
-_NAMES = ("id2label", "label2id", "architectures", "quantization_config")
+_NAMES = ("id2label", "label2id", "architectures", "quantization_config", "_name_or_path")
 
 
 def save_quantized(plan: Plan, folder: Path) -> None:
     """Write an int8 plan as ``config.json`` and ``model.safetensors`` into an existing folder."""
     config = copy.deepcopy(plan.config)
     config.architectures = [families.class_name(config, plan.head)]
-    config.torch_dtype = None
+    config.dtype = None
     config.quantization_config = QUANTIZATION
     save_plan(replace(plan, config=config), folder / WEIGHTS)
     (folder / "config.json").write_text(config.to_json_string(), "utf-8")
@@ -75,4 +75,4 @@ def with_head(plan: Plan, head: str) -> Plan:
 
 
 def _facts(config: PretrainedConfig) -> dict[str, Any]:
-    return {k: v for k, v in config.to_dict().items() if k not in _NAMES} | {"num_labels": config.num_labels}
+    return {k: v for k, v in config.to_diff_dict().items() if k not in _NAMES} | {"num_labels": config.num_labels}

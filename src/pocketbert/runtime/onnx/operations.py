@@ -1,9 +1,4 @@
-"""A plan's operations as ONNX nodes.
-
-Buffers are (N, columns), with N = B x T; only attention looks at other tokens.
-
-Shapes: B texts, T tokens, N = B * T, H heads, D head size.
-"""
+"""A plan's operations as ONNX nodes; for buffers and shapes see ``graph``."""
 
 from __future__ import annotations
 

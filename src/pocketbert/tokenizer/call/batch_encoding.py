@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import UserDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.call.arrays import tensor
 from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
 
-if TYPE_CHECKING:
-    Data = UserDict[str, Any]
-else:
-    Data = UserDict
-
 __all__ = ["BatchEncoding"]
 
-S = TypeVar("S", CharSpan, TokenSpan)
+logger = logging.getLogger(__name__)
 
 
-class BatchEncoding(Data):
+class BatchEncoding(UserDict[str, Any]):
     """Model inputs by name, as a dict and as attributes; by integer, the :class:`Encoding` of a row.
 
     ``model(**batch)``, ``batch["input_ids"]``, ``batch.input_ids`` and ``batch[0].tokens`` all work. Methods that map
@@ -36,21 +32,35 @@ class BatchEncoding(Data):
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
-        encodings: Sequence[Encoding] | None = None,
+        encoding: Encoding | Sequence[Encoding] | None = None,
         tensor_type: str | None = None,
-        *,
         prepend_batch_axis: bool = False,
+        n_sequences: int | None = None,
     ) -> None:
-        """Hold ``data``, converted to tensors if ``tensor_type`` is "np", "pt" or "tf"."""
+        """Hold ``data``, converted to tensors if ``tensor_type`` is "np", "pt" or "tf".
+
+        Args:
+            data: model inputs by name.
+            encoding: the row or rows that they were made from.
+            tensor_type: the kind of array, if any.
+            prepend_batch_axis: whether ``data`` is of one row, and arrays are to be a batch of one.
+            n_sequences: the number of texts in each row; by default that of ``encoding``.
+        """
         super().__init__(data)
-        self._encodings = encodings
-        self.convert_to_tensors(tensor_type, prepend_batch_axis=prepend_batch_axis)
+        single = encoding is not None and not isinstance(encoding, Sequence)
+        self._encodings: Sequence[Encoding] | None = [encoding] if single else encoding  # type: ignore[assignment, list-item]
+        self._n_sequences = n_sequences
+        self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value named ``key``, or for an integer or slice the encodings of those rows."""
         if isinstance(key, str):
             return self.data[key]
-        return self._rows[key]
+        if self._encodings is None and isinstance(key, slice):
+            return {name: value[key] for name, value in self.data.items()}
+        if self._encodings is None:
+            raise KeyError(f"{key!r}: this batch holds no encodings; its keys are {', '.join(self.data)}")
+        return self._encodings[key]
 
     def __getattr__(self, name: str) -> Any:
         """Return the value named ``name``."""
@@ -61,7 +71,13 @@ class BatchEncoding(Data):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the data and the rows, which hold all that the methods need."""
-        return {"data": self.data, "_encodings": self.encodings}
+        return {"data": self.data, "encodings": self.encodings, "n_sequences": self._n_sequences}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take what :meth:`__getstate__` gave."""
+        self.data = state["data"]
+        self._encodings = state["encodings"]
+        self._n_sequences = state.get("n_sequences")
 
     @property
     def encodings(self) -> list[Encoding] | None:
@@ -76,9 +92,11 @@ class BatchEncoding(Data):
     @property
     def n_sequences(self) -> int | None:
         """The number of texts in each row, 1 or 2; None where it is not known."""
-        return self._encodings[0].n_sequences if self._encodings else None
+        if self._n_sequences is None and self._encodings:
+            return int(self._encodings[0].n_sequences)
+        return self._n_sequences
 
-    def convert_to_tensors(self, tensor_type: str | None = None, *, prepend_batch_axis: bool = False) -> BatchEncoding:
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
         """Turn every value into a tensor, in place; see :func:`pocketbert.tokenizer.call.arrays.tensor`."""
         if tensor_type is not None:
             for name, value in self.data.items():
@@ -87,6 +105,9 @@ class BatchEncoding(Data):
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
         """Move every PyTorch tensor to ``device``, in place; other values stay."""
+        if not (isinstance(device, (str, int)) or type(device).__name__ == "device"):
+            logger.warning("a batch moves to devices; it is not converted to %s", device)
+            return self
         for name, value in self.data.items():
             if hasattr(value, "to"):
                 self.data[name] = value.to(device, non_blocking=non_blocking)
@@ -119,7 +140,7 @@ class BatchEncoding(Data):
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
         """The characters that a token covers; None for special tokens."""
         row, token = self._token(batch_or_token_index, token_index)
-        return _span(CharSpan, row.token_to_chars(token))
+        return row.token_to_chars(token)
 
     def char_to_token(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
@@ -140,14 +161,14 @@ class BatchEncoding(Data):
     ) -> TokenSpan | None:
         """The tokens of a word."""
         row, word = self._split(batch_or_word_index, word_index)
-        return _span(TokenSpan, row.word_to_tokens(word, sequence_index))
+        return row.word_to_tokens(word, sequence_index)
 
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> CharSpan | None:
         """The characters of a word."""
         row, word = self._split(batch_or_word_index, word_index)
-        return _span(CharSpan, row.word_to_chars(word, sequence_index))
+        return row.word_to_chars(word, sequence_index)
 
     @property
     def _rows(self) -> Sequence[Encoding]:
@@ -167,7 +188,3 @@ class BatchEncoding(Data):
     def _token(self, first: int, second: int | None) -> tuple[Encoding, int]:
         row, token = self._split(first, second)
         return row, token + len(row) if token < 0 else token
-
-
-def _span(kind: Callable[[int, int], S], value: tuple[int, int] | None) -> S | None:
-    return None if value is None else kind(*value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from pocketbert.tokenizer.call.padding import RowPadding, pad_row
+from pocketbert.tokenizer.call.padding import Padding, pad_row
 from pocketbert.tokenizer.call.row_layout import Layout
 
-__all__ = ["CharSpan", "Encoding", "Offsets", "Part", "Piece", "TokenSpan"]
+__all__ = ["CharSpan", "Encoding", "Offsets", "Part", "Piece", "Pieces", "TokenSpan"]
 
 T = TypeVar("T")
 Offsets = tuple[int, int]
@@ -29,43 +30,34 @@ class TokenSpan(NamedTuple):
 
 
 class Piece(Protocol):
-    """The tokens of one text, without the special tokens around it; lists have one entry per token."""
+    """The tokens of one text, without the special tokens around it; an :class:`Encoding` says what the lists hold."""
 
-    @property
-    def ids(self) -> list[int]:
-        """The id of each token."""
+    ids: list[int]
+    tokens: list[str]
+    offsets: list[Offsets]
+    word_ids: list[int | None]
 
-    @property
-    def tokens(self) -> list[str]:
-        """Each token as the vocabulary writes it."""
 
-    @property
-    def offsets(self) -> list[Offsets]:
-        """The characters of the text (or of the pre-split word) that each token covers."""
+class Pieces(Protocol):
+    """The tokens of several texts, by the number of the text."""
 
-    @property
-    def word_ids(self) -> list[int | None]:
-        """The number of the word that each token belongs to."""
+    def __getitem__(self, text: int, /) -> Piece: ...
 
 
 class Part(NamedTuple):
-    """The part of a text that stands in a row: tokens ``start`` to ``stop`` (exclusive) of ``pieces(text)``."""
+    """The part of a text that stands in a row: tokens ``start`` to ``stop`` (exclusive) of ``pieces[text]``."""
 
-    pieces: Callable[[int], Piece]
+    pieces: Pieces
     text: int
     start: int
     stop: int
-
-    @property
-    def piece(self) -> Piece:
-        """All tokens of the text."""
-        return self.pieces(self.text)
 
     def filled(self, value: T) -> list[T]:
         """Return ``value`` once per token."""
         return [value] * (self.stop - self.start)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Encoding:
     """One row: the tokens of one or two texts, with special tokens and padding around them.
 
@@ -78,66 +70,51 @@ class Encoding:
     (['[CLS]', 'a', 'dog', '##s', '[SEP]'], [(0, 0), (0, 1), (2, 5), (5, 6), (0, 0)])
     """
 
-    __slots__ = ("_layout", "_padding", "_parts", "ids")
-
-    def __init__(self, ids: list[int], layout: Layout, parts: Sequence[Part], padding: RowPadding | None) -> None:
-        """Describe the row of ``ids``.
-
-        Args:
-            ids: the row's ids, padding included.
-            layout: where its special tokens stand.
-            parts: the one or two texts in it.
-            padding: how it is padded; None if it is not.
-        """
-        self.ids = ids
-        self._layout = layout
-        self._parts = parts
-        self._padding = padding
+    ids: list[int]
+    _layout: Layout
+    _parts: Sequence[Part]  # the one or two texts in the row
+    _padding: Padding | None
 
     @property
     def tokens(self) -> list[str]:
         """Each token as the vocabulary writes it."""
-        inner = [part.piece.tokens[part.start : part.stop] for part in self._parts]
-        return self._padded(self._layout.fill(inner, self._layout.tokens), self._padding.token if self._padding else "")
+        inner = [part.pieces[part.text].tokens[part.start : part.stop] for part in self._parts]
+        return self._row(inner, self._layout.tokens, self._padding.token if self._padding else "")
 
     @property
     def type_ids(self) -> list[int]:
         """The segment of each token: 0 for the first text, 1 for the second."""
         inner = map(Part.filled, self._parts, self._layout.text_type_ids)
-        row = self._layout.fill(inner, self._layout.type_ids)
-        return self._padded(row, self._padding.type_id if self._padding else 0)
+        return self._row(inner, self._layout.type_ids, self._padding.type_id if self._padding else 0)
 
     @property
     def attention_mask(self) -> list[int]:
         """1 for tokens, 0 for padding."""
-        tokens = self._layout.special_count
-        for part in self._parts:
-            tokens += part.stop - part.start
-        return self._padded([1] * tokens, 0)
+        return self._row([part.filled(1) for part in self._parts], self._layout.filled(1), 0)
 
     @property
     def special_tokens_mask(self) -> list[int]:
         """1 for padding and special tokens of the layout, 0 for tokens of the texts."""
-        return self._constant([0, 0], 1)
+        return self._row([part.filled(0) for part in self._parts], self._layout.filled(1), 1)
 
     @property
     def offsets(self) -> list[Offsets]:
         """The characters of its text (or pre-split word) that each token covers; (0, 0) for special tokens."""
-        inner = [part.piece.offsets[part.start : part.stop] for part in self._parts]
-        return self._padded(self._layout.fill(inner, self._layout.filled((0, 0))), (0, 0))
+        inner = [part.pieces[part.text].offsets[part.start : part.stop] for part in self._parts]
+        return self._row(inner, self._layout.filled((0, 0)), (0, 0))
 
     @property
     def word_ids(self) -> list[int | None]:
         """The number, in its text, of the word that each token belongs to; None for special tokens and padding."""
-        inner = [part.piece.word_ids[part.start : part.stop] for part in self._parts]
-        return self._padded(self._layout.fill(inner, self._layout.filled(None)), None)
+        inner = [part.pieces[part.text].word_ids[part.start : part.stop] for part in self._parts]
+        return self._row(inner, self._layout.filled(None), None)
 
     words = word_ids
 
     @property
     def sequence_ids(self) -> list[int | None]:
         """The text, 0 or 1, that each token comes from; None for special tokens and padding."""
-        return self._constant([0, 1], None)
+        return self._row(map(Part.filled, self._parts, (0, 1)), self._layout.filled(None), None)
 
     @property
     def n_sequences(self) -> int:
@@ -160,9 +137,9 @@ class Encoding:
         """The word of a token."""
         return _at(self.word_ids, token)
 
-    def token_to_chars(self, token: int) -> Offsets | None:
+    def token_to_chars(self, token: int) -> CharSpan | None:
         """The characters of a token; None for special tokens."""
-        return None if self.token_to_sequence(token) is None else self.offsets[token]
+        return None if self.token_to_sequence(token) is None else CharSpan(*self.offsets[token])
 
     def char_to_token(self, char: int, sequence: int = 0) -> int | None:
         """The first token of text ``sequence`` that covers character ``char``."""
@@ -177,24 +154,20 @@ class Encoding:
         token = self.char_to_token(char, sequence)
         return None if token is None else self.token_to_word(token)
 
-    def word_to_tokens(self, word: int, sequence: int = 0) -> Offsets | None:
-        """The tokens (start, exclusive end) of a word of text ``sequence``."""
+    def word_to_tokens(self, word: int, sequence: int = 0) -> TokenSpan | None:
+        """The tokens of a word of text ``sequence``."""
         texts = self.sequence_ids
         tokens = [token for token, w in enumerate(self.word_ids) if w == word and texts[token] == sequence]
-        return (tokens[0], tokens[-1] + 1) if tokens else None
+        return TokenSpan(tokens[0], tokens[-1] + 1) if tokens else None
 
-    def word_to_chars(self, word: int, sequence: int = 0) -> Offsets | None:
-        """The characters (start, exclusive end) of a word of text ``sequence``."""
+    def word_to_chars(self, word: int, sequence: int = 0) -> CharSpan | None:
+        """The characters of a word of text ``sequence``."""
         tokens = self.word_to_tokens(word, sequence)
-        return tokens and (self.offsets[tokens[0]][0], self.offsets[tokens[1] - 1][1])
+        return tokens and CharSpan(self.offsets[tokens.start][0], self.offsets[tokens.end - 1][1])
 
-    def _constant(self, texts: Sequence[T], special: T) -> list[T]:
-        """Return ``texts[0]`` for tokens of the first text, ``texts[1]`` for the second, ``special`` elsewhere."""
-        return self._padded(
-            self._layout.fill(map(Part.filled, self._parts, texts), self._layout.filled(special)), special
-        )
-
-    def _padded(self, row: list[T], fill: T) -> list[T]:
+    def _row(self, texts: Iterable[list[T]], specials: Iterable[list[T]], fill: T) -> list[T]:
+        """Return the values of texts and special tokens as a row, and ``fill`` for its padding."""
+        row = self._layout.fill(texts, specials)
         return pad_row(row, len(self.ids), fill, self._padding.side) if self._padding else row
 
 

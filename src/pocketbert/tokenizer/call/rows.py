@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, overload
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.call.encoding import Encoding, Part, Piece
-from pocketbert.tokenizer.call.padding import RowPadding, pad_row
+from pocketbert.tokenizer.call.encoding import Encoding, Part, Pieces
+from pocketbert.tokenizer.call.padding import Padding, pad_row
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.truncation import Span, Truncation, row_spans
 
@@ -17,10 +18,10 @@ __all__ = ["Rows", "Tokenized"]
 
 @dataclass(frozen=True)
 class Tokenized:
-    """The tokens of several texts: the ids of each, and a function that gives tokens, words and offsets of one."""
+    """The tokens of several texts: the ids of each, and where to look up tokens, words and offsets of one."""
 
     ids: list[list[int]]
-    piece: Callable[[int], Piece]
+    pieces: Pieces
 
 
 class Rows(Sequence[Encoding]):
@@ -32,7 +33,7 @@ class Rows(Sequence[Encoding]):
     def __init__(
         self,
         tokens: Tokenized,
-        seconds: Sequence[int | None],
+        members: Sequence[tuple[int, ...]],
         layouts: tuple[Layout, Layout],
         cut: Truncation | None,
         *,
@@ -41,8 +42,8 @@ class Rows(Sequence[Encoding]):
         """Cut texts and put special tokens around them.
 
         Args:
-            tokens: the tokens of every text, first texts first.
-            seconds: for each first text, the index in ``tokens`` of its second text, or None.
+            tokens: the tokens of every text.
+            members: the numbers of the one or two texts of each row.
             layouts: of a row of one text, and of a row of two.
             cut: how to truncate; None to leave texts whole.
             overflow: whether every window of a truncated text becomes a row, or only the first.
@@ -53,40 +54,50 @@ class Rows(Sequence[Encoding]):
         self.ids: list[list[int]] = []
         self.samples: list[int] = []
         self._tokens = tokens
-        self._seconds = seconds
+        self._members = members
         self._layouts = layouts
         self._spans: list[tuple[Span, ...] | None] = []  # None: whole texts
         self._lengths: list[int] = []  # of the rows before padding
-        self._padding: RowPadding | None = None
-        segments = {*layouts[0].text_type_ids, *(id_ for group in layouts[0].type_ids for id_ in group)}
-        self._one_segment = segments == {0} and not any(second is not None for second in seconds)
-        single = layouts[0]
-        (head, tail), room = single.ids, _room(single, cut, overflow=overflow)
-        for sample, (second, ids) in enumerate(zip(seconds, tokens.ids, strict=False)):
-            if second is None and (room is None or len(ids) <= room):  # the usual case
-                self._append(sample, None, [*head, *ids, *tail])
+        self._padding: Padding | None = None
+        self._alone = all(len(texts) == 1 for texts in members)
+        head, tail = layouts[0].ids
+        for sample, texts in enumerate(members):
+            if cut is None and len(texts) == 1:  # the usual case, spelled out for speed
+                self._append(sample, None, [*head, *tokens.ids[texts[0]], *tail])
                 continue
-            members = [ids] if second is None else [ids, tokens.ids[second]]
-            layout = layouts[len(members) - 1]
-            for spans in _spans(sample, tuple(map(len, members)), layout, cut, overflow=overflow):
-                inner = [ids[start:stop] for ids, (start, stop) in zip(members, spans, strict=True)]
+            layout = layouts[len(texts) - 1]
+            ids = [tokens.ids[text] for text in texts]
+            lengths = tuple(map(len, ids))
+            if cut is None or (room := _room(layout, cut, overflow=overflow)) >= sum(lengths):
+                self._append(sample, None, layout.fill(ids, layout.ids))
+                continue
+            try:
+                rows = row_spans(
+                    lengths, room, strategy=cut.strategy, stride=cut.stride, side=cut.side, overflow=overflow
+                )
+            except InputError as error:
+                raise InputError(f"text {sample}: {error}") from None
+            for spans in rows:
+                inner = [text[start:stop] for text, (start, stop) in zip(ids, spans, strict=True)]
                 self._append(sample, spans, layout.fill(inner, layout.ids))
 
-    def pad(self, length: int, padding: RowPadding) -> None:
-        """Pad every row to ``length`` tokens; longer rows stay as they are."""
+    def pad(self, padding: Padding) -> None:
+        """Pad every row to the length that ``padding`` asks for; longer rows stay as they are."""
         self._padding = padding
+        length = padding.target(max(self._lengths, default=0))
         self.ids = [pad_row(ids, length, padding.id, padding.side) for ids in self.ids]
 
     def column(self, attribute: str) -> list[Any]:
         """Return an attribute of every row; for speed, usual columns are made without Encodings."""
         if attribute == "attention_mask":
             return [self._filled(index, 1, 0) for index in range(len(self))]
-        if attribute == "type_ids" and self._one_segment:
+        single = self._layouts[0]
+        if attribute == "type_ids" and self._alone and not any(chain(single.text_type_ids, *single.type_ids)):
             fill = self._padding.type_id if self._padding else 0
             return [self._filled(index, 0, fill) for index in range(len(self))]
-        if attribute == "offsets" and self._padding is None and not any(self._spans):
-            head, tail = self._layouts[0].filled((0, 0))
-            return [[*head, *self._tokens.piece(sample).offsets, *tail] for sample in self.samples]
+        if attribute == "offsets" and self._alone and self._padding is None and not any(self._spans):
+            head, tail = single.filled((0, 0))
+            return [[*head, *self._tokens.pieces[text].offsets, *tail] for (text,) in self._members]
         return [getattr(row, attribute) for row in self]
 
     def _filled(self, index: int, value: int, fill: int) -> list[int]:
@@ -108,11 +119,9 @@ class Rows(Sequence[Encoding]):
         if isinstance(index, slice):
             return [self[row] for row in range(*index.indices(len(self)))]
         index = range(len(self))[index]
-        sample = self.samples[index]
-        second = self._seconds[sample]
-        members = (sample,) if second is None else (sample, second)
-        spans = self._spans[index] or tuple((0, len(self._tokens.ids[text])) for text in members)
-        parts = [Part(self._tokens.piece, text, *span) for text, span in zip(members, spans, strict=True)]
+        texts = self._members[self.samples[index]]
+        spans = self._spans[index] or tuple((0, len(self._tokens.ids[text])) for text in texts)
+        parts = [Part(self._tokens.pieces, text, *span) for text, span in zip(texts, spans, strict=True)]
         return Encoding(self.ids[index], self._layouts[len(parts) - 1], parts, self._padding)
 
     def _append(self, sample: int, spans: tuple[Span, ...] | None, ids: list[int]) -> None:
@@ -122,22 +131,8 @@ class Rows(Sequence[Encoding]):
         self.ids.append(ids)
 
 
-def _spans(
-    sample: int, lengths: tuple[int, ...], layout: Layout, cut: Truncation | None, *, overflow: bool
-) -> list[tuple[Span, ...]]:
-    room = _room(layout, cut, overflow=overflow)
-    if cut is None or room is None or sum(lengths) <= room:
-        return [tuple((0, length) for length in lengths)]
-    try:
-        return row_spans(lengths, room, strategy=cut.strategy, stride=cut.stride, side=cut.side, overflow=overflow)
-    except InputError as error:
-        raise InputError(f"text {sample}: {error}") from None
-
-
-def _room(layout: Layout, cut: Truncation | None, *, overflow: bool) -> int | None:
-    """Return how many tokens of texts fit in a row; None for any number."""
-    if cut is None:
-        return None
+def _room(layout: Layout, cut: Truncation, *, overflow: bool) -> int:
+    """Return how many tokens of texts fit in a row."""
     room = cut.length - layout.special_count
     if room < 0 or (room <= cut.stride and (overflow or cut.stride)):
         raise InputError(

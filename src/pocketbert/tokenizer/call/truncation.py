@@ -5,17 +5,16 @@ The cuts are those of the ``tokenizers`` library, here in Python so that the Pyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, choice, whole_number
 
-__all__ = ["Span", "Truncation", "row_spans", "truncation_of"]
+__all__ = ["STRATEGIES", "Span", "Truncation", "row_spans", "truncation_of"]
 
 Span = tuple[int, int]  # tokens of a text: start, exclusive end
-_STRATEGIES = {
+STRATEGIES: dict[Any, str | None] = {
     True: "longest_first",
     "longest_first": "longest_first",
     "only_first": "only_first",
@@ -50,7 +49,7 @@ def truncation_of(
     whole_number("stride", stride, least=0)
     if truncation is None:
         truncation = max_length is not None and padding is False
-    strategy = choice("truncation", truncation, _STRATEGIES)
+    strategy = choice("truncation", truncation, STRATEGIES)
     length = model_max_length if max_length is None else max_length
     return None if strategy is None or length >= NO_LIMIT else Truncation(strategy, length, stride, side)
 
@@ -58,7 +57,7 @@ def truncation_of(
 def row_spans(
     lengths: tuple[int, ...], room: int, *, strategy: str, stride: int, side: Side, overflow: bool
 ) -> list[tuple[Span, ...]]:
-    """Cut one text, or a pair of texts, so that each row fits into ``room`` tokens.
+    """Cut one text, or a pair of texts, of more than ``room`` tokens, so that each row fits into them.
 
     Args:
         lengths: the number of tokens of the text, or of each text of the pair.
@@ -75,17 +74,11 @@ def row_spans(
     Raises:
         InputError: the strategy cannot make the texts fit, or the stride is as long as a window.
     """
-    excess = sum(lengths) - room
-    if excess <= 0:
-        return [tuple((0, length) for length in lengths)]
-    sizes = _kept(lengths, room, strategy)
-    windows = [
-        list(_windows(length, size, stride, side)) if overflow else [_first_window(length, size, side)]
-        for length, size in zip(lengths, sizes, strict=True)
-    ]
-    if len(windows) == 1:
-        return [(span,) for span in windows[0]]
-    first, second = windows
+    sizes = zip(lengths, _kept(lengths, room, strategy), strict=True)
+    first, *others = [_windows(length, size, stride, side, overflow=overflow) for length, size in sizes]
+    if not others:
+        return [(span,) for span in first]
+    (second,) = others
     later = [(a, b) for a in first[1:] for b in second]
     return [(first[0], second[0]), *later, *((first[0], b) for b in second[1:])]
 
@@ -112,22 +105,15 @@ def _kept(lengths: tuple[int, ...], room: int, strategy: str) -> tuple[int, ...]
     return tuple(kept if text == cut else length for text, length in enumerate(lengths))
 
 
-def _first_window(length: int, size: int, side: Side) -> Span:
-    size = min(size, length)
-    return (0, size) if side == "right" else (length - size, length)
-
-
-def _windows(length: int, size: int, stride: int, side: Side) -> Iterator[Span]:
-    if size >= length:
-        yield 0, length
-        return
-    if stride >= size:
-        raise InputError(
-            f"stride={stride} leaves windows of {size} tokens no step; "
-            f"pass a stride below {size} or a larger max_length"
-        )
-    for start in range(0, length, size - stride):
-        stop = min(start + size, length)
-        yield (start, stop) if side == "right" else (length - stop, length - start)
-        if stop == length:
-            return
+def _windows(length: int, size: int, stride: int, side: Side, *, overflow: bool) -> list[Span]:
+    """Return the windows of a text, or without ``overflow`` the first of them."""
+    starts = range(1)
+    if overflow and size < length:
+        if stride >= size:
+            raise InputError(
+                f"stride={stride} leaves windows of {size} tokens no step; "
+                f"pass a stride below {size} or a larger max_length"
+            )
+        starts = range(0, length - stride, size - stride)
+    spans = [(start, min(start + size, length)) for start in starts]
+    return spans if side == "right" else [(length - stop, length - start) for start, stop in spans]

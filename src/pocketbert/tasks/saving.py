@@ -1,0 +1,84 @@
+"""A pipeline on its way to disk, or to another process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.families import class_name
+from pocketbert.checkpoint import write_arrays
+from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.errors import InputError
+from pocketbert.storage.hub import HubOptions
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
+
+__all__ = ["Folder", "packed", "save_parts", "unpacked"]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A checkpoint to be opened again: its folder, and the configuration that it was used with."""
+
+    path: str
+    weight_files: tuple[str, ...]
+    config: PretrainedConfig
+
+
+def packed(source: Any, config: PretrainedConfig) -> Any:
+    """Return what pickles in place of an opened checkpoint that runs with ``config``; anything else stays as it is."""
+    if not isinstance(source, Opened):
+        return source
+    config = source.config if source.is_quantized else config
+    return Folder(os.path.abspath(source.folder), tuple(source.weight_files), config)
+
+
+def unpacked(source: Any) -> Any:
+    """Open the checkpoint again.
+
+    Raises:
+        CheckpointError: its folder is not there any more.
+    """
+    if not isinstance(source, Folder):
+        return source
+    opened = open_model(source.path, tokenizer=True, hub=HubOptions(weight_files=source.weight_files))
+    return opened.with_config(source.config)
+
+
+def save_parts(
+    source: Any,
+    runner: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | os.PathLike[str],
+    options: dict[str, Any],
+) -> None:
+    """Save the model and the tokenizer of a pipeline; see ``Pipeline.save_pretrained``.
+
+    Raises:
+        InputError: there is no model to save.
+    """
+    model: Any = getattr(runner, "model", None) if isinstance(source, Opened) else source
+    if hasattr(model, "save_pretrained"):
+        model.save_pretrained(folder, **options)
+    elif not isinstance(source, Opened):
+        raise InputError(f"a {type(source).__name__} cannot be saved; build the pipeline from a folder or a model")
+    else:
+        _save_checkpoint(source, runner.head, Path(folder), options)
+    tokenizer.save_pretrained(folder)
+
+
+def _save_checkpoint(opened: Opened, head: str, folder: Path, options: dict[str, Any]) -> None:
+    safe = options.pop("safe_serialization", True)
+    if options or not safe:
+        name = next(iter(options), "safe_serialization")
+        raise InputError(f"{name} needs a model object; build the pipeline with framework='pt'")
+    if opened.is_quantized:
+        shutil.copytree(opened.folder, folder, dirs_exist_ok=True)
+        return
+    fit = opened.fit(head, pooler=opened.has_pooler)
+    config = type(opened.config).from_dict(opened.config.to_dict())
+    config.architectures = [class_name(config, head)]
+    write_arrays(folder, config, {name: opened.weights.array(key) for name, key in fit.sources.items()})
