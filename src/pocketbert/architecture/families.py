@@ -20,6 +20,7 @@ __all__ = [
     "WordLayers",
     "class_name",
     "family_of",
+    "family_or_none",
     "head_of_class",
     "known_names",
     "parameters",
@@ -175,10 +176,16 @@ def family_of(config: PretrainedConfig) -> Family:
     Raises:
         ConfigError: it belongs to none.
     """
-    family = FAMILIES.get(config.model_type)
-    if family is None or not isinstance(config, family.config):
+    family = family_or_none(config)
+    if family is None:
         raise ConfigError(f"{type(config).__name__} belongs to no family of this library")
     return family
+
+
+def family_or_none(config: PretrainedConfig) -> Family | None:
+    """Return the family of a configuration, or of the class that it was derived from; None if it belongs to none."""
+    families = (FAMILIES.get(config.model_type), *FAMILIES.values())
+    return next((family for family in families if family is not None and isinstance(config, family.config)), None)
 
 
 def class_name(config: PretrainedConfig, head: str) -> str:

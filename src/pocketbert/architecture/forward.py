@@ -65,7 +65,7 @@ class HeadForward:
     A head defines ``head`` and, where the default does not suit it, ``head_loss``. A family defines ``encoder_class``.
 
     Attributes:
-        framework: whose layers these are.
+        toolkit: of the framework whose layers these are.
         encoder_class: the bare encoder.
         record: the head.
         label_names: the arguments of the forward pass that are labels, in order.
@@ -75,7 +75,7 @@ class HeadForward:
         old_names: arguments of older versions and what they are called now.
     """
 
-    framework: ClassVar[Framework]
+    toolkit: ClassVar[Framework]
     encoder_class: ClassVar[Callable[..., Any]]
     base_model_prefix: ClassVar[str]
     record: ClassVar[Head]
@@ -98,7 +98,7 @@ class HeadForward:
 
     def build_head(self) -> None:
         """Make a layer for each answer, under the name that it has on disk."""
-        config, family, make = self.config, family_of(self.config), self.framework
+        config, family, make = self.config, family_of(self.config), self.toolkit
         width = config.hidden_size
         if any(answer.per != "position" for answer in self.record.answers):
             self.dropout = make.dropout(family.dropout(config, self.record))
@@ -132,7 +132,7 @@ class HeadForward:
         *outer, name = path.split(".")
         for part in outer:
             if not hasattr(owner, part):
-                setattr(owner, part, self.framework.part())
+                setattr(owner, part, self.toolkit.part())
             owner = getattr(owner, part)
         setattr(owner, name, layer)
 
@@ -154,7 +154,7 @@ class HeadForward:
             features = self._pooled(encoded) if answer.per == "text" else encoded.last_hidden_state
             values = self.layer_at(answer.layer)(self.dropout(features))
             count = len(answer.fields)
-            logits += [values] if count == 1 else self.framework.columns(values, count)
+            logits += [values] if count == 1 else self.toolkit.columns(values, count)
         return tuple(logits)
 
     def _pooled(self, encoded: Any) -> Tensor:
@@ -163,7 +163,7 @@ class HeadForward:
         if pooled.in_encoder:
             return encoded.pooler_output
         text = self.layer_at(pooled.layer)(encoded.last_hidden_state[:, 0])
-        return self.framework.activation(pooled.activation)(text)
+        return self.toolkit.activation(pooled.activation)(text)
 
     def run(
         self,
@@ -187,7 +187,7 @@ class HeadForward:
         )
         answers = self.answers(encoded)
         if choices is not None:
-            answers = tuple(self.framework.reshape(answer, (-1, choices)) for answer in answers)
+            answers = tuple(self.toolkit.reshape(answer, (-1, choices)) for answer in answers)
         complete = tuple(label for label in labels if label is not None)
         output = self.output_class(
             loss=self.head_loss(answers, complete) if len(complete) == len(labels) else None,
@@ -205,12 +205,12 @@ class HeadForward:
         if given is None:
             return None
         if len(given.shape) != rank:
-            wanted = f"(batch, choices, tokens); one example needs {self.framework.batch_axis}"
+            wanted = f"(batch, choices, tokens); one example needs {self.toolkit.batch_axis}"
             raise InputError(f"inputs of shape {tuple(given.shape)} must be {wanted}")
         for name, value in inputs.items():
             if len(getattr(value, "shape", ())) >= 3:
-                inputs[name] = self.framework.fold(value)
-        return self.framework.shape(given)[1]
+                inputs[name] = self.toolkit.fold(value)
+        return self.toolkit.shape(given)[1]
 
 
 class MaskedLM(HeadForward):

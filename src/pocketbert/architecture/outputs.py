@@ -41,6 +41,8 @@ class ModelOutput(dict[str, Any]):
     def __init_subclass__(cls) -> None:
         declaring = [base for base in (cls, *cls.__bases__) if base is not ModelOutput]
         cls.fields = tuple(name for base in declaring for name in get_annotations(base))
+        # a method in C: torch.jit.trace compiles a class that has Python methods only, and takes others as dicts
+        cls.__len__ = dict.__len__  # type: ignore[method-assign]
 
     def __init__(self, *values: Any, **named: Any) -> None:
         if len(values) == 1 and not named and isinstance(values[0], (Mapping, list, Iterator)):

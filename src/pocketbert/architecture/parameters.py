@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pocketbert.architecture.config import PretrainedConfig
 
 __all__ = ["Kind", "Parameter", "kept_width", "linear", "norm", "table"]
 
-Kind = Literal["linear_weight", "linear_bias", "norm_scale", "norm_bias", "embedding"]
+Kind = Literal["linear_weight", "linear_bias", "norm_scale", "norm_bias", "embedding", "own"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Parameter:
     Attributes:
         name: its name on disk.
         shape: as on disk; (out, in) for a dense layer's weight.
-        kind: what it is to a backend that stores it otherwise.
-        part: what it belongs to: "embeddings", "encoder", "pooler", or a head's part such as "classifier".
+        kind: what it is to a backend that stores it otherwise; "own" where a user's class added it.
+        part: what it belongs to: "embeddings", "encoder", "pooler", a head's part such as "classifier", or "own".
         tied_to: the name of the parameter that it shares its memory with; tied names are not stored.
     """
 
@@ -36,6 +36,11 @@ class Parameter:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    def below(self, prefix: str) -> Parameter:
+        """Return it as part of a model that has its owner under this name."""
+        tied_to = None if self.tied_to is None else f"{prefix}.{self.tied_to}"
+        return replace(self, name=f"{prefix}.{self.name}", tied_to=tied_to)
 
 
 def linear(name: str, out: int, into: int, part: str = "encoder") -> Iterator[Parameter]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.parameters import Parameter
 
 __all__ = ["Fit", "fit"]
+
+_ENCODERS = ("embeddings.", "encoder.", "transformer.", "pooler.")  # what the parts of an encoder are called
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Fit:
         misshaped: (parameter, shape on disk, shape that the configuration gives).
         unexpected: names on disk that belong to no head of this family, or that stand twice, with and without prefix.
         unused: names on disk that belong to another head, or are known buffers.
+        foreign: those unexpected names that belong to no part of this library's, as of layers that a user's class adds.
     """
 
     sources: dict[str, str]
@@ -29,6 +32,16 @@ class Fit:
     misshaped: list[tuple[Parameter, tuple[int, ...], tuple[int, ...]]]
     unexpected: list[str]
     unused: list[str]
+    foreign: list[str] = field(default_factory=list)
+
+    def of_the_library(self) -> Fit:
+        """Return what concerns the library's own parameters only."""
+        return replace(
+            self,
+            missing=[p for p in self.missing if p.kind != "own"],
+            unexpected=[name for name in self.unexpected if name not in self.foreign],
+            foreign=[],
+        )
 
     def complaint(self) -> str | None:
         """Return one line that lists every name that does not fit, or None."""
@@ -43,34 +56,47 @@ class Fit:
         return "; ".join(parts) or None
 
 
-def fit(shapes: Mapping[str, Sequence[int]], wanted: Sequence[Parameter], config: PretrainedConfig) -> Fit:
+def fit(
+    shapes: Mapping[str, Sequence[int]], wanted: Sequence[Parameter], config: PretrainedConfig, prefix: str = ""
+) -> Fit:
     """Compare names and shapes on disk with the parameters that a model needs.
 
     Args:
         shapes: name on disk (present-day) -> shape. The family's prefix may be there or not.
-        wanted: what the model needs, from ``families.parameters``.
+        wanted: what the model needs, from ``families.parameters``, and layers of a user's own.
         config: the model's configuration.
+        prefix: under which name the model holds its encoder, if not under the family's.
     """
-    prefix = families.family_of(config).prefix
+    family = families.family_or_none(config)
+    front = "" if family is None else family.prefix
     by_bare: dict[str, str] = {}
-    twice = [name for name in shapes if by_bare.setdefault(name.removeprefix(prefix), name) != name]
-    tied = [parameter for parameter in wanted if parameter.tied_to is not None]
+    twice = [name for name in shapes if by_bare.setdefault(name.removeprefix(front), name) != name]
+    aliases: dict[str, list[str]] = {}
+    for parameter in wanted:
+        if parameter.tied_to is not None:
+            aliases.setdefault(parameter.tied_to, []).append(parameter.name)
+
+    def bare_names(name: str) -> list[str]:
+        return [name.removeprefix(front), *([name.removeprefix(f"{prefix}.")] if prefix else [])]
+
     sources: dict[str, str] = {}
     missing, misshaped = [], []
     for parameter in wanted:
         if parameter.tied_to is not None:
             continue
-        names = [parameter.name, *(alias.name for alias in tied if alias.tied_to == parameter.name)]
-        source = next((by_bare[b] for n in names if (b := n.removeprefix(prefix)) in by_bare), None)
+        names = [bare for n in (parameter.name, *aliases.get(parameter.name, [])) for bare in bare_names(n)]
+        source = next((by_bare[bare] for bare in names if bare in by_bare), None)
         if source is None:
             missing.append(parameter)
         elif tuple(shapes[source]) != parameter.shape:
             misshaped.append((parameter, tuple(shapes[source]), parameter.shape))
         else:
             sources[parameter.name] = source
-    used = {p.name.removeprefix(prefix) for p in wanted}
-    known = families.known_names(config)
+    used = {bare for p in wanted for bare in bare_names(p.name)}
+    known = set() if family is None else families.known_names(config)
     rest = sorted(name for bare, name in by_bare.items() if bare not in used)
-    foreign = [name for name in rest if name.removeprefix(prefix) not in known]
-    unused = [name for name in rest if name.removeprefix(prefix) in known]
-    return Fit(sources, missing, misshaped, sorted(foreign + twice), unused)
+    unexpected = [name for name in rest if name.removeprefix(front) not in known]
+    unused = [name for name in rest if name.removeprefix(front) in known]
+    parts = {name.partition(".")[0] for name in known if name.startswith(_ENCODERS)}
+    foreign = [n for n in unexpected if not (front and n.startswith(front)) and n.partition(".")[0] not in parts]
+    return Fit(sources, missing, misshaped, sorted(unexpected + twice), unused, foreign)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import sys
 import warnings
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.heads import BARE
 from pocketbert.architecture.parameters import Parameter
 from pocketbert.checkpoint.fitting import Fit, fit
 from pocketbert.checkpoint.formats.names import modern_name
@@ -60,14 +60,16 @@ class Source:
         Raises:
             CheckpointError: names are missing, misshaped or unexpected (all are listed), or are not stored as floats.
         """
-        whole = fit({name: shape for name, (shape, _) in self.stored.items()}, wanted, self.config)
+        shapes = {name: shape for name, (shape, _) in self.stored.items()}
+        whole = fit(shapes, wanted, self.config, getattr(self.cls, "base_model_prefix", ""))
         fresh = _fresh_parameters(self, whole, wanted, ignore_mismatched_sizes)
+        own = {p.name for p in wanted if p.kind == "own"}
         for name, source in whole.sources.items():
-            if (dtype := self.stored[source][1]) not in _FLOATS:
+            if name not in own and (dtype := self.stored[source][1]) not in _FLOATS:
                 raise CheckpointError(f"{name} is stored as {dtype}, not as {', '.join(_FLOATS)}: quantized?")
         info: dict[str, list[Any]] = {
             "missing_keys": [p.name for p in whole.missing],
-            "unexpected_keys": whole.unused,
+            "unexpected_keys": sorted(whole.unused + whole.foreign),
             "mismatched_keys": [(p.name, disk, ours) for p, disk, ours in whole.misshaped],
         }
         return Matched(whole.sources, fresh, info)
@@ -129,7 +131,7 @@ def open_source(
     elif name is not None and (config is None or state_dict is None):
         files = CONFIG_FILES if config is None else ()
         folder = local_folder(name, files, weights=state_dict is None, options=hub)
-    options = {key: overrides.pop(key) for key in ("add_pooling_layer",) if key in overrides}
+    options = _options(cls, overrides, isinstance(config, PretrainedConfig))
     own = _configuration(cls, folder if config is None else config, overrides, hub)
     own.name_or_path = label
     if state_dict is not None:
@@ -140,6 +142,22 @@ def open_source(
     weights = opened.weights if opened and same else _open_weights(file or folder, own, hub)
     stored = {key: (tensor.shape, tensor.dtype) for key, tensor in weights.tensors.items()}
     return Source(cls, own, options, folder, weights, {}, stored)
+
+
+def _options(cls: Any, keywords: dict[str, Any], configured: bool) -> dict[str, Any]:
+    """Take from ``keywords`` the arguments of the class, which a user's class may have more of.
+
+    A name that is a field of the configuration too means the field, unless the caller gave the configuration.
+    """
+    taken = inspect.signature(cls.__init__).parameters
+    anything = any(p.kind is p.VAR_KEYWORD for p in taken.values()) and not _in_package(cls)
+    field = cls.config_class._known() if hasattr(cls.config_class, "_known") else ()
+    names = [n for n in keywords if (n in taken or (anything and n not in field)) and (configured or n not in field)]
+    return {name: keywords.pop(name) for name in names if name not in ("self", "config")}
+
+
+def _in_package(cls: Any) -> bool:
+    return str(cls.__module__).partition(".")[0] == __name__.partition(".")[0]
 
 
 def _open_weights(folder: Path, config: PretrainedConfig, hub: HubOptions) -> Checkpoint:
@@ -186,25 +204,43 @@ def _fresh_parameters(
 ) -> list[Parameter]:
     """Return the parameters to start afresh, with a warning that names them; refuse everything else that is amiss.
 
-    A head may start afresh if the checkpoint has nothing of it; half a head is damage.
+    A head may start afresh if the checkpoint has nothing of it; half a head is damage. Layers of a user's own may
+    start afresh one by one, and those of another class are left out; the warning names both.
     """
-    name = source.cls.__name__
+    name, where = source.cls.__name__, source.folder or "the state_dict"
     present = {p.part for p in wanted if p.name in whole.sources} | {p.part for p, _, _ in whole.misshaped}
-    encoder = {p.part for p in wanted} if source.cls.head == BARE else {"embeddings", "encoder"}
-    lacking = [p for p in whole.missing if p.part not in encoder | present]
-    damage = [p for p in whole.missing if p not in lacking]
-    refused = replace(whole, missing=damage, misshaped=[] if ignore_mismatched_sizes else whole.misshaped)
-    if complaint := refused.complaint():
-        raise CheckpointError(f"{source.folder or 'the state_dict'} does not fit {name}: {complaint}{_cure(refused)}")
+    bare = _never_fresh(wanted)
+    lacking = [p for p in whole.missing if p.kind == "own" or p.part not in bare | present]
+    refused = replace(
+        whole.of_the_library(),
+        missing=[p for p in whole.missing if p not in lacking],
+        misshaped=[] if ignore_mismatched_sizes else whole.misshaped,
+    )
+    if refused.complaint():
+        whole_truth = replace(refused, unexpected=whole.unexpected)
+        raise CheckpointError(f"{where} does not fit {name}: {whole_truth.complaint()}{_cure(refused)}")
+    if wanted and not whole.sources and not whole.misshaped:
+        raise CheckpointError(f"{where} has nothing that {name} needs, such as {wanted[0].name}")
     fresh = lacking + [p for p, _, _ in whole.misshaped]
+    said = []
     if fresh:
         shapes = "".join(f"; {p.name} was {disk}, is {ours}" for p, disk, ours in whole.misshaped)
-        warn_caller(
-            f"{name}: {', '.join(p.name for p in fresh)} not in the checkpoint and started with random values: "
-            f"train the model before you use its answers{shapes}",
-            UserWarning,
+        said.append(
+            f"{', '.join(p.name for p in fresh)} not in the checkpoint and started with random values: "
+            f"train the model before you use its answers{shapes}"
         )
+    if whole.foreign:
+        said.append(f"{', '.join(whole.foreign)} of the checkpoint are not used: no part of this class has these names")
+    if said:
+        warn_caller(f"{name}: {'; '.join(said)}", UserWarning)
     return fresh
+
+
+def _never_fresh(wanted: list[Parameter]) -> set[str]:
+    """Name the parts that are never started afresh: all of a bare encoder, or the encoder of a model with a head."""
+    parts = {p.part for p in wanted}
+    alone = any(p.part == "embeddings" and p.name.startswith("embeddings.") for p in wanted)
+    return parts if alone else {"embeddings", "encoder"}
 
 
 def _cure(refused: Fit) -> str:

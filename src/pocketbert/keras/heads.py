@@ -50,7 +50,7 @@ Losses = tuple[Tensor, Tensor]  # (B, ...), and which of them count, 1 or 0
 class Task(HeadForward, TFPreTrainedModel):
     """An encoder with a head; see ``HeadForward``."""
 
-    framework = Framework(
+    toolkit = Framework(
         part=Layer,
         dense=linear,
         dropout=keras.layers.Dropout,

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from pocketbert.architecture.config import BertConfig, PretrainedConfig
-from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.families import family_of
+from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.architecture.parameters import kept_width
 from pocketbert.torch import heads
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
+from pocketbert.torch.embeddings import TypedEmbeddings
 from pocketbert.torch.encoder import Encoder
-from pocketbert.torch.layers import Attention, activation
+from pocketbert.torch.initializing import fill
+from pocketbert.torch.layers import Dropout, ExtraColumns, Stack, activation, attend
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -37,38 +40,42 @@ __all__ = [
 # -- pieces that BERT and MobileBERT share -----------------------------------------------------------------------
 
 
-class PositionedEmbeddings(nn.Module):
-    """Adds position and token-type rows to word vectors of the model's width."""
-
-    position_embeddings: nn.Embedding
-    token_type_embeddings: nn.Embedding
-
-    def place(self, words: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None) -> Tensor:
-        """(B, T, W) -> (B, T, W); absent ids mean type 0 and positions 0 .. T-1."""
-        positions, types = self.position_embeddings, self.token_type_embeddings
-        place = positions.weight[: words.shape[1]] if position_ids is None else positions(position_ids)
-        kind = types.weight[0] if token_type_ids is None else types(token_type_ids)
-        return words + place + kind
-
-
 class SelfAttention(nn.Module):
     """Query, key and value of one layer, as wide as its kept heads."""
 
     def __init__(self, config: PretrainedConfig, index: int, width: int, query_size: int, value_size: int) -> None:
         super().__init__()
-        self.index = index
-        self.head_size = width // config.num_attention_heads
+        self.config = config
+        self.attention_head_size = width // config.num_attention_heads
         kept = kept_width(config, index, width)
         self.query = nn.Linear(query_size, kept)
         self.key = nn.Linear(query_size, kept)
         self.value = nn.Linear(value_size, kept)
-        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+        self.dropout = Dropout(config.attention_probs_dropout_prob)
 
-    def forward(self, query: Tensor, value: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
-        """(B, T, query_size), (B, T, value_size) -> context (B, T, kept width) and weights."""
-        q, k, v = self.query(query), self.key(query), self.value(value)
-        dropout = self.dropout.p if self.training else 0.0
-        return attention(self.index, q, k, v, q.shape[-1] // self.head_size, dropout)
+    @property
+    def all_head_size(self) -> int:
+        """Width of the kept heads together."""
+        return int(self.query.out_features)
+
+    @property
+    def num_attention_heads(self) -> int:
+        """How many heads are kept."""
+        return self.all_head_size // self.attention_head_size
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        head_mask: Tensor | None,
+        output_attentions: bool | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, T, query_size) twice, (B, T, value_size) -> context (B, T, kept width) and weights, or None."""
+        q, k, v = self.query(query), self.key(key), self.value(value)
+        size, how = self.attention_head_size, self.config.attn_implementation
+        return attend(q, k, v, size, mask, head_mask, self.dropout, output_attentions, how)
 
 
 class Intermediate(nn.Module):
@@ -77,11 +84,11 @@ class Intermediate(nn.Module):
     def __init__(self, width: int, middle: int, act: Any) -> None:
         super().__init__()
         self.dense = nn.Linear(width, middle)
-        self.activate = activation(act)
+        self.intermediate_act_fn = activation(act)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, T, width) -> (B, T, middle)."""
-        return self.activate(self.dense(x))
+        return self.intermediate_act_fn(self.dense(hidden_states))  # type: ignore[no-any-return]
 
 
 class Pooler(nn.Module):
@@ -90,29 +97,41 @@ class Pooler(nn.Module):
     def __init__(self, width: int, activate: bool) -> None:
         super().__init__()
         self.dense = nn.Linear(width, width) if activate else None
+        self.activation = nn.Tanh()
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, T, W) -> (B, W)."""
-        first = hidden[:, 0]
-        return first if self.dense is None else torch.tanh(self.dense(first))
-
-
-class BertEncoder(nn.Module):
-    """The stack of layers, under the name that it has on disk."""
-
-    def __init__(self, layers: list[nn.Module]) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(layers)
+        first = hidden_states[:, 0]
+        return first if self.dense is None else self.activation(self.dense(first))
 
 
 class BertLikeModel(Encoder):
     """The encoder of BERT or MobileBERT."""
 
-    encoder: BertEncoder
+    encoder: Stack
 
-    def encoder_layers(self) -> list[nn.Module]:
+    def embed(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+    ) -> Tensor:
         """See ``Encoder``."""
-        return list(self.encoder.layer)
+        return self.embeddings(  # type: ignore[no-any-return]
+            input_ids=input_ids, token_type_ids=token_type_ids, position_ids=position_ids, inputs_embeds=inputs_embeds
+        )
+
+    def run_stack(self, hidden: Tensor, mask: Tensor | None, head_mask: Any, weights: bool, states: bool) -> Any:
+        """See ``Encoder``."""
+        return self.encoder(
+            hidden,
+            attention_mask=mask,
+            head_mask=head_mask,
+            output_attentions=weights,
+            output_hidden_states=states,
+            return_dict=True,
+        )
 
     def _attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
         attention: Any = self.encoder.layer[layer].attention
@@ -120,23 +139,113 @@ class BertLikeModel(Encoder):
         return inner.query, inner.key, inner.value, attention.output.dense
 
 
+class WordTransform(nn.Module):
+    """Dense, activation, and a real layer norm, also with ``no_norm``."""
+
+    def __init__(self, config: PretrainedConfig, eps: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.transform_act_fn = activation(config.hidden_act)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=eps)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(..., W) -> (..., W)."""
+        return self.LayerNorm(self.transform_act_fn(self.dense(hidden_states)))  # type: ignore[no-any-return]
+
+
+class WordPredictions(nn.Module):
+    """A score for every word: the word table as a matrix, more columns where it is narrow, and a bias."""
+
+    def __init__(self, config: PretrainedConfig, eps: float) -> None:
+        super().__init__()
+        width, vocabulary = config.hidden_size, config.vocab_size
+        narrow = getattr(config, "embedding_size", None)
+        self.transform = WordTransform(config, eps)
+        self.dense = None if narrow is None else ExtraColumns(vocabulary, width - narrow, bias=False)
+        self.decoder = nn.Linear(width if narrow is None else narrow, vocabulary)
+        self.bias = self.decoder.bias
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(..., W) -> (..., V)."""
+        hidden = self.transform(hidden_states)
+        if self.dense is None:
+            return self.decoder(hidden)  # type: ignore[no-any-return]
+        extra = self.dense.weight  # what the table is too narrow for
+        narrow, rest = hidden.split([hidden.shape[-1] - extra.shape[0], extra.shape[0]], dim=-1)
+        return self.decoder(narrow) + rest @ extra  # type: ignore[no-any-return]
+
+    def _tie_weights(self) -> None:
+        self.decoder.bias = self.bias
+
+
+class PreTrainingHeads(nn.Module):
+    """Word predictions, next-sentence prediction, or both."""
+
+    def forward(self, states: Tensor, pooled: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Score hidden states (B, T, W), the pooled text (B, W), or both, in this order, with what there is."""
+        if not hasattr(self, "predictions"):
+            return self.seq_relationship(states)  # type: ignore[no-any-return, operator]
+        if not hasattr(self, "seq_relationship"):
+            return self.predictions(states)  # type: ignore[no-any-return, operator]
+        return self.predictions(states), self.seq_relationship(pooled)  # type: ignore[operator]
+
+
+class BertLikeTask(heads.Task):
+    """What BERT and MobileBERT give to every head."""
+
+    def build_head(self) -> None:
+        """See ``heads.Task``; the pre-training heads stand under one module."""
+        if any(answer.per == "position" or str(answer.layer).startswith("cls.") for answer in self.record.answers):
+            self.cls = PreTrainingHeads()
+        super().build_head()
+
+    def build_words(self) -> None:
+        """See ``heads.Task``."""
+        self.cls.predictions = WordPredictions(self.config, family_of(self.config).eps(self.config))
+
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """See ``heads.Task``."""
+        predictions: Any = self.cls.predictions
+        return predictions(hidden)  # type: ignore[no-any-return]
+
+    def answers(self, encoded: ModelOutput) -> tuple[Tensor, ...]:
+        """See ``heads.Task``."""
+        if not hasattr(self, "cls"):
+            return super().answers(encoded)
+        states = [encoded.last_hidden_state] if hasattr(self.cls, "predictions") else []
+        pooled = [self.dropout(encoded.pooler_output)] if hasattr(self.cls, "seq_relationship") else []
+        logits = self.cls(*states, *pooled)
+        return logits if isinstance(logits, tuple) else (logits,)
+
+
 # -- BERT ------------------------------------------------------------------------------------------------------
 
 
-class BertEmbeddings(PositionedEmbeddings):
+class BertEmbeddings(TypedEmbeddings):
     """Word + position + type, layer norm, dropout."""
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        width, positions = config.hidden_size, config.max_position_embeddings
+        super().__init__(config.vocab_size, width, positions, width, config.pad_token_id, config.type_vocab_size)
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.register_buffer("token_type_ids", torch.zeros(1, positions, dtype=torch.long), persistent=False)
 
-    def forward(self, words: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None) -> Tensor:
-        """(B, T, W) word vectors -> (B, T, W)."""
-        return self.dropout(self.LayerNorm(self.place(words, token_type_ids, position_ids)))  # type: ignore[no-any-return]
+    def fill_buffers(self) -> None:
+        """See ``TokenEmbeddings``."""
+        super().fill_buffers()
+        self.token_type_ids = torch.zeros_like(self.position_ids)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T) ids or (B, T, W) word vectors -> (B, T, W)."""
+        placed = self.place(self.vectors(input_ids, inputs_embeds), token_type_ids, position_ids)
+        return self.dropout(self.LayerNorm(placed))  # type: ignore[no-any-return]
 
 
 class BertOutput(nn.Module):
@@ -148,9 +257,24 @@ class BertOutput(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         """(B, T, into), (B, T, W) -> (B, T, W)."""
-        return self.LayerNorm(self.dropout(self.dense(x)) + residual)  # type: ignore[no-any-return]
+        return self.LayerNorm(self.dropout(self.dense(hidden_states)) + input_tensor)  # type: ignore[no-any-return]
+
+
+class BertSelfAttention(SelfAttention):
+    """Attention of the hidden states to themselves."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, T, W) -> context (B, T, kept width) and weights, or None; see ``layers.attend`` for the masks."""
+        given = (hidden_states, hidden_states, hidden_states)
+        return self.attend(*given, attention_mask, head_mask, output_attentions)
 
 
 class BertAttention(nn.Module):
@@ -159,13 +283,19 @@ class BertAttention(nn.Module):
     def __init__(self, config: BertConfig, index: int) -> None:
         super().__init__()
         width = config.hidden_size
-        self.self = SelfAttention(config, index, width, width, width)
+        self.self = BertSelfAttention(config, index, width, width, width)
         self.output = BertOutput(config, self.self.query.out_features)
 
-    def forward(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
-        """(B, T, W) -> (B, T, W) and weights."""
-        context, weights = self.self(hidden, hidden, attention)
-        return self.output(context, hidden), weights
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, T, W) -> (B, T, W) and weights, or None."""
+        context, weights = self.self(hidden_states, attention_mask, head_mask, output_attentions)
+        return self.output(context, hidden_states), weights
 
 
 class BertLayer(nn.Module):
@@ -177,10 +307,36 @@ class BertLayer(nn.Module):
         self.intermediate = Intermediate(config.hidden_size, config.intermediate_size, config.hidden_act)
         self.output = BertOutput(config, config.intermediate_size)
 
-    def forward(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
-        """(B, T, W) -> (B, T, W) and weights."""
-        attended, weights = self.attention(hidden, attention)
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, T, W) -> (B, T, W) and weights, or None."""
+        attended, weights = self.attention(hidden_states, attention_mask, head_mask, output_attentions)
         return self.output(self.intermediate(attended), attended), weights
+
+
+class BertEncoder(Stack):
+    """The stack of layers."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__([BertLayer(config, index) for index in range(config.num_hidden_layers)])
+        self.config = config
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+    ) -> BaseModelOutput | tuple[Any, ...]:
+        """(B, T, W) -> the last hidden state and what else is wanted; see ``layers.Stack.run``."""
+        return self.run(hidden_states, attention_mask, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
 class BertPreTrainedModel(PreTrainedModel):
@@ -188,6 +344,9 @@ class BertPreTrainedModel(PreTrainedModel):
 
     config_class = BertConfig
     base_model_prefix = "bert"
+
+    def _init_weights(self, module: nn.Module) -> None:
+        fill(module, self.config.initializer_range)
 
 
 class BertModel(BertLikeModel, BertPreTrainedModel):
@@ -204,9 +363,10 @@ class BertModel(BertLikeModel, BertPreTrainedModel):
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        self.embeddings = BertEmbeddings(config)
-        self.encoder = BertEncoder([BertLayer(config, index) for index in range(config.num_hidden_layers)])
-        self.pooler = Pooler(config.hidden_size, activate=True) if add_pooling_layer else None
+        with self.assembling():
+            self.embeddings = BertEmbeddings(config)
+            self.encoder = BertEncoder(config)
+            self.pooler = Pooler(config.hidden_size, activate=True) if add_pooling_layer else None
         self.post_init()
 
     def forward(
@@ -226,7 +386,7 @@ class BertModel(BertLikeModel, BertPreTrainedModel):
         return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
-class BertTask(heads.Task, BertPreTrainedModel):
+class BertTask(BertLikeTask, BertPreTrainedModel):
     """A BERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = BertModel

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from pocketbert.architecture.config import DistilBertConfig
 from pocketbert.architecture.families import FAMILIES
-from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.torch import heads
 from pocketbert.torch.calls import DistilBertCall, DistilBertSpanCall
+from pocketbert.torch.embeddings import TokenEmbeddings
 from pocketbert.torch.encoder import Encoder
-from pocketbert.torch.layers import Attention, activation
+from pocketbert.torch.initializing import fill
+from pocketbert.torch.layers import Dropout, Stack, activation, attend
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -32,84 +34,126 @@ __all__ = [
 NORM_EPS = FAMILIES["distilbert"].eps(None)  # no configuration can change it
 
 
-class DistilBertEmbeddings(nn.Module):
+class Embeddings(TokenEmbeddings):
     """Word + position, layer norm, dropout."""
 
     def __init__(self, config: DistilBertConfig) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.dim, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.dim)
+        super().__init__(config.vocab_size, config.dim, config.max_position_embeddings, config.dim, config.pad_token_id)
+        self.sinusoidal = config.sinusoidal_pos_embds
         self.LayerNorm = nn.LayerNorm(config.dim, eps=NORM_EPS)
         self.dropout = nn.Dropout(config.dropout)
         self.position_embeddings.weight.requires_grad = not config.sinusoidal_pos_embds
 
-    def forward(self, words: Tensor, token_type_ids: None, position_ids: Tensor | None) -> Tensor:
-        """(B, T, W) word vectors -> (B, T, W)."""
-        table = self.position_embeddings
-        place = table.weight[: words.shape[1]] if position_ids is None else table(position_ids)
-        return self.dropout(self.LayerNorm(words + place))  # type: ignore[no-any-return]
+    def forward(
+        self, input_ids: Tensor | None, input_embeds: Tensor | None = None, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """(B, T) ids or (B, T, W) word vectors -> (B, T, W)."""
+        words = self.vectors(input_ids, input_embeds)
+        return self.dropout(self.LayerNorm(words + self.places(words.shape[1], position_ids)))  # type: ignore[no-any-return]
 
 
-class DistilBertAttention(nn.Module):
+class MultiHeadSelfAttention(nn.Module):
     """Query, key, value and output of one layer, as wide as its kept heads."""
 
     def __init__(self, config: DistilBertConfig, index: int) -> None:
         super().__init__()
-        self.index = index
-        self.head_size = config.dim // config.n_heads
-        kept = self.head_size * (config.n_heads - len(config.pruned_heads.get(index, ())))
+        self.config = config
+        self.attention_head_size = config.dim // config.n_heads
+        kept = self.attention_head_size * (config.n_heads - len(config.pruned_heads.get(index, ())))
         self.q_lin = nn.Linear(config.dim, kept)
         self.k_lin = nn.Linear(config.dim, kept)
         self.v_lin = nn.Linear(config.dim, kept)
         self.out_lin = nn.Linear(kept, config.dim)
-        self.dropout = nn.Dropout(config.attention_dropout)
+        self.dropout = Dropout(config.attention_dropout)
 
-    def forward(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
-        """(B, T, W) -> (B, T, W) and weights."""
-        q, k, v = self.q_lin(hidden), self.k_lin(hidden), self.v_lin(hidden)
-        dropout = self.dropout.p if self.training else 0.0
-        context, weights = attention(self.index, q, k, v, q.shape[-1] // self.head_size, dropout)
-        return self.out_lin(context), weights
+    @property
+    def dim(self) -> int:
+        """Width of the kept heads together."""
+        return int(self.q_lin.out_features)
+
+    @property
+    def n_heads(self) -> int:
+        """How many heads are kept."""
+        return int(self.dim // self.attention_head_size)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, ...]:
+        """(B, T, W) -> (B, T, W), and the weights if wanted; see ``layers.attend`` for the masks."""
+        q, k, v = self.q_lin(query), self.k_lin(key), self.v_lin(value)
+        size, how = self.attention_head_size, self.config.attn_implementation
+        context, weights = attend(q, k, v, size, mask, head_mask, self.dropout, output_attentions, how)
+        hidden = self.out_lin(context)
+        return (hidden,) if weights is None else (hidden, weights)
 
 
-class FeedForward(nn.Module):
+class FFN(nn.Module):
     """Two dense layers with an activation between them."""
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
         self.lin1 = nn.Linear(config.dim, config.hidden_dim)
         self.lin2 = nn.Linear(config.hidden_dim, config.dim)
-        self.activate = activation(config.activation)
-        self.dropout = nn.Dropout(config.dropout)
+        self.activation = activation(config.activation)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # the name that hooks and callers know
         """(B, T, W) -> (B, T, W)."""
-        return self.dropout(self.lin2(self.activate(self.lin1(x))))  # type: ignore[no-any-return]
+        return self.dropout(self.lin2(self.activation(self.lin1(input))))  # type: ignore[no-any-return]
 
 
-class DistilBertLayer(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and one feed-forward network, each with a residual and a layer norm."""
 
     def __init__(self, config: DistilBertConfig, index: int) -> None:
         super().__init__()
-        self.attention = DistilBertAttention(config, index)
+        self.attention = MultiHeadSelfAttention(config, index)
         self.sa_layer_norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
-        self.ffn = FeedForward(config)
+        self.ffn = FFN(config)
         self.output_layer_norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
 
-    def forward(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
-        """(B, T, W) -> (B, T, W) and weights."""
-        attended, weights = self.attention(hidden, attention)
-        hidden = self.sa_layer_norm(attended + hidden)
-        return self.output_layer_norm(self.ffn(hidden) + hidden), weights
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, ...]:
+        """(B, T, W) -> (hidden,), or (weights, hidden) where weights are wanted."""
+        attended, *weights = self.attention(
+            query=x, key=x, value=x, mask=attn_mask, head_mask=head_mask, output_attentions=output_attentions
+        )
+        hidden = self.sa_layer_norm(attended + x)
+        return (*weights, self.output_layer_norm(self.ffn(hidden) + hidden))
 
 
-class DistilBertLayers(nn.Module):
-    """The stack of layers, under the name that it has on disk."""
+class Transformer(Stack):
+    """The stack of layers."""
+
+    hidden_at = -1
+    weights_at = 0
 
     def __init__(self, config: DistilBertConfig) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(DistilBertLayer(config, index) for index in range(config.n_layers))
+        super().__init__([TransformerBlock(config, index) for index in range(config.n_layers)])
+        self.n_layers = config.n_layers
+
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: Tensor | None = None,
+        head_mask: Any = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool | None = None,
+    ) -> BaseModelOutput | tuple[Any, ...]:
+        """(B, T, W) -> the last hidden state and what else is wanted; see ``layers.Stack.run``."""
+        return self.run(x, attn_mask, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
 class DistilBertPreTrainedModel(PreTrainedModel):
@@ -117,6 +161,9 @@ class DistilBertPreTrainedModel(PreTrainedModel):
 
     config_class = DistilBertConfig
     base_model_prefix = "distilbert"
+
+    def _init_weights(self, module: nn.Module) -> None:
+        fill(module, self.config.initializer_range)
 
 
 class DistilBertModel(Encoder, DistilBertPreTrainedModel):
@@ -131,8 +178,9 @@ class DistilBertModel(Encoder, DistilBertPreTrainedModel):
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
-        self.embeddings = DistilBertEmbeddings(config)
-        self.transformer = DistilBertLayers(config)
+        with self.assembling():
+            self.embeddings = Embeddings(config)
+            self.transformer = Transformer(config)
         self.post_init()
 
     def forward(
@@ -154,9 +202,26 @@ class DistilBertModel(Encoder, DistilBertPreTrainedModel):
         inputs = (input_ids, attention_mask, None, position_ids, head_mask, inputs_embeds)
         return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
-    def encoder_layers(self) -> list[nn.Module]:
+    def embed(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+    ) -> Tensor:
         """See ``Encoder``."""
-        return list(self.transformer.layer)
+        return self.embeddings(input_ids, inputs_embeds, position_ids)  # type: ignore[no-any-return]
+
+    def run_stack(self, hidden: Tensor, mask: Tensor | None, head_mask: Any, weights: bool, states: bool) -> Any:
+        """See ``Encoder``."""
+        return self.transformer(
+            x=hidden,
+            attn_mask=mask,
+            head_mask=head_mask,
+            output_attentions=weights,
+            output_hidden_states=states,
+            return_dict=True,
+        )
 
     def _attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
         attention: Any = self.transformer.layer[layer].attention
@@ -167,6 +232,19 @@ class DistilBertTask(heads.Task, DistilBertPreTrainedModel):
     """A DistilBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = DistilBertModel
+
+    def build_words(self) -> None:
+        """See ``heads.Task``."""
+        width, vocabulary = self.config.dim, self.config.vocab_size
+        self.activation = activation(self.config.activation)
+        self.vocab_transform = nn.Linear(width, width)
+        self.vocab_layer_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.vocab_projector = nn.Linear(width, vocabulary)
+
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """See ``heads.Task``."""
+        transformed = self.vocab_layer_norm(self.activation(self.vocab_transform(hidden)))
+        return self.vocab_projector(transformed)  # type: ignore[no-any-return]
 
 
 class DistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pocketbert.architecture import families
 from pocketbert.architecture.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
-from pocketbert.torch.layers import Attention, run_layers
+from pocketbert.architecture.parameters import Parameter
 from pocketbert.torch.masks_and_ids import CHECKS, attention_bias, per_layer_head_masks
 from pocketbert.torch.model import PreTrainedModel
 
@@ -23,8 +24,18 @@ class Encoder(PreTrainedModel):
     embeddings: nn.Module
     pooler: nn.Module | None
 
-    def encoder_layers(self) -> list[nn.Module]:
-        """Return the layers in order, each ``(hidden, attention) -> (hidden, weights)``."""
+    def embed(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+    ) -> Tensor:
+        """Call the embeddings: ids (B, T) or word vectors -> (B, T, W)."""
+        raise NotImplementedError
+
+    def run_stack(self, hidden: Tensor, mask: Tensor | None, head_mask: Any, weights: bool, states: bool) -> Any:
+        """Call the stack of layers for a ``BaseModelOutput``, with all weights and states where wanted."""
         raise NotImplementedError
 
     def encode(
@@ -38,24 +49,29 @@ class Encoder(PreTrainedModel):
             default if given is None else given for given, default in zip(outputs, defaults, strict=True)
         )
         self.check_precision(self.compute_dtype)
-        words = self.get_input_embeddings()
-        CHECKS.tokens(config, input_ids, token_type_ids, position_ids, inputs_embeds, words.embedding_dim)
-        vectors = words(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden = self.embeddings(vectors, token_type_ids, position_ids)
-        attention = Attention(
-            attention_bias(attention_mask, hidden),
-            per_layer_head_masks(head_mask, config, hidden.dtype),
-            want_attentions,
-            config.attn_implementation,
-        )
-        checkpointing = self.gradient_checkpointing and self.training
-        last, hidden_states, attentions = run_layers(
-            self.encoder_layers(), hidden, attention, keep_hidden=want_hidden, checkpointing=checkpointing
+        width = getattr(config, "embedding_size", config.hidden_size)
+        CHECKS.tokens(config, input_ids, token_type_ids, position_ids, inputs_embeds, width)
+        hidden = self.embed(input_ids, token_type_ids, position_ids, inputs_embeds)
+        heads = None if head_mask is None else per_layer_head_masks(head_mask, config, hidden.dtype)
+        states: BaseModelOutput = self.run_stack(
+            hidden, attention_bias(attention_mask, hidden), heads, want_attentions, want_hidden
         )
         if not hasattr(self, "pooler"):
-            output: ModelOutput = BaseModelOutput(last, hidden_states, attentions)
-            return output if want_dict else output.to_tuple()
+            return states if want_dict else states.to_tuple()
+        last = states.last_hidden_state
         pooled = None if self.pooler is None else self.pooler(last)
         if want_dict:
-            return BaseModelOutputWithPooling(last, pooled, hidden_states, attentions)
-        return (last, pooled, *(x for x in (hidden_states, attentions) if x is not None))
+            return BaseModelOutputWithPooling(last, pooled, states.hidden_states, states.attentions)
+        return (last, pooled, *states.to_tuple()[1:])
+
+    def library_parameters(self) -> list[Parameter]:
+        """See ``PreTrainedModel``."""
+        return families.parameters(self.config, pooler=getattr(self, "pooler", None) is not None)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the word table."""
+        return self.embeddings.word_embeddings  # type: ignore[return-value]
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the word table."""
+        self.embeddings.word_embeddings = value

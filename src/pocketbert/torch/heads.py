@@ -10,12 +10,14 @@ Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.families import family_of
 from pocketbert.architecture.forward import (
@@ -28,9 +30,10 @@ from pocketbert.architecture.forward import (
     TokenClassification,
     problem_type,
 )
+from pocketbert.architecture.parameters import Parameter
 from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
-from pocketbert.torch.layers import ExtraColumns, activation
+from pocketbert.torch.layers import activation
 from pocketbert.torch.masks_and_ids import CHECKS, dtype_of
 from pocketbert.torch.model import PreTrainedModel
 
@@ -51,11 +54,11 @@ _TORCH = os.path.dirname(torch.__file__) + os.sep
 class Task(HeadForward, PreTrainedModel):
     """An encoder with a head; see ``HeadForward``."""
 
-    framework = Framework(
+    toolkit = Framework(
         part=nn.Module,
         dense=lambda _, into, out: nn.Linear(into, out),
         dropout=nn.Dropout,
-        activation=activation,
+        activation=cache(activation),  # one module for all calls
         shape=lambda x: x.shape,
         reshape=torch.reshape,
         fold=lambda x: x.flatten(0, 1),
@@ -65,33 +68,35 @@ class Task(HeadForward, PreTrainedModel):
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
+        self.num_labels = config.num_labels
         has_pooler = family_of(config).pooled.in_encoder
         options = {"add_pooling_layer": self.record.reads_pooled} if has_pooler else {}
-        setattr(self, self.base_model_prefix, self.encoder_class(config, **options))
-        self.build_head()
+        with self.assembling():
+            setattr(self, self.base_model_prefix, self.encoder_class(config, **options))
+            self.build_head()
         self.post_init()
 
-    def build_words(self) -> None:
-        """See ``HeadForward``."""
-        config, width, family = self.config, self.config.hidden_size, family_of(self.config)
-        words, narrow = family.words, self.get_input_embeddings().embedding_dim
-        self.place(words.transform, nn.Linear(width, width))
-        self.place(words.norm, nn.LayerNorm(width, eps=family.eps(config)))
-        if words.extra is not None:
-            self.place(words.extra.removesuffix(".weight"), ExtraColumns(config.vocab_size, width - narrow, bias=False))
-        decoder = nn.Linear(narrow, config.vocab_size)
-        self.place(words.decoder, decoder)
-        self.place(words.bias, decoder.bias)
+    def library_parameters(self) -> list[Parameter]:
+        """See ``PreTrainedModel``."""
+        pooler = getattr(self.base_model, "pooler", None) is not None
+        return families.parameters(self.config, self.head, pooler=pooler)
 
-    def word_logits(self, hidden: Tensor) -> Tensor:
-        """See ``HeadForward``."""
-        words, at = family_of(self.config).words, self.layer_at
-        hidden = at(words.norm)(activation(self.config.hidden_act)(at(words.transform)(hidden)))
-        decoder: Any = at(words.decoder)
-        if words.extra is None:
-            return decoder(hidden)  # type: ignore[no-any-return]
-        narrow, rest = hidden[..., : decoder.in_features], hidden[..., decoder.in_features :]
-        return decoder(narrow) + rest @ at(words.extra)  # type: ignore[no-any-return]
+    def get_output_embeddings(self) -> nn.Module | None:
+        """Return the layer that maps onto the vocabulary, or None where no words are predicted."""
+        predicts = any(answer.per == "position" for answer in self.record.answers)
+        return self.get_submodule(family_of(self.config).words.decoder) if predicts else None
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the layer that maps onto the vocabulary.
+
+        Raises:
+            InputError: this class has none.
+        """
+        if self.get_output_embeddings() is None:
+            super().set_output_embeddings(new_embeddings)
+        words = family_of(self.config).words
+        self.place(words.decoder, new_embeddings)
+        self.place(words.bias, new_embeddings.bias)
 
     def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
         """See ``HeadForward``."""

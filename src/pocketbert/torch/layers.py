@@ -7,30 +7,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["Attention", "ExtraColumns", "NoNorm", "activation", "drop", "make_norm", "prune_linear", "run_layers"]
+from pocketbert.architecture.outputs import BaseModelOutput
+from pocketbert.torch.masks_and_ids import scores_bias
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": lambda x: F.gelu(x, approximate="none"),
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "silu": F.silu,
-    "tanh": torch.tanh,
-    "linear": lambda x: x,
+__all__ = [
+    "CHECKPOINT",
+    "Dropout",
+    "ExtraColumns",
+    "NoNorm",
+    "Stack",
+    "activation",
+    "attend",
+    "drop",
+    "make_norm",
+    "prune_linear",
+    "untouched",
+]
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": partial(nn.GELU, approximate="none"),
+    "gelu_new": partial(nn.GELU, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "linear": nn.Identity,
 }
+CHECKPOINT: Callable[..., Any] = partial(checkpoint, use_reentrant=False)
 
 
-def activation(name: str | Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
-    """Return the function of a configuration's activation."""
-    return _ACTIVATIONS[name] if isinstance(name, str) else name
+def activation(name: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a module for a configuration's activation; a function that stands there is returned as it is."""
+    return _ACTIVATIONS[name]() if isinstance(name, str) else name
+
+
+def untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether a module is what was built: nobody replaced it or hung a hook on it, so a shorter way may be taken."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return type(module) in kinds and not hooks
 
 
 class NoNorm(nn.Module):
@@ -43,7 +66,7 @@ class NoNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., size) -> (..., size)."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch._C._is_tracing():  # a traced graph is the same with gradients and without
             return x * self.weight + self.bias  # addcmul's backward would multiply once more
         return torch.addcmul(self.bias, x, self.weight)
 
@@ -74,72 +97,110 @@ def drop(x: Tensor, probability: float) -> Tensor:
     return x * keep.to(x.dtype).mul_(65536 / (65536 - cut))
 
 
-class Attention:
-    """Scaled dot-product attention over packed heads, for one call of forward.
+class Dropout(nn.Dropout):
+    """Dropout of attention weights; see ``drop``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(...) -> (...)."""
+        return drop(x, self.p) if self.training else x
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    head_size: int,
+    mask: Tensor | None,
+    head_mask: Tensor | None,
+    dropout: nn.Module,
+    need_weights: bool | None,
+    implementation: str,
+) -> tuple[Tensor, Tensor | None]:
+    """Scaled dot-product attention over packed heads.
 
     Args:
-        bias: added to the scores, broadcast to (B, H, T, T): 0 where visible, the dtype's minimum where masked.
-        head_masks: (H,) or None for each layer; multiplies the weights.
+        q: queries, (B, T, H*D).
+        k: keys, (B, T, H*D).
+        v: values, (B, T, H*D).
+        head_size: D.
+        mask: see ``scores_bias``.
+        head_mask: multiplies the weights; of a shape that fits (B, H, T, T).
+        dropout: what the weights pass through.
         need_weights: also return the weights.
         implementation: ``"sdpa"`` or ``"eager"``. Weights and head masks always take the eager form, which is equal,
             and so does dropout on the CPU, where SDPA has no fused form with dropout.
-    """
-
-    def __init__(
-        self, bias: Tensor | None, head_masks: Sequence[Tensor | None], need_weights: bool, implementation: str
-    ) -> None:
-        self.bias = bias
-        self.head_masks = head_masks
-        self.need_weights = need_weights
-        self.eager = need_weights or implementation == "eager"
-
-    def __call__(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, dropout: float
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the context (B, T, H*D) and the weights (B, H, T, T) or None, for packed q, k and v (B, T, H*D).
-
-        ``layer`` is the layer's index, for its head mask, and ``dropout`` the probability that a weight is dropped.
-        """
-        q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))  # (B, H, T, D)
-        head_mask = self.head_masks[layer]
-        if not self.eager and head_mask is None and not (dropout and q.device.type == "cpu"):
-            context = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias, dropout_p=dropout)
-            return context.transpose(1, 2).flatten(2), None
-        scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, H, T, T)
-        if self.bias is not None:
-            scores = scores + self.bias
-        weights = drop(torch.softmax(scores, dim=-1), dropout)
-        if head_mask is not None:
-            weights = weights * head_mask.view(1, heads, 1, 1)
-        context = (weights @ v).transpose(1, 2).flatten(2)
-        return context, weights if self.need_weights else None
-
-
-def run_layers(
-    layers: Sequence[nn.Module],
-    hidden: Tensor,
-    attention: Attention,
-    *,
-    keep_hidden: bool,
-    checkpointing: bool,
-) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-    """Run ``hidden`` (B, T, W) through ``layers``, each ``(hidden, attention) -> (hidden, weights)``.
 
     Returns:
-        the last hidden state, all hidden states from the input on or None, the attention weights or None.
+        the context (B, T, H*D), and the weights (B, H, T, T) or None.
     """
-    hidden_states = [hidden]
-    attentions: list[Tensor] = []
-    for layer in layers:
-        if checkpointing:
-            hidden, weights = checkpoint(layer, hidden, attention, use_reentrant=False)
-        else:
-            hidden, weights = layer(hidden, attention)
-        if keep_hidden:
-            hidden_states.append(hidden)
-        if attention.need_weights:
-            attentions.append(weights)
-    return hidden, tuple(hidden_states) if keep_hidden else None, tuple(attentions) if attention.need_weights else None
+    heads = q.shape[-1] // head_size
+    q, k, v = (x.view(*x.shape[:2], heads, head_size).transpose(1, 2) for x in (q, k, v))  # (B, H, T, D)
+    bias = None if mask is None else scores_bias(mask, q)
+    if implementation != "eager" and not need_weights and head_mask is None and untouched(dropout, Dropout, nn.Dropout):
+        probability: Any = dropout.p if dropout.training else 0.0
+        if not probability or q.device.type != "cpu":
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=probability)
+            return context.transpose(1, 2).flatten(2), None
+    scores = (q / math.sqrt(head_size)) @ k.transpose(-1, -2)  # (B, H, T, T)
+    if bias is not None:
+        scores = scores + bias
+    weights = dropout(torch.softmax(scores, dim=-1))
+    if head_mask is not None:
+        weights = weights * head_mask
+    context = (weights @ v).transpose(1, 2).flatten(2)
+    return context, weights if need_weights else None
+
+
+class Stack(nn.Module):
+    """The layers, one after another, under the name that they have on disk.
+
+    Attributes:
+        hidden_at, weights_at: where the hidden state and the attention weights stand in what a layer returns.
+        gradient_checkpointing: layers are recomputed in the backward pass, in training mode.
+    """
+
+    hidden_at: ClassVar[int] = 0
+    weights_at: ClassVar[int] = 1
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(layers)
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func = CHECKPOINT
+
+    def run(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None,
+        head_mask: Any,
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        return_dict: bool | None,
+    ) -> BaseModelOutput | tuple[Any, ...]:
+        """Run ``hidden`` (B, T, W) through the layers, each ``(hidden, mask, head mask, weights wanted) -> tuple``.
+
+        Args:
+            hidden: the embedding output.
+            mask: see ``scores_bias``.
+            head_mask: one entry a layer, or None.
+            output_attentions, output_hidden_states: also return these, of every layer.
+            return_dict: return a ``BaseModelOutput`` instead of a tuple.
+        """
+        hidden_states = [hidden]
+        attentions = []
+        checkpointing = self.gradient_checkpointing and self.training
+        for index, layer in enumerate(self.layer):
+            given = (hidden, mask, None if head_mask is None else head_mask[index], bool(output_attentions))
+            output = self._gradient_checkpointing_func(layer.__call__, *given) if checkpointing else layer(*given)
+            hidden = output[self.hidden_at]
+            if output_hidden_states:
+                hidden_states.append(hidden)
+            if output_attentions:
+                attentions.append(output[self.weights_at])
+        result = BaseModelOutput(
+            hidden, tuple(hidden_states) if output_hidden_states else None, tuple(attentions) if attentions else None
+        )
+        return result if return_dict else result.to_tuple()
 
 
 def prune_linear(linear: nn.Linear, keep: Tensor, dim: int) -> None:

@@ -15,18 +15,13 @@ from torch.nn import functional as F
 
 from pocketbert.architecture import outputs
 from pocketbert.architecture.config import MobileBertConfig
-from pocketbert.architecture.outputs import ModelOutput
+from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
 from pocketbert.torch import heads
-from pocketbert.torch.bert import (
-    BertEncoder,
-    BertLikeModel,
-    Intermediate,
-    Pooler,
-    PositionedEmbeddings,
-    SelfAttention,
-)
+from pocketbert.torch.bert import BertLikeModel, BertLikeTask, Intermediate, Pooler, SelfAttention
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
-from pocketbert.torch.layers import Attention, make_norm
+from pocketbert.torch.embeddings import TypedEmbeddings
+from pocketbert.torch.initializing import fill
+from pocketbert.torch.layers import Stack, make_norm
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -42,28 +37,32 @@ __all__ = [
 ]
 
 
-class MobileBertEmbeddings(PositionedEmbeddings):
+class MobileBertEmbeddings(TypedEmbeddings):
     """Narrow word vectors, each with its neighbors', widened; then position, type, norm, dropout (section 3.1)."""
 
     def __init__(self, config: MobileBertConfig) -> None:
-        super().__init__()
-        self.trigram = config.trigram_input
-        self.widen = config.trigram_input or config.embedding_size != config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        width = config.embedding_size * (3 if config.trigram_input else 1)
-        self.embedding_transformation = nn.Linear(width, config.hidden_size)
-        self.LayerNorm = make_norm(config.normalization_type, config.hidden_size, config.outer_layer_norm_eps)
+        narrow, width, positions = config.embedding_size, config.hidden_size, config.max_position_embeddings
+        super().__init__(config.vocab_size, narrow, positions, width, config.pad_token_id, config.type_vocab_size)
+        self.trigram_input = config.trigram_input
+        self.widen = config.trigram_input or narrow != width
+        self.embedding_transformation = nn.Linear(narrow * (3 if config.trigram_input else 1), width)
+        self.LayerNorm = make_norm(config.normalization_type, width, config.outer_layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, words: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None) -> Tensor:
-        """(B, T, E) word vectors -> (B, T, W).
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T) ids or (B, T, E) word vectors -> (B, T, W).
 
         The trigram does not know the mask: the last token of a padded text has [PAD]'s vector beside it, as in the
         original.
         """
-        if self.trigram:
+        words = self.vectors(input_ids, inputs_embeds)
+        if self.trigram_input:
             padded = F.pad(words, (0, 0, 1, 1))  # (B, T+2, E); slices of length T keep torch.export's shapes general
             words = torch.cat([padded[:, 2:], words, padded[:, :-2]], dim=2)  # next, this, previous: (B, T, 3E)
         if self.widen:
@@ -72,22 +71,22 @@ class MobileBertEmbeddings(PositionedEmbeddings):
 
 
 class DenseNorm(nn.Module):
-    """Dense, dropout, residual, norm."""
+    """Dense, dropout if there is any, residual, norm."""
 
     def __init__(
-        self, config: MobileBertConfig, into: int, out: int, dropout: float = 0.0, eps: float | None = None
+        self, config: MobileBertConfig, into: int, out: int, dropout: float | None = None, eps: float | None = None
     ) -> None:
         super().__init__()
         self.dense = nn.Linear(into, out)
         self.LayerNorm = make_norm(config.normalization_type, out, config.layer_norm_eps if eps is None else eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = None if dropout is None else nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor, residual_tensor: Tensor) -> Tensor:
         """(B, T, into), (B, T, out) -> (B, T, out)."""
-        update = self.dense(x)
-        if self.dropout.p:
+        update = self.dense(hidden_states)
+        if self.dropout is not None:
             update = self.dropout(update)
-        return self.LayerNorm(update + residual)  # type: ignore[no-any-return]
+        return self.LayerNorm(update + residual_tensor)  # type: ignore[no-any-return]
 
 
 class BottleneckDense(nn.Module):
@@ -98,9 +97,9 @@ class BottleneckDense(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.intra_bottleneck_size)
         self.LayerNorm = make_norm(config.normalization_type, config.intra_bottleneck_size, config.layer_norm_eps)
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, T, W) -> (B, T, I)."""
-        return self.LayerNorm(self.dense(hidden))  # type: ignore[no-any-return]
+        return self.LayerNorm(self.dense(hidden_states))  # type: ignore[no-any-return]
 
 
 class Bottleneck(nn.Module):
@@ -112,12 +111,31 @@ class Bottleneck(nn.Module):
         self.input = BottleneckDense(config)
         self.attention = BottleneckDense(config) if config.key_query_shared_bottleneck else None
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, W) -> what query and key read, what value reads, and the residual (B, T, I)."""
-        residual = self.input(hidden)
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, T, W) -> what query, key and value read, and the residual (B, T, I)."""
+        residual = self.input(hidden_states)
         if self.inside:
-            return residual, residual, residual
-        return hidden if self.attention is None else self.attention(hidden), hidden, residual
+            return residual, residual, residual, residual
+        shared = hidden_states if self.attention is None else self.attention(hidden_states)
+        return shared, shared, hidden_states, residual
+
+
+class MobileBertSelfAttention(SelfAttention):
+    """Attention whose query, key and value may read different states."""
+
+    def forward(
+        self,
+        query_tensor: Tensor,
+        key_tensor: Tensor,
+        value_tensor: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = None,
+    ) -> tuple[Tensor, ...]:
+        """-> context (B, T, kept width), and the weights if wanted; see ``layers.attend`` for the masks."""
+        given = (query_tensor, key_tensor, value_tensor)
+        context, weights = self.attend(*given, attention_mask, head_mask, output_attentions)
+        return (context,) if weights is None else (context, weights)
 
 
 class MobileBertAttention(nn.Module):
@@ -126,16 +144,24 @@ class MobileBertAttention(nn.Module):
     def __init__(self, config: MobileBertConfig, index: int) -> None:
         super().__init__()
         width = config.true_hidden_size
-        self.self = SelfAttention(config, index, width, config.query_key_size, config.value_size)
-        dropout = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
+        self.self = MobileBertSelfAttention(config, index, width, config.query_key_size, config.value_size)
+        dropout = None if config.use_bottleneck else config.hidden_dropout_prob
         self.output = DenseNorm(config, self.self.query.out_features, width, dropout)
 
     def forward(
-        self, query: Tensor, value: Tensor, residual: Tensor, attention: Attention
-    ) -> tuple[Tensor, Tensor | None]:
-        """-> (B, T, I) and weights."""
-        context, weights = self.self(query, value, attention)
-        return self.output(context, residual), weights
+        self,
+        query_tensor: Tensor,
+        key_tensor: Tensor,
+        value_tensor: Tensor,
+        layer_input: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = None,
+    ) -> tuple[Tensor, ...]:
+        """-> (B, T, I), and the weights if wanted."""
+        given = (query_tensor, key_tensor, value_tensor)
+        context, *weights = self.self(*given, attention_mask, head_mask, output_attentions)
+        return (self.output(context, layer_input), *weights)
 
 
 class FeedForward(nn.Module):
@@ -146,26 +172,28 @@ class FeedForward(nn.Module):
         self.intermediate = Intermediate(config.true_hidden_size, config.intermediate_size, config.hidden_act)
         self.output = DenseNorm(config, config.intermediate_size, config.true_hidden_size)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, T, I) -> (B, T, I)."""
-        return self.output(self.intermediate(x), x)  # type: ignore[no-any-return]
+        return self.output(self.intermediate(hidden_states), hidden_states)  # type: ignore[no-any-return]
 
 
 class MobileBertOutput(DenseNorm):
     """The last feed-forward network's second half, and the way out of the block."""
 
     def __init__(self, config: MobileBertConfig) -> None:
-        dropout = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
+        dropout = None if config.use_bottleneck else config.hidden_dropout_prob
         inner, eps = config.true_hidden_size, config.outer_layer_norm_eps
         super().__init__(config, config.intermediate_size, inner, dropout, eps)
         self.bottleneck = None
         if config.use_bottleneck:
             self.bottleneck = DenseNorm(config, inner, config.hidden_size, config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, residual: Tensor, block_input: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, intermediate_states: Tensor, residual_tensor_1: Tensor, residual_tensor_2: Tensor
+    ) -> Tensor:
         """(B, T, M), (B, T, I), (B, T, W) -> (B, T, W)."""
-        inner = super().forward(x, residual)
-        return inner if self.bottleneck is None else self.bottleneck(inner, block_input)
+        inner = super().forward(intermediate_states, residual_tensor_1)
+        return inner if self.bottleneck is None else self.bottleneck(inner, residual_tensor_2)
 
 
 class MobileBertLayer(nn.Module):
@@ -179,13 +207,38 @@ class MobileBertLayer(nn.Module):
         self.bottleneck = Bottleneck(config) if config.use_bottleneck else None
         self.ffn = nn.ModuleList(FeedForward(config) for _ in range(config.num_feedforward_networks - 1))
 
-    def forward(self, hidden: Tensor, attention: Attention) -> tuple[Tensor, Tensor | None]:
-        """(B, T, W) -> (B, T, W) and weights."""
-        query, value, residual = (hidden,) * 3 if self.bottleneck is None else self.bottleneck(hidden)
-        x, weights = self.attention(query, value, residual, attention)  # (B, T, I)
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = None,
+    ) -> tuple[Tensor, ...]:
+        """(B, T, W) -> (B, T, W), and the weights if wanted."""
+        inputs = (hidden_states,) * 4 if self.bottleneck is None else self.bottleneck(hidden_states)
+        x, *weights = self.attention(*inputs, attention_mask, head_mask, output_attentions)  # (B, T, I)
         for network in self.ffn:
             x = network(x)
-        return self.output(self.intermediate(x), x, hidden), weights
+        return (self.output(self.intermediate(x), x, hidden_states), *weights)
+
+
+class MobileBertEncoder(Stack):
+    """The stack of layers."""
+
+    def __init__(self, config: MobileBertConfig) -> None:
+        super().__init__([MobileBertLayer(config, index) for index in range(config.num_hidden_layers)])
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+    ) -> BaseModelOutput | tuple[Any, ...]:
+        """(B, T, W) -> the last hidden state and what else is wanted; see ``layers.Stack.run``."""
+        return self.run(hidden_states, attention_mask, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
 class MobileBertPreTrainedModel(PreTrainedModel):
@@ -193,6 +246,9 @@ class MobileBertPreTrainedModel(PreTrainedModel):
 
     config_class = MobileBertConfig
     base_model_prefix = "mobilebert"
+
+    def _init_weights(self, module: nn.Module) -> None:
+        fill(module, self.config.initializer_range)
 
 
 class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
@@ -210,9 +266,10 @@ class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
 
     def __init__(self, config: MobileBertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        self.embeddings = MobileBertEmbeddings(config)
-        self.encoder = BertEncoder([MobileBertLayer(config, index) for index in range(config.num_hidden_layers)])
-        self.pooler = Pooler(config.hidden_size, config.classifier_activation) if add_pooling_layer else None
+        with self.assembling():
+            self.embeddings = MobileBertEmbeddings(config)
+            self.encoder = MobileBertEncoder(config)
+            self.pooler = Pooler(config.hidden_size, config.classifier_activation) if add_pooling_layer else None
         self.post_init()
 
     def forward(
@@ -235,7 +292,7 @@ class MobileBertModel(BertLikeModel, MobileBertPreTrainedModel):
         return self.encode(inputs, (output_attentions, output_hidden_states, return_dict))
 
 
-class MobileBertTask(heads.Task, MobileBertPreTrainedModel):
+class MobileBertTask(BertLikeTask, MobileBertPreTrainedModel):
     """A MobileBERT encoder with a head."""
 
     encoder_class: ClassVar[Callable[..., PreTrainedModel]] = MobileBertModel

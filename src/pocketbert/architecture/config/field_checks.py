@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pocketbert.errors import ConfigError
@@ -20,6 +20,7 @@ __all__ = [
     "check_heads",
     "check_activation",
     "check_probability",
+    "from_the_first",
     "pruned_heads_of",
     "dtype_name",
 ]
@@ -95,6 +96,15 @@ def pruned_heads_of(heads: Mapping[Any, Any] | None) -> dict[int, list[int]]:
     if any(isinstance(head, bool) or not isinstance(head, int) for gone in listed.values() for head in gone):
         raise ConfigError(message)
     return {layer: gone for layer, gone in listed.items() if gone}
+
+
+def from_the_first(pruned: Mapping[int, Iterable[int]], layers: int) -> dict[int, list[int]]:
+    """Return ``{layer: heads}`` where -1 was the last layer and now is ``layers - 1``."""
+    counted: dict[int, list[int]] = {}
+    for layer, heads in pruned.items():
+        place = layer + layers if layer < 0 else layer
+        counted[place] = sorted({*counted.get(place, ()), *heads})
+    return counted
 
 
 def dtype_name(dtype: Any) -> str | None:

@@ -22,6 +22,7 @@ from pocketbert.architecture.config.field_checks import (
     check_int,
     default_labels,
     dtype_name,
+    from_the_first,
     modern_activation,
     pruned_heads_of,
 )
@@ -180,7 +181,7 @@ class PretrainedConfig(Pushable):
 
     @property
     def use_return_dict(self) -> bool:
-        """Whether forward returns a ``ModelOutput`` when not told."""
+        """Whether forward returns a ``ModelOutput`` when not told; a model for TorchScript returns tuples."""
         return self.return_dict and not self.torchscript
 
     @property
@@ -269,6 +270,8 @@ class PretrainedConfig(Pushable):
         if self.pad_token_id is not None:
             check_int("pad_token_id", self.pad_token_id, low=0, high=self.vocab_size - 1)
         check_float("initializer_range", self.initializer_range)
+        if any(layer < 0 for layer in self.pruned_heads):
+            self.pruned_heads = from_the_first(self.pruned_heads, self.num_hidden_layers)
         for layer, heads in self.pruned_heads.items():
             check_int("layer in pruned_heads", layer, low=0, high=self.num_hidden_layers - 1)
             for head in heads:
