@@ -100,7 +100,7 @@ def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watch
 
 def _choices(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
     found = _answers(MultipleChoicePipeline(runner, tokenizer, overflow="truncate"), records, watched)
-    return {"accuracy": metrics.share(a["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
+    return {"accuracy": metrics.share(a[0]["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
 
 
 def _following(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
