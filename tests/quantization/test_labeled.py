@@ -41,7 +41,7 @@ def answers(folder, task, inputs, **options):
 def test_text_classification(tmp_path):
     folder = checkpoint_of(tmp_path, id2label={0: "bad", 1: "good", 2: "fair"})
     texts = ["the film was good", "bad", "we saw a very old dog", "who ran ?"]
-    found = [answer[0]["label"] for answer in answers(folder, "text-classification", texts)]
+    found = [answer["label"] for answer in answers(folder, "text-classification", texts)]
     numbers = {"bad": 0, "good": 1, "fair": 2}
     rows = [{"text": text, "label": label} for text, label in zip(texts, found, strict=True)]
     rows[1]["label"] = numbers[found[1]]  # a label may be given by its number
@@ -72,7 +72,7 @@ def test_several_labels_at_once(tmp_path):
 def test_regression(tmp_path):
     folder = checkpoint_of(tmp_path, num_labels=1)
     texts = ["the film was good", "bad", "we saw a very old dog", "who ran ?", "the"]
-    found = [a[0]["score"] for a in answers(folder, "text-classification", texts, function_to_apply="none")]
+    found = [a["score"] for a in answers(folder, "text-classification", texts, function_to_apply="none")]
     rows = [{"text": text, "label": float(value)} for text, value in zip(texts, found, strict=True)]
     before, after = scores_of(folder, tmp_path, rows)["Spearman"]
     assert before == pytest.approx(1)
@@ -117,7 +117,7 @@ def test_question_answering(tmp_path, form):
 def test_multiple_choice_and_next_sentence(tmp_path):
     folder = checkpoint_of(tmp_path, "Bert", "ForMultipleChoice")
     items = [{"prompt": "the dog", "choices": ["ran", "sat", "was old"]}, {"prompt": "we", "choices": ["saw", "ran"]}]
-    found = [answer["choice"] for answer in answers(folder, "multiple-choice", items)]
+    found = [answer[0]["choice"] for answer in answers(folder, "multiple-choice", items)]
     rows = [{**item, "label": choice} for item, choice in zip(items, found, strict=True)]
     assert scores_of(folder, tmp_path, rows)["accuracy"][0] == 1
 

@@ -119,6 +119,12 @@ def test_framework_chooses_the_model_that_runs(folder):
         assert pipeline("text-classification", model, **options).model is model
 
 
+def test_a_loaded_model_is_moved(folder):
+    model = pocketbert.AutoModelForSequenceClassification.from_pretrained(folder)
+    for device, found in (("cpu", "cpu"), ("meta", "meta"), (None, "meta"), (-1, "meta")):
+        assert pipeline("text-classification", model, device=device).device.type == found
+
+
 def test_a_class_of_ones_own(folder):
     class Best(pocketbert.TextClassificationPipeline):
         def decode(self, example, documents, outputs, options):

@@ -110,7 +110,7 @@ def _choices(
     records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
 ) -> dict[str, float]:
     found = _answers(MultipleChoicePipeline(runner, tokenizer, overflow="truncate"), records, watched)
-    return {"accuracy": metrics.share(a["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
+    return {"accuracy": metrics.share(a[0]["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
 
 
 def _following(

@@ -46,6 +46,7 @@ class Loading:
     Attributes:
         runtime: what runs it; None to choose.
         device: where; None for the CPU, or where a loaded model is.
+        stays: a loaded model is not moved: the device was given as -1, which says nothing of it in transformers.
         dtype: of its parameters; None for float32, or those that a loaded model has.
         threads: most CPU threads of a call.
         use_fast: whether to load the Fast tokenizer.
@@ -56,6 +57,7 @@ class Loading:
 
     runtime: str | None = None
     device: str | None = None
+    stays: bool = False
     dtype: str | None = None
     threads: int | None = None
     use_fast: bool = True
@@ -97,6 +99,7 @@ def read_loading(given: dict[str, Any]) -> Loading:
     return Loading(
         runtime=runtime,
         device=device_name(device, runtime),
+        stays=isinstance(device, int) and device < 0,
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         threads=threads,
         use_fast=use_fast,

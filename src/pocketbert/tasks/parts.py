@@ -67,10 +67,11 @@ def make_runner(source: Any, task: str, head: str, loading: Loading) -> Runner:
             source, head, loading.runtime, device=loading.device, dtype=loading.dtype, threads=loading.threads
         )
     device, dtype = loading.device, loading.dtype
-    if hasattr(source, "state_dict"):
-        if device is not None and device != "cpu" and hasattr(source, "to"):
+    if hasattr(source, "save_pretrained"):  # a model, not a runner
+        if device is not None and hasattr(source, "state_dict") and not loading.stays:
             source.to(device)
-        device = None
+        if device == "cpu" or hasattr(source, "state_dict"):
+            device = None
         if dtype in ("auto", str(getattr(source, "dtype", None)).removeprefix("torch.")):
             dtype = None
     return wrap_model(source, head, loading.runtime, device=device, dtype=dtype, threads=loading.threads)
