@@ -19,7 +19,6 @@ __all__ = [
     "TFAutoModelForMultipleChoice",
     "TFAutoModelForTokenClassification",
     "TFAutoModelForQuestionAnswering",
-    "model_class",
     "register",
 ]
 

@@ -19,7 +19,6 @@ __all__ = [
     "AutoModelForMultipleChoice",
     "AutoModelForTokenClassification",
     "AutoModelForQuestionAnswering",
-    "model_class",
 ]
 
 _registered: dict[tuple[type[PretrainedConfig], str], type[PreTrainedModel]] = {}
