@@ -47,7 +47,15 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "DistilBertTokenizerFast",
         "MobileBertTokenizer",
         "MobileBertTokenizerFast",
+        "PreTrainedTokenizerBase",
+        "PreTrainedTokenizer",
+        "PreTrainedTokenizerFast",
+        "SpecialTokensMixin",
         "BatchEncoding",
+        "TensorType",
+        "AddedToken",
+        "BasicTokenizer",
+        "WordpieceTokenizer",
     ),
     "tasks": (
         "pipeline",
@@ -75,6 +83,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "torch.bert": ("BertPreTrainedModel", "BertModel", *(f"Bert{head}" for head in _BERT_HEADS)),
     "torch.auto": ("AutoModel", *(f"AutoModel{head}" for head in _BERT_HEADS)),
+    "keras.auto": ("TFAutoModel", *(f"TFAutoModel{head}" for head in _BERT_HEADS)),
     "keras.model": ("TFPreTrainedModel",),
     "keras.distilbert": (
         "TFDistilBertPreTrainedModel",
@@ -109,6 +118,7 @@ if TYPE_CHECKING:
     from pocketbert.architecture.config import *
     from pocketbert.architecture.outputs import *
     from pocketbert.errors import *
+    from pocketbert.keras.auto import *
     from pocketbert.keras.distilbert import *
     from pocketbert.keras.mobilebert import *
     from pocketbert.keras.model import *

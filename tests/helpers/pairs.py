@@ -65,6 +65,8 @@ def assert_close(got, expected, rtol: float = 1e-5) -> None:
         assert len(mine) == len(other), key
         for index, (a, b) in enumerate(zip(mine, other, strict=True)):
             a, b = ops.convert_to_numpy(a), b.numpy()
+            if key == "loss" and a.ndim > b.ndim:  # Keras's is by text; what does not count is zero
+                a = a[a != 0].mean()
             assert a.shape == b.shape, (key, index)
             error = np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)
             assert error <= rtol, f"{key}[{index}] differs by {error:.2e}"

@@ -325,8 +325,11 @@ def test_what_other_calls_refuse(tokenizer: Any) -> None:
             tokenizer.decode(ids)
     with pytest.raises(InputError, match="tokens must be strings"):
         tokenizer.convert_tokens_to_ids([1])
-    with pytest.raises(InputError, match="encode_plus takes one text"):
-        tokenizer.encode_plus(["a", "b"])
+    for batch in (["a b", ["c"]], [["a"], ["b"]], [1, "a"], [], [1.5], [True]):
+        with pytest.raises(InputError, match="encode_plus takes one text"):
+            tokenizer.encode_plus(batch)
+    with pytest.raises(InputError, match="ids have no characters"):
+        tokenizer.encode_plus([1, 2], return_offsets_mapping=True)
     with pytest.raises(InputError, match="batch_encode_plus takes a list"):
         tokenizer.batch_encode_plus("a")
     with pytest.raises(InputError, match="input_ids"):

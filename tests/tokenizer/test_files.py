@@ -134,10 +134,39 @@ def test_auto_tokenizer(vocab_file: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "DistilBertTokenizer"}', encoding="utf-8")
     assert type(AutoTokenizer.from_pretrained(tmp_path)) is DistilBertTokenizerFast
     (tmp_path / "config.json").write_text('{"model_type": "mobilebert"}', encoding="utf-8")
+    assert type(AutoTokenizer.from_pretrained(tmp_path)) is DistilBertTokenizerFast  # as in transformers
+    assert type(load_tokenizer(tmp_path, model_type="mobilebert")) is MobileBertTokenizerFast
+    (tmp_path / "tokenizer_config.json").unlink()
     assert type(AutoTokenizer.from_pretrained(tmp_path)) is MobileBertTokenizerFast
     assert type(AutoTokenizer.from_pretrained(tmp_path, use_fast=False)) is MobileBertTokenizer
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
-    assert type(AutoTokenizer.from_pretrained(tmp_path, do_lower_case=False)) is DistilBertTokenizerFast
+    with pytest.raises(CheckpointError, match="model_type='gpt2'"):
+        AutoTokenizer.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"tokenizer_class": "BertTokenizer"}', encoding="utf-8")
+    assert type(AutoTokenizer.from_pretrained(tmp_path, do_lower_case=False)) is BertTokenizerFast
+
+
+@pytest.mark.parametrize("model_type", [None, "bert"])
+def test_a_tokenizer_of_another_kind_is_refused_by_name(
+    model_type: str | None, vocab_file: str, tmp_path: Path, caplog: Any
+) -> None:
+    (tmp_path / "vocab.txt").write_bytes(Path(vocab_file).read_bytes())
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text('{"tokenizer_class": "RobertaTokenizer"}', encoding="utf-8")
+    with pytest.raises(CheckpointError, match="tokenizer_class='RobertaTokenizer'"):
+        load_tokenizer(tmp_path, model_type=model_type)
+    BertTokenizer.from_pretrained(tmp_path)
+    assert "RobertaTokenizer" in caplog.text
+    for config in (
+        {"tokenizer_class": "BertJapaneseTokenizer"},
+        {"word_tokenizer_type": "mecab"},
+        {"tokenizer_class": "BertTokenizer", "subword_tokenizer_type": "character"},
+    ):
+        path.write_text(json.dumps(config), encoding="utf-8")
+        for load in (BertTokenizer.from_pretrained, BertTokenizerFast.from_pretrained, load_tokenizer):
+            with pytest.raises(CheckpointError, match=r"BertJapaneseTokenizer|mecab|character"):
+                load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +191,10 @@ def test_auto_tokenizer(vocab_file: str, tmp_path: Path) -> None:
         ("tokenizer_config.json", b'{"cls_token": 3}'),
         ("tokenizer_config.json", b'{"padding_side": "up"}'),
         ("tokenizer_config.json", b'{"additional_special_tokens": 3}'),
+        ("tokenizer_config.json", b'{"additional_special_tokens": "<x1>"}'),
+        ("tokenizer_config.json", b'{"model_input_names": "input_ids"}'),
+        ("tokenizer_config.json", b'{"pad_token_type_id": "0"}'),
+        ("tokenizer_config.json", b'{"extra_special_tokens": ["a"]}'),
         ("special_tokens_map.json", b"["),
         ("added_tokens.json", b'{"x": "y"}'),
         ("vocab.txt", b""),
@@ -196,9 +229,11 @@ def test_missing(tmp_path: Path, vocab: dict[str, int]) -> None:
                 kind(vocab, **{role: "<none>"})
             with pytest.raises(ConfigError, match=role):
                 kind({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "[PAD]": 3}, **{role: None})
-        with pytest.raises(InputError, match="takes no argument 'lower_case'"):
-            kind(vocab, lower_case=True)
-    with pytest.raises(InputError, match="pass vocab_file or tokenizer_file"):
+        with pytest.raises(AttributeError, match="encode conflicts with the method"):
+            kind(vocab, encode=True)
+        with pytest.raises(InputError, match=r"pass \['<x1>'\]"):
+            kind(vocab, additional_special_tokens="<x1>")
+    with pytest.raises(InputError, match="pass vocab_file, tokenizer_file or tokenizer_object"):
         BertTokenizerFast()
     with pytest.raises(InputError, match="never_split"):
         BertTokenizer(vocab, never_split="word")
@@ -285,7 +320,7 @@ def test_decode(kind: Any, vocab_file: str) -> None:
     assert tokenizer.decode(5) == oracle.decode(5)
     assert tokenizer.decode([]) == ""
     assert tokenizer.decode([10**6, 5, 10**12]) == oracle.decode([5])
-    assert tokenizer.convert_ids_to_tokens(10**12) == "[UNK]"
+    assert tokenizer.convert_ids_to_tokens(10**12) == (None if tokenizer.is_fast else "[UNK]")  # as in transformers
     assert tokenizer.convert_tokens_to_ids("nowhere") == tokenizer.unk_token_id
     assert tokenizer.convert_tokens_to_string(["un", "##aff", "."]) == oracle.convert_tokens_to_string(
         ["un", "##aff", "."]

@@ -15,8 +15,9 @@ from pocketbert.tokenizer.call.arrays import tensor
 A, B = "hello world, my dog is cute", "jim henson was a nice puppeteer"
 
 
-@pytest.fixture(scope="module")
-def tf() -> Any:
+@pytest.fixture
+def tf(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("transformers.utils.import_utils._tf_available", True)  # off in the other tests
     return pytest.importorskip("tensorflow")
 
 

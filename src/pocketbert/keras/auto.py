@@ -1,4 +1,4 @@
-"""The Keras class of a configuration that has the head that is asked for."""
+"""TFAutoModel and its kind: the Keras class of a checkpoint's ``model_type`` that has the head that is asked for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ from importlib import import_module
 
 from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.checkpoint.auto_class import AutoClass
 from pocketbert.errors import ConfigError
 from pocketbert.keras.model import TFPreTrainedModel
 
-__all__ = ["model_class", "register"]
+__all__ = [
+    "TFAutoModel",
+    "TFAutoModelForPreTraining",
+    "TFAutoModelForMaskedLM",
+    "TFAutoModelForNextSentencePrediction",
+    "TFAutoModelForSequenceClassification",
+    "TFAutoModelForMultipleChoice",
+    "TFAutoModelForTokenClassification",
+    "TFAutoModelForQuestionAnswering",
+    "model_class",
+    "register",
+]
 
 _registered: dict[tuple[type[PretrainedConfig], str], type[TFPreTrainedModel]] = {}
 
@@ -37,5 +49,61 @@ def model_class(config: PretrainedConfig, head: str) -> type[TFPreTrainedModel]:
     name = f"TF{family.class_name}{family.head(head).suffix}"
     built_in: type[TFPreTrainedModel] | None = getattr(room, name, None)
     if built_in is None:
-        raise ConfigError(f"there is no class {name}; write it and pass it to pocketbert.keras.auto.register")
+        raise ConfigError(f"there is no class {name}; write it and pass it to TFAutoModel.register")
     return built_in
+
+
+class TFAutoModel(AutoClass):
+    """The bare Keras encoder of a checkpoint's family.
+
+    >>> from pocketbert import DistilBertConfig, TFAutoModel
+    >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16)
+    >>> type(TFAutoModel.from_config(config)).__name__
+    'TFDistilBertModel'
+    """
+
+    find = staticmethod(model_class)
+    add = staticmethod(register)
+
+
+class TFAutoModelForPreTraining(TFAutoModel):
+    """The Keras model with its pre-training heads; a masked language model where the family has only that."""
+
+    head = "pretraining"
+    other_head = "masked_lm"
+
+
+class TFAutoModelForMaskedLM(TFAutoModel):
+    """The Keras model that predicts words."""
+
+    head = "masked_lm"
+
+
+class TFAutoModelForNextSentencePrediction(TFAutoModel):
+    """The Keras model that tells whether B continues A."""
+
+    head = "next_sentence"
+
+
+class TFAutoModelForSequenceClassification(TFAutoModel):
+    """The Keras model with one answer per text."""
+
+    head = "sequence_classification"
+
+
+class TFAutoModelForMultipleChoice(TFAutoModel):
+    """The Keras model that picks one of several texts."""
+
+    head = "multiple_choice"
+
+
+class TFAutoModelForTokenClassification(TFAutoModel):
+    """The Keras model with a class per token."""
+
+    head = "token_classification"
+
+
+class TFAutoModelForQuestionAnswering(TFAutoModel):
+    """The Keras model that finds an answer's start and end."""
+
+    head = "question_answering"

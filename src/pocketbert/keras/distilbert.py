@@ -192,7 +192,7 @@ class TFDistilBertForSequenceClassification(DistilBertCall, heads.SequenceClassi
     >>> config = DistilBertConfig(vocab_size=99, dim=8, n_heads=2, n_layers=1, hidden_dim=16, num_labels=3)
     >>> output = TFDistilBertForSequenceClassification(config)(np.array([[2, 7, 3]]), labels=np.array([1]))
     >>> tuple(output.logits.shape), tuple(output.loss.shape)
-    ((1, 3), ())
+    ((1, 3), (1,))
     """
 
 

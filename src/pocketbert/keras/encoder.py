@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras import ops
+
 from pocketbert.architecture.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from pocketbert.keras.layers import Attention, Layer, Tensor, run_layers
 from pocketbert.keras.masks_and_ids import CHECKS, attention_bias, per_layer_head_masks
@@ -36,7 +38,7 @@ class Encoder(TFPreTrainedModel):
         )
         words = self.get_input_embeddings()
         CHECKS.tokens(config, input_ids, token_type_ids, position_ids, inputs_embeds, words.output_dim)
-        vectors = words(input_ids) if inputs_embeds is None else inputs_embeds
+        vectors = words(input_ids) if inputs_embeds is None else ops.cast(inputs_embeds, self.compute_dtype)
         hidden = self.embeddings(vectors, token_type_ids=token_type_ids, position_ids=position_ids)
         masks = per_layer_head_masks(head_mask, config, hidden)
         attention = Attention(attention_bias(attention_mask, hidden), masks, want_attentions)

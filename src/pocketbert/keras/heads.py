@@ -1,8 +1,8 @@
 """Every task head, written once; a public class composes one with a family's encoder and needs no line of its own.
 
-What a head answers and what it is trained on stands in its record, ``architecture.heads``; a class here adds its loss,
-and those of ``architecture.forward`` have the default one.
-Losses are means over the batch, computed from logits in float32.
+What a head answers and what it is trained on stands in its record, ``architecture.heads``; a class here adds its
+losses, and those of ``architecture.forward`` have the default ones.
+Losses are computed from logits in float32; training takes their mean over the batch.
 
 Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 """
@@ -42,6 +42,9 @@ __all__ = [
     "SequenceClassification",
     "TokenClassification",
 ]
+
+
+Losses = tuple[Tensor, Tensor]  # (B, ...), and which of them count, 1 or 0
 
 
 class Task(HeadForward, TFPreTrainedModel):
@@ -86,15 +89,19 @@ class Task(HeadForward, TFPreTrainedModel):
         extra = self.layer_at(words.extra.removesuffix(".weight"))  # what the table is too narrow for
         return decoder(hidden[:, :, :narrow], table=table.embeddings) + extra(hidden[:, :, narrow:])
 
-    def head_loss(
-        self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None = None
-    ) -> Tensor:
-        """See ``HeadForward``; ``weight`` (B,) multiplies the loss of each row."""
-        losses = [
-            (_class_loss if answer.per == "text" else _token_loss)(logits, wanted, weight, name)
+    def answer_losses(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> list[Losses]:
+        """Return the losses (B, ...) of each answer, and which of them count, 1 or 0."""
+        return [
+            (_class_losses if answer.per == "text" else _token_losses)(logits, wanted, name)
             for answer, logits, wanted, name in zip(self.record.answers, answers, labels, self.label_names, strict=True)
         ]
-        return sum(losses[1:], losses[0])
+
+    def head_loss(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> Tensor:
+        """See ``HeadForward``; (B,) where each text has one label, else (1,), as in TensorFlow."""
+        parts = self.answer_losses(answers, labels)
+        if all(len(values.shape) == 1 for values, _ in parts):
+            return sum(values * counts for values, counts in parts)
+        return ops.reshape(sum(_mean(*part, None) for part in parts), (1,))
 
     # -- training ----------------------------------------------------------------------------------------------
 
@@ -121,6 +128,36 @@ class Task(HeadForward, TFPreTrainedModel):
         answers = tuple(outputs[name] for name in self.answer_names)
         return answers[0] if len(answers) == 1 else answers
 
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As Keras's; without a ``loss``, the head's own is used. Several answers share one list of metrics."""
+        metrics, weighted_metrics = self._for_each_answer(metrics), self._for_each_answer(weighted_metrics)
+        super().compile(optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs)
+
+    def _for_each_answer(self, metrics: Any) -> Any:
+        names = self.answer_names
+        if len(names) == 1 or not metrics or isinstance(metrics, Mapping):
+            return metrics
+        listed = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        if len(listed) != len(names) and not any(isinstance(metric, (list, tuple)) for metric in listed):
+            listed = [listed, *([_fresh(metric) for metric in listed] for _ in names[1:])]
+        return dict(zip(names, listed, strict=True))
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Update the metrics with this model's predictions, by the names of the answers where there are several."""
+        labels, answers, weights = self.labels_of(x, y), self.predictions(y_pred), self.labels_of(None, sample_weight)
+        if len(self.answer_names) > 1:
+            weights = weights if isinstance(weights, (list, tuple)) else [weights] * len(answers)
+            named = [dict(zip(self.answer_names, values, strict=True)) for values in (labels, answers, weights)]
+            labels, answers, weights = named[0], named[1], None if weights[0] is None else named[2]
+        return keras.Model.compute_metrics(self, x, labels, answers, weights)
+
     def own_loss(self, labels: Any, outputs: Any, sample_weight: Any) -> Tensor:
         """See ``TFPreTrainedModel``."""
         if labels is None:
@@ -128,10 +165,12 @@ class Task(HeadForward, TFPreTrainedModel):
                 f"{type(self).__name__} cannot train or be evaluated without {', '.join(self.label_names)}: "
                 "pass them as y or among the inputs"
             )
-        answers = self.predictions(outputs)
+        answers, weights = self.predictions(outputs), self.labels_of(None, sample_weight)
         if len(self.answer_names) == 1:
-            answers, labels = (answers,), (labels,)
-        return self.head_loss(answers, tuple(labels), sample_weight)
+            answers, labels, weights = (answers,), (labels,), (weights,)
+        parts = self.answer_losses(answers, tuple(labels))
+        weights = weights if isinstance(weights, (list, tuple)) else [weights] * len(parts)
+        return sum(_mean(*part, weight) for part, weight in zip(parts, weights, strict=True))
 
 
 class NextSentence(Task):
@@ -146,10 +185,8 @@ class SequenceClassification(Task):
 
     head = "sequence_classification"
 
-    def head_loss(
-        self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None = None
-    ) -> Tensor:
-        """Mean squared error, cross-entropy or binary cross-entropy of (B, N), as ``problem_type`` says.
+    def answer_losses(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> list[Losses]:
+        """Squared errors, cross-entropies or binary cross-entropies of (B, N), as ``problem_type`` says.
 
         Where it says nothing: one label is a regression, integer labels (B,) are classes, float labels (B, N) are
         several classes at once.
@@ -157,7 +194,7 @@ class SequenceClassification(Task):
         logits, wanted = ops.cast(answers[0], "float32"), labels[0]
         problem = self.config.problem_type or problem_type(self.config.num_labels, dtype_of(wanted))
         if problem == "single_label_classification":
-            return _class_loss(logits, wanted, weight)
+            return [_class_losses(logits, wanted)]
         if problem == "regression":
             flat = [None] if logits.shape[0] is None else [logits.shape[0] * logits.shape[1]]
             if not (fits(wanted.shape, logits.shape) or fits(wanted.shape, flat)):
@@ -165,13 +202,13 @@ class SequenceClassification(Task):
                     f"labels of shape {tuple(wanted.shape)} do not fit the logits' {tuple(logits.shape)} for regression"
                 )
             difference = logits - ops.reshape(ops.cast(wanted, "float32"), ops.shape(logits))
-            return _mean(ops.square(difference), None, weight)
+            return [_by_row(ops.square(difference))]
         if not fits(wanted.shape, logits.shape):
             raise InputError(
                 f"labels of shape {tuple(wanted.shape)} must be (batch, labels) = {tuple(logits.shape)} "
                 "for multi_label_classification"
             )
-        return _mean(ops.binary_crossentropy(ops.cast(wanted, "float32"), logits, from_logits=True), None, weight)
+        return [_by_row(ops.binary_crossentropy(ops.cast(wanted, "float32"), logits, from_logits=True))]
 
 
 class QuestionAnswering(Task):
@@ -179,37 +216,35 @@ class QuestionAnswering(Task):
 
     head = "question_answering"
 
-    def head_loss(
-        self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...], weight: Tensor | None = None
-    ) -> Tensor:
-        """Mean of the cross-entropies of start and end, (B, T) each; labels (B,) each.
+    def answer_losses(self, answers: tuple[Tensor, ...], labels: tuple[Tensor, ...]) -> list[Losses]:
+        """Half the cross-entropies of start and end, (B, T) each; labels (B,) each.
 
         Positions outside the sequence are clamped to its length and ignored.
         """
-        start, end = (_position_loss(*pair, weight) for pair in zip(answers, labels, strict=True))
-        return (start + end) / 2
+        pairs = (_position_losses(*pair) for pair in zip(answers, labels, strict=True))
+        return [(values / 2, counts) for values, counts in pairs]
 
 
-def _token_loss(logits: Tensor, labels: Tensor, weight: Tensor | None, name: str = "labels") -> Tensor:
+def _token_losses(logits: Tensor, labels: Tensor, name: str = "labels") -> Losses:
     if not fits(labels.shape, logits.shape[:-1]):
         raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch, tokens) = {tuple(logits.shape[:-1])}")
     CHECKS.labels(name, labels, logits.shape[-1], IGNORE)
-    return _cross_entropy(logits, labels, ops.not_equal(labels, IGNORE), weight)
+    return _cross_entropies(logits, labels, ops.not_equal(labels, IGNORE))
 
 
-def _class_loss(logits: Tensor, labels: Tensor, weight: Tensor | None, name: str = "labels") -> Tensor:
+def _class_losses(logits: Tensor, labels: Tensor, name: str = "labels") -> Losses:
     _check_batch(name, labels, logits)
     CHECKS.labels(name, labels, logits.shape[-1], IGNORE)
     labels = ops.reshape(labels, (-1,))
-    return _cross_entropy(logits, labels, ops.not_equal(labels, IGNORE), weight)
+    return _cross_entropies(logits, labels, ops.not_equal(labels, IGNORE))
 
 
-def _position_loss(logits: Tensor, positions: Tensor, weight: Tensor | None) -> Tensor:
+def _position_losses(logits: Tensor, positions: Tensor) -> Losses:
     _check_batch("positions", positions, logits)
     if "float" in dtype_of(positions):
         raise InputError(f"positions must be integers, got {dtype_of(positions)}")
     positions = ops.maximum(ops.cast(ops.reshape(positions, (-1,)), "int32"), 0)
-    return _cross_entropy(logits, positions, positions < ops.shape(logits)[1], weight)
+    return _cross_entropies(logits, positions, positions < ops.shape(logits)[1])
 
 
 def _check_batch(name: str, labels: Tensor, logits: Tensor) -> None:
@@ -221,18 +256,30 @@ def _check_batch(name: str, labels: Tensor, logits: Tensor) -> None:
         raise InputError(f"{name} of shape {tuple(labels.shape)} must be (batch,) = ({rows},)")
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, counted: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean over the ``counted`` labels (...) of logits (..., N)."""
+def _by_row(losses: Tensor) -> Losses:
+    """(B, N) -> the mean of each row, (B,), all of which count."""
+    losses = ops.mean(losses, axis=-1)
+    return losses, ops.ones_like(losses)
+
+
+def _cross_entropies(logits: Tensor, labels: Tensor, counted: Tensor) -> Losses:
+    """Return the cross-entropies (...) of logits (..., N), where ``counted`` (...)."""
     labels = ops.where(counted, labels, ops.zeros_like(labels))
     losses = ops.sparse_categorical_crossentropy(labels, ops.cast(logits, "float32"), from_logits=True)
-    return _mean(losses, counted, weight)
+    return losses, ops.cast(counted, losses.dtype)
 
 
-def _mean(losses: Tensor, counted: Tensor | None, weight: Tensor | None) -> Tensor:
-    """Mean of ``losses`` (B, ...) that are ``counted``, each row multiplied by its ``weight`` (B,)."""
-    counts = ops.ones_like(losses) if counted is None else ops.cast(counted, losses.dtype)
-    losses = losses * counts
+def _mean(losses: Tensor, counts: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of ``losses`` (B, ...) that count, each multiplied by its ``weight`` or its row's, (B,) or (B, 1)."""
+    total = losses * counts
     if weight is not None:
-        axes = (1,) * (len(losses.shape) - 1)
-        losses = losses * ops.reshape(ops.cast(weight, losses.dtype), (-1, *axes))
-    return ops.sum(losses) / ops.sum(counts)
+        weight = ops.cast(weight, losses.dtype)
+        if not (len(weight.shape) == len(losses.shape) and fits(weight.shape, losses.shape)):
+            weight = ops.reshape(weight, (-1, *(1,) * (len(losses.shape) - 1)))
+        total = total * weight
+    return ops.sum(total) / ops.sum(counts)
+
+
+def _fresh(metric: Any) -> Any:
+    """Return a metric that counts for itself."""
+    return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric

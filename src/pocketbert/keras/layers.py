@@ -136,6 +136,11 @@ class WordTable(keras.layers.Embedding):  # type: ignore[misc]  # Keras ships no
             return values
         return ops.where(ops.expand_dims(ops.arange(shape[0]), 1) == self.padding, 0, values)
 
+    @property
+    def weight(self) -> keras.Variable:
+        """The table, (V, width), under the name that it has in PyTorch."""
+        return self.embeddings
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """(B, T) -> (B, T, width)."""
         vectors = super().call(inputs)
@@ -162,6 +167,11 @@ class Vocabulary(Layer):
             normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
             self.kernel = self.add_weight(shape=(width, config.vocab_size), initializer=normal, name="kernel")
         self.bias = self.add_weight(shape=(config.vocab_size,), initializer="zeros", name="bias")
+
+    @property
+    def weight(self) -> Tensor:
+        """The matrix of its own, (V, width), which it has where it is not tied."""
+        return ops.transpose(self.kernel)
 
     def call(self, hidden: Tensor, table: Tensor) -> Tensor:
         """(B, T, width) -> (B, T, V); ``table`` is the word table, (V, width)."""

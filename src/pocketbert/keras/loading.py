@@ -18,9 +18,9 @@ from pocketbert.architecture.parameters import Kind, Parameter
 from pocketbert.checkpoint import write_checkpoint
 from pocketbert.checkpoint.loading import Source
 
-__all__ = ["arrays", "assign", "describe", "load", "save", "variable"]
+__all__ = ["ATTRIBUTES", "arrays", "assign", "describe", "load", "owner_of", "part_of", "save", "variable"]
 
-_ATTRIBUTES: dict[Kind, str] = {
+ATTRIBUTES: dict[Kind, str] = {
     "linear_weight": "kernel",
     "linear_bias": "bias",
     "norm_scale": "gamma",
@@ -31,15 +31,25 @@ _ATTRIBUTES: dict[Kind, str] = {
 _TAKEN = {"input": "input_", "output": "output_"}
 
 
-def variable(model: Any, parameter: Parameter) -> keras.Variable:
-    """Return the variable that holds a parameter."""
+def part_of(owner: Any, name: str) -> Any:
+    """Return the part of a layer, or of a list of layers, that has a name on disk."""
+    return owner[int(name)] if name.isdigit() else getattr(owner, _TAKEN.get(name, name))
+
+
+def owner_of(model: Any, parameter: Parameter) -> Any:
+    """Return the layer that holds a parameter."""
     words = family_of(model.config).words
     # one bias has two names on disk, and Keras holds it in the decoder
     path = f"{words.decoder}.bias" if parameter.name == words.bias else parameter.name
     owner: Any = model
     for name in path.split(".")[:-1]:
-        owner = owner[int(name)] if name.isdigit() else getattr(owner, _TAKEN.get(name, name))
-    return getattr(owner, _ATTRIBUTES[parameter.kind])
+        owner = part_of(owner, name)
+    return owner
+
+
+def variable(model: Any, parameter: Parameter) -> keras.Variable:
+    """Return the variable that holds a parameter."""
+    return getattr(owner_of(model, parameter), ATTRIBUTES[parameter.kind])
 
 
 def assign(model: Any, parameter: Parameter, array: np.ndarray[Any, Any]) -> None:

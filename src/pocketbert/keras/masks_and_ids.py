@@ -18,9 +18,10 @@ from pocketbert.architecture.input_checks import InputChecks, check_head_mask, c
 from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
 
-__all__ = ["CHECKS", "attention_bias", "dtype_of", "name_inputs", "per_layer_head_masks"]
+__all__ = ["CHECKS", "attention_bias", "dtype_of", "name_inputs", "per_layer_head_masks", "whole"]
 
 Tensor = Any
+_IDS = ("input_ids", "token_type_ids", "position_ids")
 # what looking at a traced tensor raises: TensorFlow, JAX, torch and Keras differ
 _TRACED = (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
@@ -112,6 +113,21 @@ def _values_of(tensor: Tensor) -> np.ndarray[Any, Any] | None:
         return np.asarray(ops.convert_to_numpy(tensor))
     except _TRACED:
         return None
+
+
+def whole(name: str, value: Any) -> Any:
+    """Cast ids that Keras made floats, as an ``Input`` without a dtype does, where no values are visible to check.
+
+    Raises:
+        InputError: the dtype is too narrow to hold ids.
+    """
+    if name not in _IDS or not hasattr(value, "dtype") or "float" not in dtype_of(value):
+        return value
+    if _values_of(value) is not None:
+        return value  # refused with the other checks
+    if dtype_of(value) not in ("float32", "float64"):
+        raise InputError(f"{name} of {dtype_of(value)} holds no ids above a few hundred; give the Input dtype='int32'")
+    return ops.cast(value, "int32")
 
 
 CHECKS = InputChecks(dtype_of, _values_of, "ids[None]")

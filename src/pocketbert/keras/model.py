@@ -19,9 +19,13 @@ from pocketbert.architecture.precision import check_precision
 from pocketbert.checkpoint.loading import open_source
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
+from pocketbert.keras.batches import Batches
+from pocketbert.keras.frozen import set_trainable, trainable_parts
 from pocketbert.keras.layers import Tensor
 from pocketbert.keras.loading import describe, load, save
-from pocketbert.keras.masks_and_ids import name_inputs
+from pocketbert.keras.masks_and_ids import name_inputs, whole
+from pocketbert.keras.serving import Serving
+from pocketbert.keras.word_tables import WordTables
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
 
@@ -33,7 +37,7 @@ M = TypeVar("M", bound="TFPreTrainedModel")
 register = keras.saving.register_keras_serializable("pocketbert")
 
 
-class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras ships no types
+class TFPreTrainedModel(WordTables, Serving, Batches, keras.Model, Pushable):  # type: ignore[misc]  # Keras ships no types
     """The root of all Keras models.
 
     Args:
@@ -42,6 +46,7 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         allow_float16: build a ``no_norm`` MobileBERT in float16 although its activations overflow.
         dtype: dtype policy, such as ``"mixed_bfloat16"``; Keras's global one where None.
         name: Keras's name of the model.
+        trainable: whether its weights train.
 
     Raises:
         ConfigError: ``config`` is of another family.
@@ -64,6 +69,7 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         allow_float16: bool = False,
         dtype: Any = None,
         name: str | None = None,
+        trainable: bool = True,
     ) -> None:
         super().__init__(dtype=dtype, name=name)
         if not isinstance(config, self.config_class):
@@ -77,6 +83,8 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         with _policy(self.dtype_policy):
             self.build_layers()
         self.build(None)
+        self.tell_inputs()
+        set_trainable(self, trainable)
 
     def build_layers(self) -> None:
         """Make the layers, with their weights."""
@@ -105,12 +113,15 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
     def _named(self, args: Any, kwargs: Any) -> dict[str, Any]:
         names = list(inspect.signature(type(self).call).parameters)[1:]
         where = f"{type(self).__name__}.call()"
-        return name_inputs(where, names, args, kwargs, rank=self.input_rank, old_names=self.old_names)
+        named = name_inputs(where, names, args, kwargs, rank=self.input_rank, old_names=self.old_names)
+        return {name: whole(name, value) for name, value in named.items()}
 
     # -- training ----------------------------------------------------------------------------------------------
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
         """As Keras's; without a ``loss``, the head's own is used."""
+        if isinstance(loss, str) and loss in ("auto", "auto_with_warning", "passthrough"):  # transformers' names of it
+            loss = None
         self.loss = None  # Keras would keep an earlier one
         super().compile(optimizer, loss=loss, **kwargs)
 
@@ -136,7 +147,8 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         """Return the loss that ``compile`` was given, over this model's predictions, or the head's own."""
         labels = self.labels_of(x, y)
         if self.loss is not None:
-            return super().compute_loss(x, labels, self.predictions(y_pred), sample_weight, training)
+            weights = self.labels_of(None, sample_weight)
+            return super().compute_loss(x, labels, self.predictions(y_pred), weights, training)
         return self.own_loss(labels, y_pred, sample_weight) + sum(self.losses)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -221,7 +233,10 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
+        saved_model: bool = False,
+        version: int = 1,
         *,
+        signatures: Any = None,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
         **kwargs: Any,
@@ -230,6 +245,9 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
 
         Args:
             save_directory: folder, made if absent; its old files stay if anything fails.
+            saved_model: also write a SavedModel, into ``saved_model/VERSION`` of that folder.
+            version: of the SavedModel.
+            signatures: of the SavedModel, in place of ``serving_default`` (int32) and ``int64_serving``.
             max_shard_size: largest file, in bytes or as ``"200MB"``; larger models are split, with an index.
             safe_serialization: must be true; h5 files are read but never written.
             **kwargs: ``push_to_hub`` with ``repo_id`` and the like, ``variant``, ``is_main_process``.
@@ -243,46 +261,11 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         options = saving_options(kwargs, save_directory)
         if options.write:
             save(self, save_directory, max_shard_size, options.variant)
+            if saved_model:
+                self.write_saved_model(os.path.join(save_directory, "saved_model", str(version)), signatures)
             self._push(options.push, max_shard_size=max_shard_size)
 
-    # -- exporting ---------------------------------------------------------------------------------------------
-
-    def export(
-        self,
-        filepath: str | os.PathLike[str],
-        format: str = "tf_saved_model",
-        verbose: bool | None = None,
-        input_signature: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """As Keras's; without an ``input_signature``, batch and length stay dynamic.
-
-        For LiteRT on the TensorFlow backend, ``optimizations=[tf.lite.Optimize.DEFAULT]`` stores weights in 8 bits.
-
-        Args:
-            filepath: what to write: a folder, or a file whose ending suits the format.
-            format: ``"tf_saved_model"``, ``"litert"``, or another that Keras has on its backend.
-            verbose: whether to say what was written.
-            input_signature: Keras's; by default a dict of int32 inputs, named as in ``token_inputs``.
-            **kwargs: what Keras hands on to the format.
-        """
-        if input_signature is None:
-            shape = (None,) * self.input_rank
-            input_signature = [
-                {name: keras.InputSpec(shape=shape, dtype="int32", name=name) for name in self.token_inputs}
-            ]
-        if format == "tf_saved_model" and keras.backend.backend() == "tensorflow":
-            archive = keras.export.ExportArchive()  # not told to track the model, or it would store all weights twice
-            archive.add_endpoint("serve", self.__call__, input_signature, **kwargs)
-            archive.write_out(os.fspath(filepath), verbose=verbose is not False)
-        else:
-            super().export(os.fspath(filepath), format, verbose, input_signature, **kwargs)
-
-    @property
-    def token_inputs(self) -> tuple[str, ...]:
-        """Names of what a tokenizer gives, each (batch, tokens), or (batch, choices, tokens) for multiple choice."""
-        typed = families.family_of(self.config).has_types
-        return ("input_ids", "attention_mask", *(("token_type_ids",) if typed else ()))
+    # -- Keras's own -------------------------------------------------------------------------------------------
 
     @property
     def _default_save_signature(self) -> None:
@@ -296,6 +279,7 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
             "allow_float16": self.allow_float16,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
+            "trainable": trainable_parts(self),
         }
 
     @classmethod
@@ -304,7 +288,10 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         if isinstance(config, PretrainedConfig):
             return cls(config, **kwargs)
         options = dict(config)
-        return cls(cls.config_class.from_dict(options.pop("config")), **options, **kwargs)
+        trainable = options.pop("trainable", True)
+        model = cls(cls.config_class.from_dict(options.pop("config")), **options, **kwargs)
+        set_trainable(model, trainable)
+        return model
 
     def get_build_config(self) -> None:
         """Return nothing: the constructor builds."""
@@ -327,10 +314,6 @@ class TFPreTrainedModel(keras.Model, Pushable):  # type: ignore[misc]  # Keras s
         """
         weights = self.trainable_weights if only_trainable else self.weights
         return sum(int(weight.numpy().size) for weight in weights)
-
-    def get_input_embeddings(self) -> keras.layers.Embedding:
-        """Return the word table."""
-        return self.get_base_model().embeddings.word_embeddings
 
     def parameters_on_disk(self) -> list[Parameter]:
         """List this model's parameters as they are on disk."""

@@ -26,7 +26,7 @@ from pocketbert.runtime.batching import Runner
 from pocketbert.runtime.native import NativeRunner
 from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.storage.replacing import replacing
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["MAX_LOSS", "Progress", "quantize"]
 
@@ -141,7 +141,7 @@ def _parts(even: Plan, small: Plan, batch: PackedBatch, progress: Progress) -> t
 
 
 def _scores(
-    records: Records, head: str, tokenizer: TokenizerBase, exact: Plan, small: Plan, progress: Progress
+    records: Records, head: str, tokenizer: PreTrainedTokenizerBase, exact: Plan, small: Plan, progress: Progress
 ) -> tuple[Score, ...]:
     def measure(what: str, plan: Plan) -> dict[str, float]:
         progress(what, 0, len(records))

@@ -21,7 +21,7 @@ from pocketbert.tasks.question_answering import QuestionAnsweringPipeline
 from pocketbert.tasks.task import Pipeline
 from pocketbert.tasks.text_classification import TextClassificationPipeline
 from pocketbert.tasks.token_classification import TokenClassificationPipeline
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["scores"]
 
@@ -30,7 +30,9 @@ _THRESHOLD = 0.5  # probability from which on a label is predicted, where there 
 _MASKED = 0.15  # share of a text's words that are masked, as in BERT's pre-training
 
 
-def scores(records: Records, runner: Runner, tokenizer: TokenizerBase, step: Callable[[int], None]) -> dict[str, float]:
+def scores(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, step: Callable[[int], None]
+) -> dict[str, float]:
     """Run a model on every record; ``step`` is called now and then with the number of records that are done.
 
     Returns:
@@ -56,7 +58,9 @@ def _answers(task: Pipeline[Any, Any, Any], records: Records, watched: _Watched)
     return list(watched(task(iter([{name: row[name] for name in names if name in row} for row in records]))))
 
 
-def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _classification(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     regression = is_regression(runner.config)
     function = "none" if regression else "default"
     task = TextClassificationPipeline(runner, tokenizer, overflow="truncate", top_k=None, function_to_apply=function)
@@ -70,7 +74,9 @@ def _classification(records: Records, runner: Runner, tokenizer: TokenizerBase, 
     return {"accuracy": metrics.share(found[0]["label"] == label for found, label in zip(answers, truth, strict=True))}
 
 
-def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _tokens(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     task = TokenClassificationPipeline(
         runner, tokenizer, overflow="window", is_split_into_words=True, aggregation_strategy="first", ignore_labels=()
     )
@@ -87,7 +93,9 @@ def _tokens(records: Records, runner: Runner, tokenizer: TokenizerBase, watched:
     return {"entity F1": metrics.set_f1(mine, [metrics.entities(*pair) for pair in gold])}
 
 
-def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _questions(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     impossible = any(not row["answers"] for row in records)
     task = QuestionAnsweringPipeline(runner, tokenizer, overflow="window", handle_impossible_answer=impossible)
     found = _answers(task, records, watched)
@@ -98,17 +106,21 @@ def _questions(records: Records, runner: Runner, tokenizer: TokenizerBase, watch
     }
 
 
-def _choices(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _choices(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     found = _answers(MultipleChoicePipeline(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a[0]["choice"] == row["label"] for a, row in zip(found, records, strict=True))}
 
 
-def _following(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _following(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     found = _answers(NextSentencePredictionPipeline(runner, tokenizer, overflow="truncate"), records, watched)
     return {"accuracy": metrics.share(a["is_next"] == row["is_next"] for a, row in zip(found, records, strict=True))}
 
 
-def _words(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _words(records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched) -> dict[str, float]:
     generator = np.random.default_rng(0)
     limit = min(runner.config.max_position_embeddings, tokenizer.model_max_length)
     rows, truth = [], []
@@ -132,7 +144,9 @@ def _words(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: 
     return {"accuracy at masked words": metrics.share(hits)}
 
 
-def _likeness(records: Records, runner: Runner, tokenizer: TokenizerBase, watched: _Watched) -> dict[str, float]:
+def _likeness(
+    records: Records, runner: Runner, tokenizer: PreTrainedTokenizerBase, watched: _Watched
+) -> dict[str, float]:
     task = FeatureExtractionPipeline(runner, tokenizer, overflow="truncate", pooling="mean", normalize=True)
     texts = [row[name] for row in records for name in ("text", "text_pair")]
     vectors = np.stack(list(watched(task(iter(texts)), each=0.5))).astype(np.float64)
@@ -140,7 +154,7 @@ def _likeness(records: Records, runner: Runner, tokenizer: TokenizerBase, watche
     return {"Spearman of cosines": metrics.spearman(cosines, [row["label"] for row in records])}
 
 
-_SCORES: dict[str, Callable[[Records, Runner, TokenizerBase, _Watched], dict[str, float]]] = {
+_SCORES: dict[str, Callable[[Records, Runner, PreTrainedTokenizerBase, _Watched], dict[str, float]]] = {
     "sequence_classification": _classification,
     "token_classification": _tokens,
     "question_answering": _questions,

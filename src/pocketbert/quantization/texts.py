@@ -14,7 +14,7 @@ from pocketbert.plan.int8.ranges import calibration_batch
 from pocketbert.quantization.sentences import SENTENCES
 from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.tokenizer.auto import AutoTokenizer
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["batch_of_texts", "beginning", "tokenizer_of"]
 
@@ -23,14 +23,14 @@ _LOGITS = 4  # words per text whose logits a masked language model computes
 _MAX_TEXTS = 256
 
 
-def tokenizer_of(folder: Path) -> TokenizerBase | None:
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase | None:
     """Return the tokenizer of a folder, or None if there is none."""
     exists = any((folder / name).is_file() for name in TOKENIZER_FILES)
     return AutoTokenizer.from_pretrained(folder) if exists else None
 
 
 def batch_of_texts(
-    tokenizer: TokenizerBase | None, config: PretrainedConfig, texts: Sequence[str] | None
+    tokenizer: PreTrainedTokenizerBase | None, config: PretrainedConfig, texts: Sequence[str] | None
 ) -> tuple[PackedBatch, str]:
     """Return the batch and its origin: ``"given texts"``, ``"built-in texts"`` or ``"pseudo-random words"``.
 
@@ -64,7 +64,7 @@ def beginning(batch: PackedBatch, tokens: int) -> PackedBatch:
     return PackedBatch(batch.input_ids[: ends[-1]], types, ends, batch.positions and batch.positions[:count])
 
 
-def _rows(tokenizer: TokenizerBase, config: PretrainedConfig, texts: Sequence[str]) -> list[Row]:
+def _rows(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, texts: Sequence[str]) -> list[Row]:
     typed = getattr(config, "type_vocab_size", 1) > 1
     limit = min(config.max_position_embeddings, tokenizer.model_max_length)
     rows = []

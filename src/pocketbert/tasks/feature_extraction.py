@@ -19,7 +19,7 @@ from pocketbert.tasks.option_checks import check_flag, check_text
 from pocketbert.tasks.sentence_vectors import check_pooling, normalized, vector_of
 from pocketbert.tasks.task import Options, Outputs, Pipeline, Text, option
 from pocketbert.tasks.windows import Document
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["FeatureExtractionPipeline", "FeatureExtractionOptions"]
 
@@ -75,7 +75,7 @@ class FeatureExtractionPipeline(Pipeline[Text, NDArray[np.float32], FeatureExtra
     def __init__(
         self,
         model: Any,
-        tokenizer: TokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
+        tokenizer: PreTrainedTokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
         *,
         sentences: SentenceEncoder | None = None,
         **given: Any,

@@ -16,7 +16,7 @@ from pocketbert.tasks.model_view import Device, ModelView
 from pocketbert.tasks.notices import depth
 from pocketbert.tasks.selection import check_head
 from pocketbert.tokenizer.auto import AutoTokenizer, load_tokenizer
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["device_of", "make_runner", "make_tokenizer", "model_of", "open_source", "with_runtime"]
 
@@ -77,7 +77,7 @@ def make_runner(source: Any, task: str, head: str, loading: Loading) -> Runner:
     return wrap_model(source, head, loading.runtime, device=device, dtype=dtype, threads=loading.threads)
 
 
-def make_tokenizer(tokenizer: Any, source: Any, config: PretrainedConfig, loading: Loading) -> TokenizerBase:
+def make_tokenizer(tokenizer: Any, source: Any, config: PretrainedConfig, loading: Loading) -> PreTrainedTokenizerBase:
     """Return the tokenizer: as it is, from where ``tokenizer`` says, or from the model's folder.
 
     Raises:

@@ -11,7 +11,7 @@ from pocketbert.tasks.arguments import read_loading
 from pocketbert.tasks.parts import open_source
 from pocketbert.tasks.selection import TASKS, need_model, resolve, task_class, task_of
 from pocketbert.tasks.task import Pipeline
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["pipeline"]
 
@@ -20,7 +20,7 @@ def pipeline(
     task: str | None = None,
     model: Any = None,
     config: Any = None,
-    tokenizer: TokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
+    tokenizer: PreTrainedTokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
     feature_extractor: Any = None,  # noqa: ARG001  # a text needs none
     image_processor: Any = None,  # noqa: ARG001
     processor: Any = None,  # noqa: ARG001

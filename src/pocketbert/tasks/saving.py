@@ -14,7 +14,7 @@ from pocketbert.checkpoint import write_arrays
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
 from pocketbert.storage.hub import HubOptions
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["Folder", "packed", "save_parts", "unpacked"]
 
@@ -49,7 +49,11 @@ def unpacked(source: Any) -> Any:
 
 
 def save_parts(
-    source: Any, runner: Any, tokenizer: TokenizerBase, folder: str | os.PathLike[str], options: dict[str, Any]
+    source: Any,
+    runner: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | os.PathLike[str],
+    options: dict[str, Any],
 ) -> None:
     """Save the model and the tokenizer of a pipeline; see ``Pipeline.save_pretrained``.
 

@@ -21,7 +21,7 @@ from pocketbert.tasks.parts import device_of, make_runner, make_tokenizer, model
 from pocketbert.tasks.saving import packed, save_parts, unpacked
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["Answers", "Options", "Outputs", "Pipeline", "Text", "option"]
 
@@ -120,7 +120,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
     def __init__(
         self,
         model: Any,
-        tokenizer: TokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
+        tokenizer: PreTrainedTokenizerBase | str | os.PathLike[str] | tuple[str, dict[str, Any]] | None = None,
         *,
         task: str = "",
         batch_tokens: int = BATCH_TOKENS,
@@ -137,7 +137,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         self.batch_tokens = batch_tokens
         self.lookahead = lookahead
         self._run_on(make_runner(self.source, self.name, self.head, self.loading))
-        self.tokenizer: TokenizerBase = make_tokenizer(tokenizer, self.source, self.config, loading)
+        self.tokenizer: PreTrainedTokenizerBase = make_tokenizer(tokenizer, self.source, self.config, loading)
         self.options: O = self.options_class()
         self.options = self._options({**self.own_options(given), **given})
 

@@ -5,6 +5,7 @@ Importing them imports neither the ``tokenizers`` library nor a framework.
 
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.auto import AutoTokenizer
+from pocketbert.tokenizer.call.arrays import TensorType
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
 from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
 from pocketbert.tokenizer.models import (
@@ -14,12 +15,17 @@ from pocketbert.tokenizer.models import (
     DistilBertTokenizerFast,
     MobileBertTokenizer,
     MobileBertTokenizerFast,
+    PreTrainedTokenizer,
+    PreTrainedTokenizerFast,
 )
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
+from pocketbert.tokenizer.wordpiece.basic import BasicTokenizer, WordpieceTokenizer
 
 __all__ = [
     "AddedToken",
     "AutoTokenizer",
+    "BasicTokenizer",
     "BatchEncoding",
     "BertTokenizer",
     "BertTokenizerFast",
@@ -29,6 +35,11 @@ __all__ = [
     "Encoding",
     "MobileBertTokenizer",
     "MobileBertTokenizerFast",
+    "PreTrainedTokenizer",
+    "PreTrainedTokenizerBase",
+    "PreTrainedTokenizerFast",
+    "SpecialTokensMixin",
+    "TensorType",
     "TokenSpan",
-    "TokenizerBase",
+    "WordpieceTokenizer",
 ]

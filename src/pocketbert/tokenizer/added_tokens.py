@@ -13,21 +13,31 @@ from pocketbert.errors import InputError
 __all__ = ["AddedToken", "AddedVocabulary", "as_added"]
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class AddedToken:
     """A token that is matched as a whole, and the rules by which it is matched.
 
     ``single_word``: not inside a word. ``lstrip`` and ``rstrip``: with the whitespace before and after it.
-    ``normalized``: in the normalized text, rather than in the text as given. ``special``: ``skip_special_tokens``
-    leaves the token out when ids are decoded.
+    ``normalized``: in the normalized text, rather than in the text as given; by default if it is not ``special``.
+    ``special``: ``skip_special_tokens`` leaves the token out when ids are decoded.
     """
 
     content: str
     single_word: bool = False
     lstrip: bool = False
     rstrip: bool = False
-    normalized: bool = True
+    normalized: bool = None  # type: ignore[assignment]  # set below
     special: bool = False
+
+    def __post_init__(self) -> None:
+        """Choose ``normalized``."""
+        if self.normalized is None:
+            self.normalized = not self.special
+
+    def __repr__(self) -> str:
+        """The token and its rules, as the ``tokenizers`` library writes them."""
+        names = ("rstrip", "lstrip", "single_word", "normalized", "special")
+        return f'AddedToken("{self.content}", {", ".join(f"{name}={getattr(self, name)}" for name in names)})'
 
     def __str__(self) -> str:
         """The token itself."""
@@ -95,8 +105,13 @@ class AddedVocabulary:
         return count
 
     def _refresh(self) -> None:
-        raw = {token.content: token for token in self.by_id.values() if not token.normalized}
-        normalized = {self._normalize(token.content): token for token in self.by_id.values() if token.normalized}
+        raw: dict[str, AddedToken] = {}
+        normalized: dict[str, AddedToken] = {}
+        for token in sorted(self.by_id.values(), key=lambda token: not token.special):
+            if token.normalized:  # of those that normalize alike, the first counts
+                normalized.setdefault(self._normalize(token.content), token)
+            else:
+                raw[token.content] = token
         normalized.pop("", None)
         self._raw = _pattern(raw), raw
         self._normalized = _pattern(normalized), normalized

@@ -12,17 +12,14 @@ from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
 from pocketbert.storage.keywords import loading_options
 from pocketbert.storage.replacing import read_json
 from pocketbert.tokenizer import models
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
-from pocketbert.tokenizer.tokenizer_files import TokenizerFolder
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
+from pocketbert.tokenizer.tokenizer_files import CLASSES, TokenizerFolder
 
 __all__ = ["AutoTokenizer", "load_tokenizer"]
 
-# model_type of config.json -> the class of the Python tokenizer
-_CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "mobilebert": "MobileBertTokenizer"}
-
 
 class AutoTokenizer:
-    """Chooses by ``model_type`` in ``config.json``, else by ``tokenizer_class`` in ``tokenizer_config.json``.
+    """Chooses by ``tokenizer_class`` in ``tokenizer_config.json``, else by that or ``model_type`` in ``config.json``.
 
     >>> import tempfile
     >>> from pocketbert import AutoTokenizer, DistilBertTokenizer
@@ -41,7 +38,7 @@ class AutoTokenizer:
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *, use_fast: bool = True, **settings: Any
-    ) -> TokenizerBase:
+    ) -> PreTrainedTokenizerBase:
         """Load a tokenizer from a folder or by hub name.
 
         Args:
@@ -53,9 +50,10 @@ class AutoTokenizer:
             CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
             HubError: the name cannot be turned into a folder.
         """
+        settings.pop("config", None)
         path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
         if path.is_file():
-            return _class_of(family_by_path(path), use_fast, path, None).from_pretrained(path, **settings)
+            return _class_of(family_by_path(path), use_fast, path).from_pretrained(path, **settings)
         files = (*CONFIG_FILES, *TOKENIZER_FILES)
         folder = local_folder(pretrained_model_name_or_path, optional=files, options=loading_options(settings))
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}
@@ -64,7 +62,7 @@ class AutoTokenizer:
 
 def load_tokenizer(
     folder: str | os.PathLike[str], *, model_type: str | None = None, use_fast: bool = True, **settings: Any
-) -> TokenizerBase:
+) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a local folder; each file is read once.
 
     Args:
@@ -77,24 +75,35 @@ def load_tokenizer(
         CheckpointError: the files name no tokenizer of this library, or one of them is damaged.
     """
     files = TokenizerFolder(Path(folder))
-    tokenizer_class = files.config.get("tokenizer_class")
-    if model_type is None and (path := files.path / "config.json").is_file():
+    config: dict[str, Any] = {}
+    known = model_type is not None
+    if not known and (path := files.path / "config.json").is_file():
         config = read_json(path)
         model_type = config.get("model_type") or family_by_fields(config)
-        if model_type is None and tokenizer_class is None:
-            model_type = family_by_path(settings.get("name_or_path", folder))
-    kind = _class_of(model_type, use_fast, folder, tokenizer_class)
+    named = files.config.get("tokenizer_class") or config.get("tokenizer_class")
+    if model_type is None and config and named is None:
+        model_type = family_by_path(settings.get("name_or_path", folder))
+    if known and str(named).removesuffix("Fast") in CLASSES.values():
+        named = None  # a caller who knows the model wants the names of its inputs
+    if named == "PreTrainedTokenizerFast":
+        if (files.path / "tokenizer.json").is_file():
+            use_fast = True
+        else:
+            named = None
+    kind = _class_of(model_type, use_fast, folder, named)
     return kind.from_files(files, **{"name_or_path": str(folder), **settings})
 
 
 def _class_of(
-    model_type: str | None, use_fast: bool, source: str | os.PathLike[str], tokenizer_class: str | None
-) -> type[TokenizerBase]:
-    name = _CLASSES.get(str(model_type)) or str(tokenizer_class).removesuffix("Fast")
-    if name not in _CLASSES.values():
+    model_type: str | None, use_fast: bool, source: str | os.PathLike[str], named: str | None = None
+) -> type[PreTrainedTokenizerBase]:
+    """Return the class of the name ``named``, which may end in Fast, else of the model."""
+    name = str(named or CLASSES.get(str(model_type))).removesuffix("Fast")
+    if name not in (*CLASSES.values(), "PreTrainedTokenizer"):
         raise CheckpointError(
-            f"{source} names no tokenizer of {', '.join(_CLASSES.values())} (model_type={model_type!r}, "
-            f"tokenizer_class={tokenizer_class!r}); call from_pretrained of the one that you want"
+            f"{source} names no tokenizer of {', '.join(CLASSES.values())} (tokenizer_class={named!r}, "
+            f"model_type={model_type!r}); if it is WordPiece with BERT's words, call from_pretrained of the one that "
+            "you want"
         )
-    kind: type[TokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
+    kind: type[PreTrainedTokenizerBase] = getattr(models, f"{name}Fast" if use_fast else name)
     return kind

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pocketbert.tokenizer.wordpiece.fast import FastTokenizer
-from pocketbert.tokenizer.wordpiece.python import PythonTokenizer
+from pocketbert.tokenizer.wordpiece.bert_fast import WordPieceFast
+from pocketbert.tokenizer.wordpiece.fast import PreTrainedTokenizerFast
+from pocketbert.tokenizer.wordpiece.python import PreTrainedTokenizer
 
 __all__ = [
     "BertTokenizer",
@@ -12,10 +13,12 @@ __all__ = [
     "DistilBertTokenizerFast",
     "MobileBertTokenizer",
     "MobileBertTokenizerFast",
+    "PreTrainedTokenizer",
+    "PreTrainedTokenizerFast",
 ]
 
 
-class BertTokenizer(PythonTokenizer):
+class BertTokenizer(PreTrainedTokenizer):
     """BERT's tokenizer, in Python.
 
     >>> from pocketbert import BertTokenizer
@@ -25,7 +28,7 @@ class BertTokenizer(PythonTokenizer):
     """
 
 
-class BertTokenizerFast(FastTokenizer):
+class BertTokenizerFast(WordPieceFast):
     """BERT's tokenizer, on the ``tokenizers`` library.
 
     >>> from pocketbert import BertTokenizerFast
@@ -37,8 +40,10 @@ class BertTokenizerFast(FastTokenizer):
     'a dog'
     """
 
+    slow_tokenizer_class = BertTokenizer
 
-class MobileBertTokenizer(PythonTokenizer):
+
+class MobileBertTokenizer(PreTrainedTokenizer):
     """MobileBERT's tokenizer, in Python; the same as BERT's.
 
     >>> from pocketbert import MobileBertTokenizer
@@ -48,7 +53,7 @@ class MobileBertTokenizer(PythonTokenizer):
     """
 
 
-class MobileBertTokenizerFast(FastTokenizer):
+class MobileBertTokenizerFast(WordPieceFast):
     """MobileBERT's tokenizer, on the ``tokenizers`` library; the same as BERT's.
 
     >>> from pocketbert import MobileBertTokenizerFast
@@ -57,8 +62,10 @@ class MobileBertTokenizerFast(FastTokenizer):
     [0, 0, 0, 1, 1, 1]
     """
 
+    slow_tokenizer_class = MobileBertTokenizer
 
-class DistilBertTokenizer(PythonTokenizer):
+
+class DistilBertTokenizer(PreTrainedTokenizer):
     """DistilBERT's tokenizer, in Python: BERT's, without ``token_type_ids`` unless a call asks for them.
 
     >>> from pocketbert import DistilBertTokenizer
@@ -67,10 +74,10 @@ class DistilBertTokenizer(PythonTokenizer):
     {'input_ids': [1, 5, 6, 2], 'attention_mask': [1, 1, 1, 1]}
     """
 
-    model_input_names = ("input_ids", "attention_mask")
+    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 - as in transformers
 
 
-class DistilBertTokenizerFast(FastTokenizer):
+class DistilBertTokenizerFast(WordPieceFast):
     """DistilBERT's tokenizer, on the ``tokenizers`` library: BERT's, without ``token_type_ids`` unless a call asks.
 
     >>> from pocketbert import DistilBertTokenizerFast
@@ -79,4 +86,6 @@ class DistilBertTokenizerFast(FastTokenizer):
     [(0, 0), (0, 1), (2, 5), (5, 6), (0, 0)]
     """
 
-    model_input_names = ("input_ids", "attention_mask")
+    slow_tokenizer_class = DistilBertTokenizer
+
+    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 - as in transformers

@@ -16,25 +16,38 @@ from pocketbert.storage.recognized import Recognized
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.added_tokens import AddedToken
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side
-from pocketbert.tokenizer.special_tokens import SpecialTokens
+from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
 from pocketbert.tokenizer.tokenizer_files import TokenizerFolder, vocab_text
 
 __all__ = ["Pretrained"]
 
 P = TypeVar("P", bound="Pretrained")
 
+# attributes that may have been set since the constructor -> those values that need not be written
+_CHANGEABLE = {
+    "padding_side": "right",
+    "truncation_side": "right",
+    "clean_up_tokenization_spaces": None,
+    "split_special_tokens": False,
+    "pad_token_type_id": 0,
+    "chat_template": None,
+}
 
-class Pretrained(SpecialTokens, Pushable, Recognized):
+
+class Pretrained(SpecialTokensMixin, Pushable, Recognized):
     """The methods that load a tokenizer and save it."""
 
     _stands_for = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     is_fast: ClassVar[bool]
+    _is_wordpiece: ClassVar[bool] = True  # the vocabulary may come from vocab.txt, and the settings are BERT's
     model_max_length: int
     padding_side: Side
     truncation_side: Side
     clean_up_tokenization_spaces: bool
     name_or_path: str
-    _settings: dict[str, Any]  # arguments of the constructor that tokenizer_config.json holds
+    vocab_files_names: ClassVar[dict[str, str]]
+    extra_special_tokens: dict[str, Any]
+    init_kwargs: dict[str, Any]  # arguments of the constructor, which tokenizer_config.json holds
 
     def __init__(self, **arguments: Any) -> None:
         """Take a vocabulary and settings."""
@@ -89,9 +102,11 @@ class Pretrained(SpecialTokens, Pushable, Recognized):
     @classmethod
     def from_files(cls: type[P], files: TokenizerFolder, **settings: Any) -> P:
         """Build the tokenizer of a local folder; ``settings`` and errors are those of :meth:`from_pretrained`."""
-        arguments = files.arguments(fast=cls.is_fast) | settings
+        files.check_class(cls.__name__)
+        arguments = files.arguments(fast=cls.is_fast, wordpiece=cls._is_wordpiece) | settings
         saved = arguments.get("added_tokens_decoder", {})
         tokenizer = cls(**arguments)
+        tokenizer.init_kwargs |= {name: value for name, value in files.other.items() if name not in arguments}
         for id_, added in tokenizer.added_tokens_decoder.items():
             wanted = next((i for i, token in saved.items() if token.content == added.content), id_)
             if wanted != id_:
@@ -145,16 +160,24 @@ class Pretrained(SpecialTokens, Pushable, Recognized):
         return (path,)
 
     def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {
-            **self._settings,
+        """Return ``tokenizer_config.json``: the constructor's arguments, with the values that attributes have now."""
+        names = {*self.init_kwargs, *_CHANGEABLE} - {"name_or_path", *self.vocab_files_names}
+        config = {name: getattr(self, name, self.init_kwargs.get(name)) for name in sorted(names)}
+        for name, default in _CHANGEABLE.items():
+            if config[name] == default and name not in self.init_kwargs:
+                del config[name]
+        return {
+            **config,
             **self.special_tokens_map,
             "model_max_length": self.model_max_length or NO_LIMIT,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
-            "tokenizer_class": type(self).__name__.removesuffix("Fast"),
+            "extra_special_tokens": {name: str(token) for name, token in self.extra_special_tokens.items()},
+            "tokenizer_class": self._saved_class,
             "added_tokens_decoder": {str(id_): token for id_, token in self.added_tokens_decoder.items()},
         }
-        sides = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
-        return config | {name: side for name, side in sides.items() if side != "right"}
+
+    @property
+    def _saved_class(self) -> str:
+        return type(self).__name__.removesuffix("Fast")
 
 
 def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | None) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
 
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 
-__all__ = ["ROLES", "SpecialTokens"]
+__all__ = ["ROLES", "SpecialTokensMixin", "additional_tokens"]
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -20,11 +20,11 @@ class _Token:
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name
 
-    def __get__(self, obj: SpecialTokens | None, owner: type) -> str | None:
+    def __get__(self, obj: SpecialTokensMixin | None, owner: type) -> str | None:
         token = None if obj is None else obj._roles.get(self._role)
         return None if token is None else token.content
 
-    def __set__(self, obj: SpecialTokens, value: Any) -> None:
+    def __set__(self, obj: SpecialTokensMixin, value: Any) -> None:
         obj._set_role(self._role, value)
 
 
@@ -34,15 +34,15 @@ class _TokenId:
     def __set_name__(self, owner: type, name: str) -> None:
         self._role = name.removesuffix("_id")
 
-    def __get__(self, obj: SpecialTokens | None, owner: type) -> int | None:
+    def __get__(self, obj: SpecialTokensMixin | None, owner: type) -> int | None:
         token = None if obj is None else obj._roles.get(self._role)
         return None if obj is None or token is None else obj._id_of(token.content)
 
-    def __set__(self, obj: SpecialTokens, value: int | None) -> None:
+    def __set__(self, obj: SpecialTokensMixin, value: int | None) -> None:
         obj._set_role(self._role, None if value is None else obj._token_of(value))
 
 
-class SpecialTokens(ABC):
+class SpecialTokensMixin(ABC):
     """Special tokens as attributes that can be read and set."""
 
     bos_token, eos_token, unk_token, sep_token = _Token(), _Token(), _Token(), _Token()
@@ -50,12 +50,30 @@ class SpecialTokens(ABC):
     bos_token_id, eos_token_id, unk_token_id, sep_token_id = _TokenId(), _TokenId(), _TokenId(), _TokenId()
     pad_token_id, cls_token_id, mask_token_id = _TokenId(), _TokenId(), _TokenId()
 
-    def _init_roles(self, tokens: Iterable[Any], additional: Iterable[Any]) -> None:
-        """Set the tokens of all roles, in the order of ``ROLES``, and those without a role."""
+    SPECIAL_TOKENS_ATTRIBUTES: list[str] = [*ROLES, "additional_special_tokens"]  # noqa: RUF012 - as in transformers
+    extra_special_tokens: dict[str, Any]
+
+    def _init_roles(self, tokens: Mapping[str, Any], additional: Any, extra: Mapping[str, Any]) -> None:
+        """Set the tokens by role, those without a role, and those of roles that the caller named (``extra``)."""
         self._roles: dict[str, AddedToken] = {}
-        self._additional = [as_added(token, special=True) for token in additional]
-        for role, token in zip(ROLES, tokens, strict=True):
+        self._additional: list[AddedToken] | None = additional_tokens(additional)
+        self.extra_special_tokens = dict(extra)
+        if extra:
+            self.SPECIAL_TOKENS_ATTRIBUTES = [*type(self).SPECIAL_TOKENS_ATTRIBUTES, *extra]
+        for role, token in {**tokens, **extra}.items():
             self._set_role(role, token)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for a role
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the token, or its id, of a role that the caller named."""
+            role = name.removesuffix("_id")
+            if role not in self.__dict__.get("extra_special_tokens", ()):
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            token = self._roles.get(role)
+            if token is None:
+                return None
+            return token.content if name == role else self._id_of(token.content)
 
     def _set_role(self, role: str, token: Any) -> None:
         if token is None:
@@ -116,17 +134,21 @@ class SpecialTokens(ABC):
 
     @property
     def additional_special_tokens(self) -> list[str]:
-        """Special tokens without a role."""
-        return [token.content for token in self._additional]
+        """Special tokens without a role; None after it was set to None."""
+        return None if self._additional is None else [token.content for token in self._additional]  # type: ignore[return-value]
 
     @additional_special_tokens.setter
-    def additional_special_tokens(self, tokens: Iterable[Any]) -> None:
-        self._additional = [as_added(token, special=True) for token in tokens]
+    def additional_special_tokens(self, tokens: Any) -> None:
+        self._additional = None if tokens is None else additional_tokens(tokens)
 
     @property
     def additional_special_tokens_ids(self) -> list[int]:
         """The ids of :attr:`additional_special_tokens`."""
-        return [id_ for token in self.additional_special_tokens if (id_ := self._id_of(token)) is not None]
+        return [id_ for token in self._additional or () if (id_ := self._id_of(token.content)) is not None]
+
+    @additional_special_tokens_ids.setter
+    def additional_special_tokens_ids(self, ids: Iterable[int]) -> None:
+        self.additional_special_tokens = [self._token_of(id_) for id_ in ids]
 
     @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
@@ -137,10 +159,11 @@ class SpecialTokens(ABC):
     @property
     def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
         """As :attr:`special_tokens_map`, with the rules by which each token is matched."""
-        named: dict[str, AddedToken | list[AddedToken]] = {
-            role: self._roles[role] for role in ROLES if role in self._roles
+        tokens: dict[str, AddedToken | list[AddedToken]] = {
+            **self._roles,
+            "additional_special_tokens": list(self._additional or ()),
         }
-        return {**named, "additional_special_tokens": list(self._additional)} if self._additional else named
+        return {role: tokens[role] for role in self.SPECIAL_TOKENS_ATTRIBUTES if tokens.get(role)}
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -150,10 +173,18 @@ class SpecialTokens(ABC):
     @property
     def all_special_tokens_extended(self) -> list[AddedToken]:
         """Every special token, once, with the rules by which it is matched."""
-        ordered = [self._roles[role] for role in ROLES if role in self._roles] + self._additional
+        values = self.special_tokens_map_extended.values()
+        ordered = [token for value in values for token in (value if isinstance(value, list) else [value])]
         return list({token.content: token for token in ordered}.values())
 
     @property
     def all_special_ids(self) -> list[int]:
         """The ids of :attr:`all_special_tokens`."""
         return [id_ for token in self.all_special_tokens if (id_ := self._id_of(token)) is not None]
+
+
+def additional_tokens(tokens: Any) -> list[AddedToken]:
+    """Return ``additional_special_tokens`` as added tokens."""
+    if isinstance(tokens, (str, AddedToken)) or not isinstance(tokens, (Sequence, Set)):
+        raise InputError(f"additional_special_tokens={tokens!r} must be a list of tokens; pass [{tokens!r}]")
+    return [as_added(token, special=True) for token in tokens]

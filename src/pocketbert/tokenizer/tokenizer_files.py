@@ -19,9 +19,16 @@ from pocketbert.errors import CheckpointError
 from pocketbert.storage.replacing import parse_json, read_json, read_text
 from pocketbert.tokenizer.added_tokens import as_added
 from pocketbert.tokenizer.call.texts import side_of
-from pocketbert.tokenizer.special_tokens import ROLES
+from pocketbert.tokenizer.special_tokens import ROLES, additional_tokens
 
-__all__ = ["NORMALIZER", "TokenizerFolder", "TokenizerJson", "read_vocab", "vocab_text"]
+# model_type of config.json -> the class of the Python tokenizer
+CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "mobilebert": "MobileBertTokenizer"}
+# Names in tokenizer_config.json of the folder, not of the tokenizer.
+_OF_FOLDER = frozenset({"tokenizer_class", "special_tokens_map_file", "tokenizer_file", "vocab_file", "name_or_path"})
+# Tokenizer classes whose words are not BERT's, and the settings by which older folders show it.
+_OTHER_WORDS = {"BertJapaneseTokenizer": "mecab"}
+
+__all__ = ["CLASSES", "NORMALIZER", "TokenizerFolder", "TokenizerJson", "read_vocab", "vocab_text"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +48,16 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "strip_accents": (bool | None, "true, false or null"),
     "wordpieces_prefix": (str, "a string"),
 }
-# Settings that the constructors take; everything else in tokenizer_config.json is ignored.
+# Settings that the constructors take; a tokenizer keeps everything else in tokenizer_config.json and saves it again.
 _SETTINGS = (
     *_TYPES,
     *ROLES,
     "never_split",
     "model_max_length",
+    "max_len",
+    "pad_token_type_id",
+    "model_input_names",
+    "extra_special_tokens",
     "padding_side",
     "truncation_side",
     "clean_up_tokenization_spaces",
@@ -147,8 +158,37 @@ class TokenizerFolder:
         path = self.path / name
         return read_json(path) if path.is_file() else {}
 
-    def arguments(self, *, fast: bool) -> dict[str, Any]:
+    @property
+    def other(self) -> dict[str, Any]:
+        """What ``tokenizer_config.json`` says beside the arguments of the constructors."""
+        return {name: self.config[name] for name in self.config.keys() - _OF_FOLDER - set(_SETTINGS)}
+
+    def check_class(self, wanted: str) -> None:
+        """Check that a tokenizer of the class ``wanted`` splits texts as the folder's own does.
+
+        Raises:
+            CheckpointError: the folder's tokenizer makes words or pieces in another way.
+        """
+        named = self.config.get("tokenizer_class")
+        words = self.config.get("word_tokenizer_type", _OTHER_WORDS.get(str(named), "basic"))
+        pieces = self.config.get("subword_tokenizer_type", "wordpiece")
+        if words not in ("basic", None) or pieces not in ("wordpiece", None):
+            raise CheckpointError(
+                f"{self.path} is of {named or 'a tokenizer'} with word_tokenizer_type={words!r} and "
+                f"subword_tokenizer_type={pieces!r}, which {wanted} cannot follow: its ids would be wrong; "
+                "use transformers' tokenizer and pass its ids to the model"
+            )
+        if isinstance(named, str) and named.removesuffix("Fast") not in (
+            *CLASSES.values(),
+            "PreTrainedTokenizer",
+            wanted.removesuffix("Fast"),
+        ):
+            logger.warning("%s is of a %s and is read as a %s", self.path, named, wanted)
+
+    def arguments(self, *, fast: bool, wordpiece: bool = True) -> dict[str, Any]:
         """Return the arguments of a constructor, of a Fast or a Python tokenizer, that make the saved tokenizer.
+
+        Without ``wordpiece``, ``tokenizer.json`` may hold any model.
 
         ``tokenizer_config.json`` takes precedence over ``special_tokens_map.json`` and ``added_tokens.json``, and
         these over ``tokenizer.json``, as in ``transformers``.
@@ -159,8 +199,12 @@ class TokenizerFolder:
         """
         vocab, library = self.path / "vocab.txt", self.path / "tokenizer.json"
         settings = self._settings()
+        if not wordpiece:
+            if not library.is_file():
+                raise CheckpointError(f"{self.path} holds no tokenizer.json")
+            return {"tokenizer_file": library, **settings}
         if fast:
-            never_split, basic = settings.pop("never_split", None), settings.pop("do_basic_tokenize", True)
+            never_split, basic = settings.get("never_split"), settings.get("do_basic_tokenize", True)
             if never_split or not basic:
                 message = "%s: never_split and do_basic_tokenize=False are for the Python tokenizers only"
                 logger.warning(message, self.path)
@@ -213,19 +257,28 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
             raise TypeError(f"{name} must be {words}, not {settings[name]!r}")
     for name in ("padding_side", "truncation_side"):
         side_of(name, settings.get(name, "right"))
-    limit = settings.get("model_max_length", 1)
+    limit = settings.get("model_max_length", settings.get("max_len"))
     never_split = settings.get("never_split") or []
     if not isinstance(never_split, list) or not all(isinstance(word, str) for word in never_split):
         raise TypeError(f"never_split must be a list of words, not {never_split!r}")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 1):
         raise TypeError(f"model_max_length must be a number of tokens, not {limit!r}")
+    extra = settings.get("extra_special_tokens") or {}
+    if not isinstance(extra, dict):
+        raise TypeError(f"extra_special_tokens must be role: token, not {extra!r}")
+    names = settings.get("model_input_names") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"model_input_names must be a list of names, not {names!r}")
+    segment = settings.get("pad_token_type_id", 0)
+    if isinstance(segment, bool) or not isinstance(segment, int) or segment < 0:
+        raise TypeError(f"pad_token_type_id must be a whole number of at least 0, not {segment!r}")
     changed: dict[str, Any] = {role: as_added(settings[role], special=True) for role in ROLES if settings.get(role)}
     if "additional_special_tokens" in settings:
         tokens = settings["additional_special_tokens"] or ()
-        changed["additional_special_tokens"] = [as_added(token, special=True) for token in tokens]
+        changed["additional_special_tokens"] = additional_tokens(tokens)
     if "added_tokens_decoder" in settings:
         tokens = settings["added_tokens_decoder"].items()
         changed["added_tokens_decoder"] = {int(id_): as_added(token) for id_, token in tokens}
-    if limit is not None and "model_max_length" in settings:
+    if limit is not None:
         changed["model_max_length"] = int(limit)
     return settings | changed

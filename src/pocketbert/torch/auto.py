@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
-from typing import Any, ClassVar
 
 from pocketbert.architecture import families
-from pocketbert.architecture.config import AutoConfig, PretrainedConfig
-from pocketbert.architecture.heads import BARE
-from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.checkpoint.auto_class import AutoClass
 from pocketbert.errors import ConfigError
-from pocketbert.storage.keywords import loading_options
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -45,7 +41,7 @@ def model_class(config: PretrainedConfig, head: str) -> type[PreTrainedModel]:
     return built_in
 
 
-class AutoModel:
+class AutoModel(AutoClass):
     """The bare encoder of a checkpoint's family.
 
     >>> from pocketbert import AutoModel, DistilBertConfig
@@ -54,63 +50,22 @@ class AutoModel:
     'DistilBertModel'
     """
 
-    head: ClassVar[str] = BARE
+    @staticmethod
+    def find(config: PretrainedConfig, head: str) -> type[PreTrainedModel]:
+        """See ``AutoClass``."""
+        return model_class(config, head)
 
-    def __init__(self) -> None:
-        raise TypeError(f"{type(self).__name__} is not built but loaded: use from_pretrained or from_config")
-
-    @classmethod
-    def register(cls, config_class: type[PretrainedConfig], model_class: type[PreTrainedModel]) -> None:
-        """Let configurations of a class give a class of yours, wherever its ``head`` is asked for.
-
-        Raises:
-            ConfigError: the model class is for other configurations.
-        """
-        if not issubclass(config_class, model_class.config_class):
-            wanted = model_class.config_class.__name__
-            raise ConfigError(f"{model_class.__name__} needs a {wanted}, got {config_class.__name__}")
+    @staticmethod
+    def add(config_class: type[PretrainedConfig], model_class: type[PreTrainedModel]) -> None:
+        """See ``AutoClass``."""
         _registered[config_class, model_class.head] = model_class
-
-    @classmethod
-    def class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
-        """Return the class that a configuration and this head give.
-
-        Raises:
-            ConfigError: the family has no such head.
-        """
-        if cls.head not in families.family_of(config).heads:
-            raise ConfigError(f"{cls.__name__}: {config.model_type} has no {cls.head} head")
-        return model_class(config, cls.head)
-
-    @classmethod
-    def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> PreTrainedModel:
-        """Build a model with fresh weights; see ``PreTrainedModel.from_config``."""
-        return cls.class_for(config).from_config(config, **kwargs)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str] | Opened, **kwargs: Any) -> Any:
-        """Load a model; see ``PreTrainedModel.from_pretrained``."""
-        source: Any = pretrained_model_name_or_path
-        config, given = kwargs.get("config"), dict(kwargs)
-        if config is None and kwargs.get("state_dict") is None:
-            source = open_model(source, hub=loading_options(kwargs))
-            config = source.config
-        elif not isinstance(config, PretrainedConfig):
-            named = source.config if isinstance(source, Opened) else None
-            config = named or AutoConfig.from_pretrained(config or source, return_unused_kwargs=True, **given)[0]
-        return cls.class_for(config).from_pretrained(source, **kwargs)
 
 
 class AutoModelForPreTraining(AutoModel):
     """The model with its pre-training heads; a masked language model where the family has only that."""
 
     head = "pretraining"
-
-    @classmethod
-    def class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
-        """See ``AutoModel.class_for``."""
-        both = cls.head in families.family_of(config).heads
-        return super().class_for(config) if both else AutoModelForMaskedLM.class_for(config)
+    other_head = "masked_lm"
 
 
 class AutoModelForMaskedLM(AutoModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from itertools import chain
 from typing import Any
 
@@ -10,9 +11,18 @@ import numpy as np
 from pocketbert.errors import InputError
 from pocketbert.extras import require
 
-__all__ = ["as_lists", "tensor"]
+__all__ = ["TensorType", "as_lists", "kind_of", "tensor"]
 
-_KINDS = ("np", "pt", "tf")
+
+class TensorType(str, Enum):  # noqa: UP042 - as in transformers: str() gives the name
+    """The kinds of array, as ``return_tensors`` takes them; the strings do as well."""
+
+    PYTORCH = "pt"
+    TENSORFLOW = "tf"
+    NUMPY = "np"
+
+
+_KINDS = tuple(kind.value for kind in TensorType)
 
 
 def tensor(value: Any, kind: str, *, name: str) -> Any:
@@ -30,6 +40,8 @@ def tensor(value: Any, kind: str, *, name: str) -> Any:
     """
     if kind not in _KINDS:
         raise InputError(f"return_tensors={kind!r} is unknown; pass one of {', '.join(map(repr, _KINDS))}")
+    if kind_of(value, depth=0) == kind:
+        return value
     array = _array(value, name)
     if kind == "np":
         return array
@@ -51,6 +63,18 @@ def as_lists(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def kind_of(value: Any, depth: int = 1) -> str | None:
+    """Return which kind of array ``value`` is, or the first item of a list, ``depth`` lists deep; None for neither."""
+    while depth and isinstance(value, (list, tuple)) and value:
+        value, depth = value[0], depth - 1
+    if isinstance(value, np.ndarray):
+        return "np"
+    library = type(value).__module__.partition(".")[0]
+    if not hasattr(value, "numpy"):
+        return None
+    return {"torch": "pt", "tensorflow": "tf"}.get(library)
+
+
 def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
     if isinstance(value, np.ndarray):
         return value
@@ -66,7 +90,7 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
                 f"rows of {name} have {lengths[0]} to {lengths[-1]} entries and cannot be one tensor; "
                 "pass padding=True, and truncation=True for texts over the model's limit"
             )
-        if width and isinstance(value[0][0], int):  # faster than np.array
+        if width and type(value[0][0]) is int:  # faster than np.array
             flat = np.fromiter(chain.from_iterable(value), dtype=np.int64, count=len(value) * width)
             return flat.reshape(len(value), width)
         if not width:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import UserDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from pocketbert.tokenizer.call.arrays import tensor
 from pocketbert.tokenizer.call.encoding import CharSpan, Encoding, TokenSpan
 
 __all__ = ["BatchEncoding"]
+
+logger = logging.getLogger(__name__)
 
 
 class BatchEncoding(UserDict[str, Any]):
@@ -29,19 +32,35 @@ class BatchEncoding(UserDict[str, Any]):
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
-        encodings: Sequence[Encoding] | None = None,
+        encoding: Encoding | Sequence[Encoding] | None = None,
         tensor_type: str | None = None,
-        *,
         prepend_batch_axis: bool = False,
+        n_sequences: int | None = None,
     ) -> None:
-        """Hold ``data``, converted to tensors if ``tensor_type`` is "np", "pt" or "tf"."""
+        """Hold ``data``, converted to tensors if ``tensor_type`` is "np", "pt" or "tf".
+
+        Args:
+            data: model inputs by name.
+            encoding: the row or rows that they were made from.
+            tensor_type: the kind of array, if any.
+            prepend_batch_axis: whether ``data`` is of one row, and arrays are to be a batch of one.
+            n_sequences: the number of texts in each row; by default that of ``encoding``.
+        """
         super().__init__(data)
-        self._encodings = encodings
-        self.convert_to_tensors(tensor_type, prepend_batch_axis=prepend_batch_axis)
+        single = encoding is not None and not isinstance(encoding, Sequence)
+        self._encodings: Sequence[Encoding] | None = [encoding] if single else encoding  # type: ignore[assignment, list-item]
+        self._n_sequences = n_sequences
+        self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value named ``key``, or for an integer or slice the encodings of those rows."""
-        return self.data[key] if isinstance(key, str) else self._rows[key]
+        if isinstance(key, str):
+            return self.data[key]
+        if self._encodings is None and isinstance(key, slice):
+            return {name: value[key] for name, value in self.data.items()}
+        if self._encodings is None:
+            raise KeyError(f"{key!r}: this batch holds no encodings; its keys are {', '.join(self.data)}")
+        return self._encodings[key]
 
     def __getattr__(self, name: str) -> Any:
         """Return the value named ``name``."""
@@ -52,7 +71,13 @@ class BatchEncoding(UserDict[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the data and the rows, which hold all that the methods need."""
-        return {"data": self.data, "_encodings": self.encodings}
+        return {"data": self.data, "encodings": self.encodings, "n_sequences": self._n_sequences}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take what :meth:`__getstate__` gave."""
+        self.data = state["data"]
+        self._encodings = state["encodings"]
+        self._n_sequences = state.get("n_sequences")
 
     @property
     def encodings(self) -> list[Encoding] | None:
@@ -67,9 +92,11 @@ class BatchEncoding(UserDict[str, Any]):
     @property
     def n_sequences(self) -> int | None:
         """The number of texts in each row, 1 or 2; None where it is not known."""
-        return self._encodings[0].n_sequences if self._encodings else None
+        if self._n_sequences is None and self._encodings:
+            return int(self._encodings[0].n_sequences)
+        return self._n_sequences
 
-    def convert_to_tensors(self, tensor_type: str | None = None, *, prepend_batch_axis: bool = False) -> BatchEncoding:
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
         """Turn every value into a tensor, in place; see :func:`pocketbert.tokenizer.call.arrays.tensor`."""
         if tensor_type is not None:
             for name, value in self.data.items():
@@ -78,6 +105,9 @@ class BatchEncoding(UserDict[str, Any]):
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
         """Move every PyTorch tensor to ``device``, in place; other values stay."""
+        if not (isinstance(device, (str, int)) or type(device).__name__ == "device"):
+            logger.warning("a batch moves to devices; it is not converted to %s", device)
+            return self
         for name, value in self.data.items():
             if hasattr(value, "to"):
                 self.data[name] = value.to(device, non_blocking=non_blocking)

@@ -11,7 +11,7 @@ from itertools import chain, count
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.tokenizer.call.arrays import as_lists
+from pocketbert.tokenizer.call.arrays import as_lists, kind_of
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
 from pocketbert.tokenizer.call.encoding import Encoding
 from pocketbert.tokenizer.call.padding import PADDINGS, Padding, pad_row
@@ -19,7 +19,7 @@ from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Rows, Tokenized
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, Texts, choice, side_of, texts_of, whole_number
 from pocketbert.tokenizer.call.truncation import Truncation, truncation_of
-from pocketbert.tokenizer.special_tokens import SpecialTokens
+from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
 
 __all__ = ["CallMethods"]
 
@@ -50,7 +50,7 @@ class _Options:
     warn_length: bool
 
 
-class CallMethods(SpecialTokens):
+class CallMethods(SpecialTokensMixin):
     """The methods that make model inputs. They change no state, so threads may share a tokenizer."""
 
     model_input_names: Sequence[str]
@@ -182,8 +182,7 @@ class CallMethods(SpecialTokens):
         self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any
     ) -> BatchEncoding:
         """Encode one text or one pair; options are those of a call."""
-        batched = isinstance(text, (list, tuple)) and not options.get("is_split_into_words", False)
-        if batched or (text and isinstance(text, (list, tuple)) and not isinstance(text[0], str)):
+        if text and isinstance(text, (list, tuple)) and not isinstance(text[0], str):
             raise InputError(
                 f"encode_plus takes one text, not a {type(text).__name__}; call the tokenizer with a batch"
             )
@@ -276,15 +275,18 @@ class CallMethods(SpecialTokens):
     ) -> BatchEncoding:
         """Pad rows of ids: a dict of lists, a list of dicts, or one row as a dict.
 
-        ``input_ids``, ``attention_mask``, ``token_type_ids`` and ``special_tokens_mask`` are padded; other columns stay
-        as they are. Arrays are accepted; lists are returned unless ``return_tensors`` names a kind of array.
+        ``input_ids`` (the first of ``model_input_names``), ``attention_mask``, ``token_type_ids`` and
+        ``special_tokens_mask`` are padded; other columns stay as they are. Arrays give arrays of their kind, lists give
+        lists, unless ``return_tensors`` names a kind of array.
         """
-        columns = self._columns_of(encoded_inputs)
+        columns, kind = self._columns_of(encoded_inputs)
+        return_tensors = kind if return_tensors is None else return_tensors
         options = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
-        single = not columns["input_ids"] or not isinstance(columns["input_ids"][0], list)
+        main = self.model_input_names[0]
+        single = not columns[main] or not isinstance(columns[main][0], list)
         if single:
             columns = {name: [value] for name, value in columns.items()}
-        ids = columns["input_ids"]
+        ids = columns[main]
         if any(len(column) != len(ids) for column in columns.values()):
             sizes = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
             raise InputError(f"columns differ in their number of rows: {sizes}")
@@ -292,7 +294,7 @@ class CallMethods(SpecialTokens):
             columns.setdefault("attention_mask", [[1] * len(row) for row in ids])
         if options:
             length = options.target(max(map(len, ids)))
-            fills = {"input_ids": options.id, "attention_mask": 0}
+            fills = {main: options.id, "attention_mask": 0}
             fills |= {"token_type_ids": options.type_id, "special_tokens_mask": 1}
             for name, fill in fills.items():
                 if name in columns:
@@ -301,12 +303,15 @@ class CallMethods(SpecialTokens):
             columns = {name: rows[0] for name, rows in columns.items()}
         return BatchEncoding(columns, tensor_type=return_tensors)
 
-    def _columns_of(self, encoded: Any) -> dict[str, Any]:
+    def _columns_of(self, encoded: Any) -> tuple[dict[str, Any], str | None]:
+        """Return the columns of the argument of ``pad`` as lists, and the kind of array that they were."""
         if isinstance(encoded, (list, tuple)) and encoded and all(isinstance(row, Mapping) for row in encoded):
             encoded = {name: [row[name] for row in encoded] for name in encoded[0]}
-        if not isinstance(encoded, Mapping) or "input_ids" not in encoded:
-            raise InputError("pad takes a dict with input_ids, or a list of such dicts")
-        return {name: as_lists(value) for name, value in encoded.items()}
+        main = self.model_input_names[0]
+        if not isinstance(encoded, Mapping) or main not in encoded:
+            given = f" it has {', '.join(map(str, encoded))}" if isinstance(encoded, Mapping) else ""
+            raise InputError(f"pad takes a dict with {main}, or a list of such dicts;{given or ' this is neither'}")
+        return {name: as_lists(value) for name, value in encoded.items()}, kind_of(encoded[main])
 
     def _takes(self, name: str, asked: bool | None) -> bool:
         return name in self.model_input_names if asked is None else asked
@@ -331,9 +336,10 @@ class CallMethods(SpecialTokens):
             )
         return Padding(None if strategy == "longest" else length, multiple, side, token, id_, self.pad_token_type_id)
 
-    def _row_of_ids(self, first: Sequence[int], second: Sequence[int] | None) -> Encoding:
+    def _row_of_ids(self, first: Sequence[int], second: Sequence[int] | None, *, bare: bool = False) -> Encoding:
+        layouts = (Layout.bare(1), Layout.bare(2)) if bare else self._layouts
         texts = [list(first)] if second is None else [list(first), list(second)]
-        return Rows(Tokenized(texts, []), [tuple(range(len(texts)))], self._layouts, None, overflow=False)[0]
+        return Rows(Tokenized(texts, []), [tuple(range(len(texts)))], layouts, None, overflow=False)[0]
 
     def _encode(self, texts: Texts, options: _Options) -> BatchEncoding:
         tokens = self._tokenized(
@@ -347,11 +353,7 @@ class CallMethods(SpecialTokens):
         layouts = self._layouts if options.add_special_tokens else (Layout.bare(1), Layout.bare(2))
         rows = Rows(tokens, members, layouts, options.truncation, overflow=options.overflow)
         longest = max(map(len, rows.ids), default=0)
-        if options.warn_length and not self._warned_length and longest > self.model_max_length:
-            self._warned_length = True
-            logger.warning(
-                "a text has %d tokens and the model takes %d; pass truncation=True", longest, self.model_max_length
-            )
+        self._warn_length(longest, None, options.warn_length)
         if options.padding:
             rows.pad(options.padding)
         data: dict[str, Any] = {"input_ids": rows.ids}
@@ -363,3 +365,11 @@ class CallMethods(SpecialTokens):
         if options.overflow:
             data["overflow_to_sample_mapping"] = rows.samples
         return BatchEncoding(data, rows, options.tensors)
+
+    def _warn_length(self, length: int, max_length: int | None, verbose: bool) -> None:
+        """Log, once, that a row is longer than the model takes, where the caller did not choose a length."""
+        if verbose and max_length is None and not self._warned_length and length > self.model_max_length:
+            self._warned_length = True
+            logger.warning(
+                "a text has %d tokens and the model takes %d; pass truncation=True", length, self.model_max_length
+            )

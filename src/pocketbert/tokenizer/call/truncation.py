@@ -11,10 +11,10 @@ from typing import Any
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, choice, whole_number
 
-__all__ = ["Span", "Truncation", "row_spans", "truncation_of"]
+__all__ = ["STRATEGIES", "Span", "Truncation", "row_spans", "truncation_of"]
 
 Span = tuple[int, int]  # tokens of a text: start, exclusive end
-_STRATEGIES = {
+STRATEGIES: dict[Any, str | None] = {
     True: "longest_first",
     "longest_first": "longest_first",
     "only_first": "only_first",
@@ -49,7 +49,7 @@ def truncation_of(
     whole_number("stride", stride, least=0)
     if truncation is None:
         truncation = max_length is not None and padding is False
-    strategy = choice("truncation", truncation, _STRATEGIES)
+    strategy = choice("truncation", truncation, STRATEGIES)
     length = model_max_length if max_length is None else max_length
     return None if strategy is None or length >= NO_LIMIT else Truncation(strategy, length, stride, side)
 

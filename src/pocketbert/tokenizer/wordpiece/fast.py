@@ -1,92 +1,113 @@
-"""The Fast tokenizers: the ``tokenizers`` library splits texts into tokens, the rest is shared with the Python ones."""
+"""Tokenizers on the ``tokenizers`` library, which splits texts into tokens; the rest is shared with the Python ones."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pocketbert.errors import CheckpointError, InputError
+from pocketbert.storage.replacing import read_text
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 from pocketbert.tokenizer.call.encoding import Piece
 from pocketbert.tokenizer.call.row_layout import Layout, Special
 from pocketbert.tokenizer.call.rows import Tokenized
 from pocketbert.tokenizer.call.texts import replace_surrogates
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
-from pocketbert.tokenizer.tokenizer_files import NORMALIZER, TokenizerJson, read_vocab
+from pocketbert.tokenizer.special_tokens import ROLES
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
+from pocketbert.tokenizer.tokenizer_files import TokenizerJson
+from pocketbert.tokenizer.wordpiece.training import trained
 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["FastTokenizer"]
+__all__ = ["PreTrainedTokenizerFast", "layouts_of", "load"]
 
 
-class FastTokenizer(TokenizerBase):
-    """WordPiece on the ``tokenizers`` library.
+class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
+    """Any tokenizer of the ``tokenizers`` library.
 
     The library's object is never changed: padding and truncation are done here, and adding tokens replaces the object
     by a changed copy. So calls share no state, and threads may share a tokenizer.
+
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> library = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "dog": 2}, unk_token="[UNK]"))
+    >>> library.pre_tokenizer = pre_tokenizers.Whitespace()
+    >>> from pocketbert import PreTrainedTokenizerFast
+    >>> PreTrainedTokenizerFast(tokenizer_object=library, unk_token="[UNK]")("a dog").input_ids
+    [1, 2]
     """
 
-    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
+    vocab_files_names: ClassVar[dict[str, str]] = {"tokenizer_file": "tokenizer.json"}
     is_fast: ClassVar[bool] = True
+    can_save_slow_tokenizer: ClassVar[bool] = True
+    _is_wordpiece: ClassVar[bool] = False
 
     def __init__(
         self,
-        vocab_file: str | os.PathLike[str] | Mapping[str, int] | None = None,
+        tokenizer_object: tokenizers.Tokenizer | None = None,
         tokenizer_file: str | os.PathLike[str] | None = None,
-        do_lower_case: bool = True,
-        unk_token: Any = "[UNK]",
-        sep_token: Any = "[SEP]",
-        pad_token: Any = "[PAD]",
-        cls_token: Any = "[CLS]",
-        mask_token: Any = "[MASK]",
-        tokenize_chinese_chars: bool = True,
-        strip_accents: bool | None = None,
-        *,
-        clean_text: bool = True,
-        wordpieces_prefix: str = "##",
-        **shared: Any,
+        **settings: Any,
     ) -> None:
-        """Build a tokenizer from a vocabulary or a ``tokenizer.json``.
+        """Wrap a tokenizer of the library.
 
         Args:
-            vocab_file: path of a ``vocab.txt``, or the vocabulary itself as a mapping of token to id.
-            tokenizer_file: path of a ``tokenizer.json``; ``vocab_file`` is then ignored.
-            do_lower_case: this and the others are those of :class:`.PythonTokenizer`, which alone has
-                ``do_basic_tokenize`` and ``never_split``.
+            tokenizer_object: the tokenizer; a copy of it is used.
+            tokenizer_file: path of a ``tokenizer.json``, in place of an object.
+            settings: the special tokens by role (``unk_token``, ``pad_token`` and so on; none by default),
+                ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
+                ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``pad_token_type_id``,
+                ``model_input_names``.
 
         Raises:
-            CheckpointError: a file is missing or damaged.
-            ConfigError: the vocabulary lacks ``unk_token``, ``cls_token`` or ``sep_token``.
+            InputError: there is neither an object nor a file.
+            CheckpointError: the file is missing or damaged.
         """
-        self.do_lower_case = do_lower_case
-        self._settings = {
-            "do_lower_case": do_lower_case,
-            "tokenize_chinese_chars": tokenize_chinese_chars,
-            "strip_accents": strip_accents,
-            "clean_text": clean_text,
-            "wordpieces_prefix": wordpieces_prefix,
-        }
-        normalizer = {name: self._settings[setting] for setting, name in NORMALIZER.items()}
-        if tokenizer_file is not None:
-            self._library = _load(tokenizer_file, normalizer)
-        elif vocab_file is not None:
-            self._library = _build(read_vocab(vocab_file), str(unk_token), wordpieces_prefix, normalizer)
-        else:
-            raise InputError("no vocabulary; pass vocab_file or tokenizer_file")
-        self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
-        if self._library.post_processor is None and tokenizer_file is None:
-            self._library.post_processor = _post_processor(self._layouts[1])
-        else:
-            self._layouts = _layouts_of(self._library, tokenizer_file)
+        if tokenizer_object is None:
+            if tokenizer_file is None:
+                raise InputError("no tokenizer; pass tokenizer_object or tokenizer_file")
+            tokenizer_object = load(tokenizer_file)
+        self._init_library(tokenizer_object, {}, {}, path=tokenizer_file, **settings)
+
+    def _init_library(
+        self, library: tokenizers.Tokenizer, own: Mapping[str, Any], roles: Mapping[str, Any], path: Any, **given: Any
+    ) -> None:
+        """Set all attributes; arguments are those of ``_init_shared``, ``path`` is for messages."""
+        self.add_prefix_space = bool(given.get("add_prefix_space", False))  # byte-level models have it, WordPiece not
+        given.pop("from_slow", None)  # there is one way to build the library's tokenizer
+        self._library = type(library).from_str(library.to_str())
+        padding, truncation = library.padding or {}, library.truncation or {}
+        for name, value in (
+            ("padding_side", padding.get("direction")),
+            ("pad_token", padding.get("pad_token")),
+            ("pad_token_type_id", padding.get("pad_type_id")),
+            ("truncation_side", truncation.get("direction")),
+        ):
+            if value is not None and name not in roles:
+                given.setdefault(name, value)
+        self._library.no_padding()
+        self._library.no_truncation()
+        self._init_shared(own, roles, **given)
+        self._layouts = layouts_of(self._library, path)
 
     @property
     def backend_tokenizer(self) -> tokenizers.Tokenizer:
         """The library's tokenizer, to be read; a change to it shows in calls that other threads are making."""
         return self._library
+
+    @property
+    def _tokenizer(self) -> tokenizers.Tokenizer:
+        return self._library
+
+    @property
+    def decoder(self) -> Any:
+        """The library's decoder, which joins tokens to a text."""
+        return self._library.decoder
+
+    def set_truncation_and_padding(self, *_: Any, **__: Any) -> None:
+        """Do nothing: each call pads and truncates by its own arguments, not by the state of the library's object."""
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -113,6 +134,12 @@ class FastTokenizer(TokenizerBase):
         token: str | None = self._library.id_to_token(id_) if id_ < 2**32 else None
         return token
 
+    def _token_of(self, id_: int) -> str | None:
+        return self._id_to_token(id_)
+
+    def _is_pair(self, text: Any) -> bool:
+        return len(text) == 2 and all(isinstance(item, str) for item in text)
+
     def _add(self, tokens: Sequence[AddedToken]) -> int:
         if not tokens:
             return 0
@@ -123,6 +150,46 @@ class FastTokenizer(TokenizerBase):
         count = library.add_tokens([LibraryToken(**token.to_dict()) for token in tokens])
         self._library = library
         return int(count)
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[Any],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: Sequence[Any] | None = None,
+        special_tokens_map: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return a tokenizer of this kind, with these settings and a vocabulary learned from texts.
+
+        Args:
+            text_iterator: texts, or batches of them.
+            vocab_size: the number of tokens to learn, special tokens included.
+            length: the number of texts, for a progress bar.
+            new_special_tokens: special tokens beside those that there are.
+            special_tokens_map: old -> new special token.
+            kwargs: further arguments of the library's trainer, such as ``min_frequency`` and ``show_progress``.
+        """
+        renamed = dict(special_tokens_map or {})
+        new = [as_added(token, special=True) for token in new_special_tokens or ()]
+        kept = [token for token in self.added_tokens_decoder.values() if token.special]
+
+        def now(token: AddedToken) -> AddedToken:
+            return replace(token, content=renamed.get(token.content, token.content))
+
+        library = trained(
+            self._library,
+            text_iterator,
+            vocab_size,
+            length=length,
+            special=[*map(now, kept), *new],
+            renamed=renamed,
+            options=kwargs,
+        )
+        settings = {name: value for name, value in self.init_kwargs.items() if name not in self.vocab_files_names}
+        settings |= {role: now(token) for role, token in self._roles.items() if role in ROLES}
+        settings["additional_special_tokens"] = [*map(now, self._additional or ()), *new]
+        return type(self)(tokenizer_object=library, **settings)
 
     def _tokenized(
         self, texts: Sequence[Any], *, split_into_words: bool, split_special_tokens: bool, details: bool
@@ -165,46 +232,25 @@ class _Pieces:
             return call(clean, is_pretokenized=self.split_into_words, add_special_tokens=False)
 
 
-def _build(vocab: dict[str, int], unk_token: str, prefix: str, normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """Return the library's tokenizer with BERT's steps."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+def load(path: str | os.PathLike[str]) -> tokenizers.Tokenizer:
+    """Return the library's tokenizer of a file.
 
-    library = Tokenizer(models.WordPiece(vocab, unk_token=unk_token, continuing_subword_prefix=prefix))
-    library.normalizer = normalizers.BertNormalizer(**normalizer)
-    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    library.decoder = decoders.WordPiece(prefix=prefix)
-    return library
+    Raises:
+        CheckpointError: the file is missing, damaged or not for this version of the library.
+    """
+    from tokenizers import Tokenizer
 
-
-def _load(path: str | os.PathLike[str], normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """Return the library's tokenizer of a file; a BERT normalizer in it gets the arguments ``normalizer``."""
-    from tokenizers import Tokenizer, normalizers
-
-    file = TokenizerJson.read(path)
+    text = path.text if isinstance(path, TokenizerJson) else read_text(path)
     try:
-        library = Tokenizer.from_str(file.text)
+        return Tokenizer.from_str(text)
     except Exception as error:
         raise CheckpointError(f"{path}: the tokenizers library cannot read it: {error}") from error
-    library.no_padding()
-    library.no_truncation()
-    if isinstance(library.normalizer, normalizers.BertNormalizer):
-        library.normalizer = normalizers.BertNormalizer(**normalizer)
-    return library
 
 
-def _post_processor(layout: Layout) -> Any:
-    """Return BERT's layout of a pair as the library's post-processor, for other readers of a saved tokenizer.json."""
-    from tokenizers.processors import TemplateProcessing
-
-    (cls,), (sep,), _ = layout.groups
-    row = [f"{cls.token}:0", "$A:0", f"{sep.token}:0"]
-    pair = [*row, "$B:1", f"{sep.token}:1"]
-    special = {cls.token: cls.id, sep.token: sep.id}
-    return TemplateProcessing(single=row, pair=pair, special_tokens=list(special.items()))
-
-
-def _layouts_of(library: tokenizers.Tokenizer, path: str | os.PathLike[str] | None) -> tuple[Layout, Layout]:
+def layouts_of(library: tokenizers.Tokenizer, path: str | os.PathLike[str] | None) -> tuple[Layout, Layout]:
     """Return the layouts of the library's post-processor, of any kind, by applying it to one and to two texts."""
+    if library.post_processor is None:
+        return Layout.bare(1), Layout.bare(2)
     layouts = []
     for texts in (["a"], ["a", "a"]):
         try:

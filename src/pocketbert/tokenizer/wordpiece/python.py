@@ -23,49 +23,19 @@ from typing import TYPE_CHECKING, Any
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.added_tokens import AddedToken, AddedVocabulary
 from pocketbert.tokenizer.call.encoding import Offsets
+from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Tokenized
 from pocketbert.tokenizer.call.texts import replace_surrogates
-from pocketbert.tokenizer.tokenizer_base import TokenizerBase
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 from pocketbert.tokenizer.tokenizer_files import NORMALIZER, read_vocab
+from pocketbert.tokenizer.wordpiece.basic import BasicTokenizer, WordpieceTokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, NormalizedString, Token
 
-__all__ = ["PythonTokenizer", "WordPiece"]
-
-_LONGEST_WORD = 100  # characters; a longer word is unknown, as in BERT's original code
+__all__ = ["PreTrainedTokenizer"]
 
 Part = tuple["NormalizedString", tuple[str, int] | None]
-
-
-class WordPiece:
-    """Splits a word into the longest pieces that the vocabulary has, greedily (Wu et al. 2016, section 4.1)."""
-
-    def __init__(self, vocab: Mapping[str, int], prefix: str = "##") -> None:
-        """Use the pieces of ``vocab``; ``prefix`` marks those that do not begin a word."""
-        self._vocab = vocab
-        self._prefix = prefix
-        self._longest = max(map(len, vocab), default=0)
-
-    def __call__(self, word: str) -> list[tuple[str, int, int]] | None:
-        """Return each piece, as the vocabulary writes it, with its start and exclusive end in ``word``.
-
-        None if the vocabulary cannot spell the word.
-        """
-        if len(word) > _LONGEST_WORD:
-            return None
-        pieces: list[tuple[str, int, int]] = []
-        start, prefix = 0, ""
-        while start < len(word):
-            for stop in range(min(len(word), start + self._longest), start, -1):
-                piece = prefix + word[start:stop]
-                if piece in self._vocab:
-                    break
-            else:
-                return None
-            pieces.append((piece, start, stop))
-            start, prefix = stop, self._prefix
-        return pieces
 
 
 @dataclass
@@ -89,7 +59,7 @@ class _Piece:
         self.words += words[-1] + 1 if words else 0
 
 
-class PythonTokenizer(TokenizerBase):
+class PreTrainedTokenizer(PreTrainedTokenizerBase):
     """WordPiece in Python."""
 
     def __init__(
@@ -106,9 +76,6 @@ class PythonTokenizer(TokenizerBase):
         tokenize_chinese_chars: bool = True,
         strip_accents: bool | None = None,
         clean_up_tokenization_spaces: bool = True,
-        *,
-        clean_text: bool = True,
-        wordpieces_prefix: str = "##",
         **shared: Any,
     ) -> None:
         """Build a tokenizer from a vocabulary.
@@ -124,9 +91,9 @@ class PythonTokenizer(TokenizerBase):
             tokenize_chinese_chars: make every CJK ideograph a word; False suits Japanese.
             strip_accents: remove accents; by default if ``do_lower_case``.
             clean_up_tokenization_spaces: remove spaces before punctuation when decoding.
-            clean_text: remove control characters and make all whitespace spaces.
-            wordpieces_prefix: marks pieces that do not begin a word.
-            shared: ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
+            shared: ``clean_text``, whether to remove control characters and make all whitespace spaces;
+                ``wordpieces_prefix``, which marks pieces that do not begin a word (``##``);
+                ``model_max_length``, ``padding_side``, ``truncation_side``, ``additional_special_tokens``,
                 ``split_special_tokens``, ``pad_token_type_id``, ``model_input_names``.
 
         Raises:
@@ -137,33 +104,59 @@ class PythonTokenizer(TokenizerBase):
         from tokenizers.normalizers import BertNormalizer
         from tokenizers.pre_tokenizers import BertPreTokenizer, WhitespaceSplit
 
+        clean_text, wordpieces_prefix = shared.pop("clean_text", True), shared.pop("wordpieces_prefix", "##")
         if isinstance(never_split, str):
             raise InputError(f"never_split={never_split!r} must be a list of words; pass [{never_split!r}]")
         self._ids = read_vocab(vocab_file)
-        self._tokens = {id_: token for token, id_ in self._ids.items()}
-        self._wordpiece = WordPiece(self._ids, wordpieces_prefix)
+        self.ids_to_tokens = {id_: token for token, id_ in self._ids.items()}
+        self.wordpiece_tokenizer = WordpieceTokenizer(self._ids, str(unk_token), prefix=wordpieces_prefix)
         self._prefix = wordpieces_prefix
         self._token = Token
         self._never_split = frozenset(never_split or ())
+        self.do_basic_tokenize = do_basic_tokenize
+        if do_basic_tokenize:
+            self.basic_tokenizer = BasicTokenizer(
+                do_lower_case, self._never_split, tokenize_chinese_chars, strip_accents
+            )
         self.do_lower_case = do_lower_case
-        self._settings = {
+        own: dict[str, Any] = {
             "do_lower_case": do_lower_case,
             "do_basic_tokenize": do_basic_tokenize,
             "never_split": sorted(self._never_split) or None,
             "tokenize_chinese_chars": tokenize_chinese_chars,
             "strip_accents": strip_accents,
-            "clean_text": clean_text,
-            "wordpieces_prefix": wordpieces_prefix,
+            "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
         }
-        steps = {name: do_basic_tokenize and self._settings[setting] for setting, name in NORMALIZER.items()}
+        if not clean_text:
+            own["clean_text"] = False
+        if wordpieces_prefix != "##":
+            own["wordpieces_prefix"] = wordpieces_prefix
+        roles = {
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+        }
+        settings = own | {"clean_text": clean_text}
+        steps = {name: do_basic_tokenize and settings[setting] for setting, name in NORMALIZER.items()}
         self._normalizer = BertNormalizer(**steps)
         self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
         self._added = AddedVocabulary(self._ids, self._normalizer.normalize_str)
         if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
             self._clean = BertNormalizer(**(steps | {"strip_accents": False}))
             self._normalizer = BertNormalizer(**(steps | {"clean_text": False, "handle_chinese_chars": False}))
-        shared["clean_up_tokenization_spaces"] = clean_up_tokenization_spaces
-        self._init_shared(unk_token, sep_token, pad_token, cls_token, mask_token, **shared)
+        self._init_shared(own, roles, **{**own, **shared})
+
+    def _check_roles(self) -> None:
+        self._required("unk_token")
+        first, last = self._required("cls_token"), self._required("sep_token")
+        self._layouts = (Layout.bert(1, first, last), Layout.bert(2, first, last))
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """Token -> id, without the added tokens."""
+        return self._ids
 
     @property
     def _vocab(self) -> Mapping[str, int]:
@@ -186,7 +179,7 @@ class PythonTokenizer(TokenizerBase):
 
     def _id_to_token(self, id_: int) -> str | None:
         added = self._added.by_id.get(id_)
-        return self._tokens.get(id_) if added is None else added.content
+        return self.ids_to_tokens.get(id_) if added is None else added.content
 
     def _add(self, tokens: Sequence[AddedToken]) -> int:
         return self._added.add(tokens)
@@ -198,22 +191,42 @@ class PythonTokenizer(TokenizerBase):
         pieces = [_Piece() for _ in texts]
         for piece, text in zip(pieces, texts, strict=True):
             for word, part in enumerate(text) if split_into_words else [(None, text)]:
-                self._tokenize(replace_surrogates(part), piece, not split_special_tokens, word)
+                self._add_text(replace_surrogates(part), piece, not split_special_tokens, word)
         return Tokenized([piece.ids for piece in pieces], pieces)
 
-    def _tokenize(self, text: str, piece: _Piece, keep_special: bool, word: int | None) -> None:
-        """Add the tokens of ``text`` to ``piece``: tokens of word ``word``, or of further words if it is None."""
-        from tokenizers import NormalizedString
+    def _tokenize(self, text: str, **_: Any) -> list[str]:
+        """Return the tokens of a text between added tokens; a subclass may split texts in its own way here."""
+        piece = _Piece()
+        self._add_words(text, 0, piece, True, None)
+        return piece.tokens
 
+    def _add_text(self, text: str, piece: _Piece, keep_special: bool, word: int | None) -> None:
+        """Add the tokens of ``text`` to ``piece``: tokens of word ``word``, or of further words if it is None."""
         for id_, start, stop in self._added.split(text, normalized=False, keep_special=keep_special):
             if id_ is not None:
                 piece.add([id_], [self._added.by_id[id_].content], [(start, stop)], [0], word)
                 continue
-            raw = text[start:stop]
-            for part, whole in self._parts(NormalizedString(raw), keep_special):
-                tokens = self._encode_part(raw, part, whole)
-                offsets = [(start + first, start + last) for first, last in tokens.offsets]
-                piece.add(tokens.ids, tokens.tokens, offsets, tokens.word_ids, word)
+            if self._splits_itself:
+                tokens = self._tokenize(text[start:stop])
+                known = self._added.ids
+                ids: list[Any] = [known.get(token, self._convert_token_to_id(token)) for token in tokens]
+                piece.add(ids, tokens, [(start, stop)] * len(tokens), list(range(len(tokens))), word)
+            else:
+                self._add_words(text[start:stop], start, piece, keep_special, word)
+
+    @property
+    def _splits_itself(self) -> bool:
+        """Whether a subclass splits texts in its own way; where in the text its tokens stand is then not known."""
+        return type(self)._tokenize is not PreTrainedTokenizer._tokenize
+
+    def _add_words(self, raw: str, start: int, piece: _Piece, keep_special: bool, word: int | None) -> None:
+        """Add the tokens of ``raw``, which begins at ``start`` of its text and holds no raw added token."""
+        from tokenizers import NormalizedString
+
+        for part, whole in self._parts(NormalizedString(raw), keep_special):
+            tokens = self._encode_part(raw, part, whole)
+            offsets = [(start + first, start + last) for first, last in tokens.offsets]
+            piece.add(tokens.ids, tokens.tokens, offsets, tokens.word_ids, word)
 
     def _encode_part(self, raw: str, part: NormalizedString, whole: tuple[str, int] | None) -> Encoding:
         """Return the tokens of ``part``, made from ``raw``: the one token ``whole``, or those of its words."""
@@ -254,7 +267,7 @@ class PythonTokenizer(TokenizerBase):
 
     def _word(self, word: str) -> list[Token]:
         """Return the tokens of a normalized word."""
-        pieces = self._wordpiece(word)
+        pieces = self.wordpiece_tokenizer.pieces(word)
         if pieces is None:
             return [self._whole(word, *self._required("unk_token"))]
         tokens, end = [], 0
