@@ -307,7 +307,7 @@ def test_pruning_mistakes_change_nothing(family):
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     for wrong, message in (
         ({3: [0]}, "layer in pruned_heads 3 must be from 0 to 2"),
-        ({-4: [0]}, "layer in pruned_heads -1 must be from 0 to 2"),
+        ({-4: [0]}, "layer in pruned_heads -4 must be from 0 to 2"),
         ({0: [4]}, r"head in pruned_heads\[0\] 4 must be from 0 to 3"),
         ({0: [1], 2: [0, 1, 2, 3]}, r"pruned_heads\[2\] removes all 4 heads; keep at least one"),
         ({0: [2], 1: [1, 2, 3]}, r"pruned_heads\[1\] removes all 4 heads"),

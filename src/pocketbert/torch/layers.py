@@ -98,7 +98,7 @@ def drop(x: Tensor, probability: float) -> Tensor:
 
 
 class Dropout(nn.Dropout):
-    """Dropout of attention weights; see ``drop``."""
+    """Dropout that draws fewer random numbers (see ``drop``), and costs nothing in eval mode."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(...) -> (...)."""

@@ -21,7 +21,7 @@ from pocketbert.torch.bert import BertLikeModel, BertLikeTask, Intermediate, Poo
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
 from pocketbert.torch.embeddings import TypedEmbeddings
 from pocketbert.torch.initializing import fill
-from pocketbert.torch.layers import Stack, make_norm
+from pocketbert.torch.layers import Dropout, Stack, make_norm
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -79,7 +79,7 @@ class DenseNorm(nn.Module):
         super().__init__()
         self.dense = nn.Linear(into, out)
         self.LayerNorm = make_norm(config.normalization_type, out, config.layer_norm_eps if eps is None else eps)
-        self.dropout = None if dropout is None else nn.Dropout(dropout)
+        self.dropout = None if dropout is None else Dropout(dropout)
 
     def forward(self, hidden_states: Tensor, residual_tensor: Tensor) -> Tensor:
         """(B, T, into), (B, T, out) -> (B, T, out)."""

@@ -99,10 +99,10 @@ def pruned_heads_of(heads: Mapping[Any, Any] | None) -> dict[int, list[int]]:
 
 
 def from_the_first(pruned: Mapping[int, Iterable[int]], layers: int) -> dict[int, list[int]]:
-    """Return ``{layer: heads}`` where -1 was the last layer and now is ``layers - 1``."""
+    """Return ``{layer: heads}`` where -1 was the last layer and now is ``layers - 1``; what is no layer stays."""
     counted: dict[int, list[int]] = {}
     for layer, heads in pruned.items():
-        place = layer + layers if layer < 0 else layer
+        place = layer + layers if -layers <= layer < 0 else layer
         counted[place] = sorted({*counted.get(place, ()), *heads})
     return counted
 
