@@ -10,7 +10,6 @@ Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 
 from pocketbert.architecture import families
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.families import family_of
+from pocketbert.architecture.families import FAMILIES, family_of
 from pocketbert.architecture.forward import (
     IGNORE,
     Framework,
@@ -51,6 +50,10 @@ __all__ = [
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 
 
+# what follows a family's pooler, one module for all calls
+_POOLED_ACTIVATIONS = {family.pooled.activation: activation(family.pooled.activation) for family in FAMILIES.values()}
+
+
 class Task(HeadForward, PreTrainedModel):
     """An encoder with a head; see ``HeadForward``."""
 
@@ -58,7 +61,7 @@ class Task(HeadForward, PreTrainedModel):
         part=nn.Module,
         dense=lambda _, into, out: nn.Linear(into, out),
         dropout=nn.Dropout,
-        activation=cache(activation),  # one module for all calls
+        activation=_POOLED_ACTIVATIONS.__getitem__,
         shape=lambda x: x.shape,
         reshape=torch.reshape,
         fold=lambda x: x.flatten(0, 1),

@@ -66,7 +66,8 @@ class NoNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., size) -> (..., size)."""
-        if torch.is_grad_enabled() or torch._C._is_tracing():  # a traced graph is the same with gradients and without
+        tracing = not torch.compiler.is_compiling() and torch._C._is_tracing()
+        if torch.is_grad_enabled() or tracing:  # a traced graph is the same with gradients and without
             return x * self.weight + self.bias  # addcmul's backward would multiply once more
         return torch.addcmul(self.bias, x, self.weight)
 
