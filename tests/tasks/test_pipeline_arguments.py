@@ -132,11 +132,13 @@ def test_a_class_of_ones_own(folder):
 
     assert type(pipeline("text-classification", folder, pipeline_class=Best)) is Best
     assert pipeline(model=folder, pipeline_class=Best)("the cat")[0].startswith("LABEL_")
-    with pytest.raises(InputError, match=r"Mine.postprocess would not be called here; override read, texts or decode"):
 
-        class Mine(pocketbert.TextClassificationPipeline):
-            def postprocess(self, outputs):
-                return outputs
+    class Mine(pocketbert.TextClassificationPipeline):
+        def postprocess(self, outputs):
+            return outputs
+
+    with pytest.raises(InputError, match=r"Mine.postprocess would not be called here; override read, texts or decode"):
+        pipeline("text-classification", folder, pipeline_class=Mine)
 
 
 @pytest.mark.parametrize("runtime", ["native", "onnx"])

@@ -128,6 +128,11 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         loading: Loading | None = None,
         **given: Any,
     ) -> None:
+        for step in ("preprocess", "_forward", "postprocess", "_sanitize_parameters"):
+            if hasattr(self, step):
+                raise InputError(
+                    f"{type(self).__name__}.{step} would not be called here; override read, texts or decode"
+                )
         check_whole("batch_tokens", batch_tokens, 1)
         check_whole("lookahead", lookahead, 1)
         loading = read_loading(given) if loading is None else loading
@@ -140,17 +145,6 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         self.tokenizer: PreTrainedTokenizerBase = make_tokenizer(tokenizer, self.source, self.config, loading)
         self.options: O = self.options_class()
         self.options = self._options({**self.own_options(given), **given})
-
-    def __init_subclass__(cls, **named: Any) -> None:
-        """Refuse a subclass that defines the steps of transformers' pipelines, which nothing here would call.
-
-        Raises:
-            InputError: it does.
-        """
-        super().__init_subclass__(**named)
-        for step in ("preprocess", "_forward", "postprocess", "_sanitize_parameters"):
-            if step in cls.__dict__:
-                raise InputError(f"{cls.__name__}.{step} would not be called here; override read, texts or decode")
 
     # -- what users of transformers look at ------------------------------------------------------------------------
 
