@@ -27,7 +27,7 @@ def test_an_encoder_inside(family, made, tmp_path):
     )
     expected = theirs.encode(TEXTS)
     transformer.auto_model = pocketbert.AutoModel.from_pretrained(folder)
-    transformer.tokenizer = pocketbert.AutoTokenizer.from_pretrained(folder)
+    transformer.processor = pocketbert.AutoTokenizer.from_pretrained(folder)
     np.testing.assert_allclose(theirs.encode(TEXTS), expected, atol=1e-5)
     theirs.save(str(tmp_path / "saved"))
     again = sentence_transformers.SentenceTransformer(str(tmp_path / "saved"), device="cpu")
@@ -43,7 +43,7 @@ def test_setfit(made):
     folder = str(made("DistilBert", "Model"))
     transformer = models.Transformer(folder)
     transformer.auto_model = pocketbert.AutoModel.from_pretrained(folder)
-    transformer.tokenizer = pocketbert.AutoTokenizer.from_pretrained(folder)
+    transformer.processor = pocketbert.AutoTokenizer.from_pretrained(folder)
     pooling = models.Pooling(transformer.get_word_embedding_dimension())
     body = sentence_transformers.SentenceTransformer(modules=[transformer, pooling], device="cpu")
     from sklearn.linear_model import LogisticRegression

@@ -3,7 +3,8 @@
 Its ``Trainer`` saves the configuration, and shared weights once, only of what ``isinstance`` says is its
 ``PreTrainedModel``, and pads only with what is its tokenizer; of any other module it saves the bare ``state_dict``,
 which fails where weights are shared and loads nowhere. ``isinstance`` asks an object's ``__class__``, so code inside
-transformers, and no other, is told a class that derives from both. Nothing of transformers is imported or called here.
+transformers (or sentence-transformers), and no other, is told a class that derives from both. Nothing of transformers is
+imported or called here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 
 __all__ = ["Recognized"]
 
+_CALLERS = ("transformers", "sentence_transformers")  # whose code is told
 _own_class: Any = object.__dict__["__class__"]
 
 
@@ -31,7 +33,8 @@ class Recognized:
     def _class_told(self) -> type:
         ours: type = type(self)
         module, name = ours._stands_for  # type: ignore[attr-defined]  # a subclass of this one
-        if module not in sys.modules or not sys._getframe(1).f_globals.get("__name__", "").startswith("transformers."):
+        caller = str(sys._getframe(1).f_globals.get("__name__", "")).partition(".")[0]
+        if module not in sys.modules or caller not in _CALLERS:
             return ours
         return _joined(ours, getattr(sys.modules[module], name))
 
