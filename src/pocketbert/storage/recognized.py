@@ -3,7 +3,7 @@
 Its ``Trainer`` saves the configuration, and shared weights once, only of what ``isinstance`` says is its
 ``PreTrainedModel``, and pads only with what is its tokenizer; of any other module it saves the bare ``state_dict``,
 which fails where weights are shared and loads nowhere. ``isinstance`` asks an object's ``__class__``, so code inside
-transformers (or sentence-transformers), and no other, is told a class that derives from both. Nothing of transformers is
+transformers (or sentence-transformers), and no other, is told a class that derives from both. Nothing of theirs is
 imported or called here.
 """
 
