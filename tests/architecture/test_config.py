@@ -95,7 +95,7 @@ def test_the_derived_width_of_a_block():
     ],
 )
 def test_swish_is_silu_with_a_warning(build):
-    with pytest.warns(FutureWarning, match='"swish" is now named "silu"'):
+    with pytest.warns(FutureWarning, match='"swish" is now "silu"'):
         config = build()
     assert "silu" in (getattr(config, "activation", None), config.hidden_act)
 

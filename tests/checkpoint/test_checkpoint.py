@@ -101,9 +101,10 @@ def test_the_first_of_several_formats_wins(tmp_path):
 def test_old_norm_names(tmp_path):
     save_file({"embeddings.LayerNorm.gamma": np.ones(2), "embeddings.LayerNorm.beta": np.zeros(2)}, tmp_path / "model.safetensors")  # fmt: skip  # noqa: E501
     assert set(open_checkpoint(tmp_path).tensors) == {"embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"}
-    assert modern_name("gamma.beta_scale.alphabet") == "gamma.beta_scale.alphabet"
-    save_file({"n.gamma": np.ones(2), "n.weight": np.ones(2)}, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"n\.weight stands twice"):
+    for own in ("gamma.beta_scale.alphabet", "scale.gamma", "beta"):  # of layers of one's own
+        assert modern_name(own) == own
+    save_file({"LayerNorm.gamma": np.ones(2), "LayerNorm.weight": np.ones(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"LayerNorm\.weight stands twice"):
         open_checkpoint(tmp_path)
 
 

@@ -114,7 +114,7 @@ def test_old_names_of_labels():
     model = keras_twin(torch_model("DistilBert", "ForMaskedLM"))
     expected = values(model(IDS, labels=IDS).loss)
     for old in ("masked_lm_labels", "lm_labels"):
-        with pytest.warns(FutureWarning, match=f"{old} is now named labels"):
+        with pytest.warns(FutureWarning, match=f"{old} is now labels"):
             assert values(model(IDS, **{old: IDS}).loss) == expected
 
 

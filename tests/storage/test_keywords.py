@@ -82,8 +82,9 @@ def test_which_weights_are_read(folder):
         return {name: value * np.float32(factor) for name, value in whole.items()}
 
     torch.save({name: torch.from_numpy(value) for name, value in scaled(2).items()}, folder / "pytorch_model.bin")
-    save_file(scaled(3), folder / "model.fp16.safetensors")
     name = "distilbert.embeddings.word_embeddings.weight"
+    whole_three = scaled(3)
+    save_file({**whole_three, "vocab_projector.weight": whole_three[name].copy()}, folder / "model.fp16.safetensors")
     for load in (DistilBertForMaskedLM, pocketbert.AutoModelForMaskedLM):
         for factor, given in (
             (1, {}), (1, {"use_safetensors": True}), (2, {"use_safetensors": False}), (3, {"variant": "fp16"}),
@@ -91,6 +92,8 @@ def test_which_weights_are_read(folder):
         ):  # fmt: skip
             model = load.from_pretrained(folder, **given)
             np.testing.assert_array_equal(model.state_dict()[name].numpy(), whole[name] * np.float32(factor))
+        untied = load.from_pretrained(folder, variant="fp16", tie_word_embeddings=False)
+        np.testing.assert_array_equal(untied.state_dict()[name].numpy(), whole[name] * np.float32(3))
         for given in ({"from_tf": True}, {"variant": "bf16"}):
             with pytest.raises(pocketbert.CheckpointError, match="no weights in"):
                 load.from_pretrained(folder, **given)
@@ -117,8 +120,12 @@ def test_one_process_writes(tmp_path):
     build("DistilBert", "Model").save_pretrained(tmp_path / "other", is_main_process=False)
     DistilBertConfig().save_pretrained(tmp_path / "other", is_main_process=False)
     assert not (tmp_path / "other").exists()
-    with pytest.raises(InputError, match="save_pretrained has no argument 'max_shard'"):
-        build("DistilBert", "Model").save_pretrained(tmp_path, max_shard=3)
+    with pytest.warns(FutureWarning, match="save_config is now is_main_process"):
+        build("DistilBert", "Model").save_pretrained(tmp_path / "other", save_config=False)
+    assert not (tmp_path / "other").exists()
+    for name in ("max_shard", "saved_model", "repo_url"):
+        with pytest.raises(InputError, match=f"save_pretrained has no argument '{name}'"):
+            build("DistilBert", "Model").save_pretrained(tmp_path, **{name: 3})
 
 
 @pytest.fixture

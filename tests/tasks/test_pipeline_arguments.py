@@ -83,6 +83,8 @@ def test_devices_by_number_where_there_are_gpus(monkeypatch):
     ]
     with pytest.raises(InputError, match="device='cuda:2': PyTorch sees 2 CUDA GPUs"):
         device_name(2, None)
+    with pytest.raises(InputError, match="device=1: runtime='onnx' uses the first GPU; pass 0"):
+        device_name(1, "onnx")
     assert (device_name(1, "keras"), device_name(0, "onnx"), device_name("openvino", "onnx")) == (
         "gpu:1",
         "cuda",
@@ -319,11 +321,27 @@ def test_a_pipeline_is_saved(folder, runtime, tmp_path):
             made.save_pretrained(tmp_path / "shards", max_shard_size="1MB")
 
 
+@pytest.mark.parametrize("how", ["longest_first", "only_first", "only_second"])
+def test_which_text_of_a_pair_is_cut(folder, how):
+    classify = pipeline("text-classification", folder, top_k=None)
+    pair = ("the cat sat on the mat " * 4, "John works in new york " * 4)
+    cut = pocketbert.AutoTokenizer.from_pretrained(folder)(*pair, truncation=how, max_length=30)["input_ids"]
+    model = pocketbert.AutoModelForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():
+        expected = model(torch.tensor([cut])).logits.softmax(-1)[0]
+    found = classify([pair], truncation=how, max_length=30)[0]
+    scores = {one["label"]: one["score"] for one in found}
+    assert [scores[model.config.id2label[i]] for i in range(3)] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
 def test_an_int8_pipeline_is_saved_and_pickles(folder, tmp_path):
     needs("native")
     pocketbert.quantize(folder, tmp_path / "int8")
+    (tmp_path / "int8" / "notes.txt").write_text("mine")
     made = pipeline("text-classification", tmp_path / "int8")
     made.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "notes.txt").exists()  # no part of the checkpoint
+    assert (tmp_path / "saved" / "report.json").is_file()
     for again in (pipeline(model=tmp_path / "saved"), pickle.loads(pickle.dumps(made))):  # noqa: S301
         assert again(TEXTS) == made(TEXTS)
         assert again.model.dtype == "int8"

@@ -75,6 +75,16 @@ def test_every_runtime_gives_them(folder, runtime):
     np.testing.assert_allclose(np.stack(pipeline(model=path, runtime=runtime)(TEXTS)), want, atol=1e-5)
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_a_saved_pipeline_gives_the_same_vectors(folder, runtime, tmp_path):
+    path = folder("DistilBert", dense=("Tanh",), inner="0_Transformer", texts={"max_seq_length": 7})
+    encode = pipeline(model=path, runtime=runtime)
+    encode.save_pretrained(tmp_path / "saved")
+    np.testing.assert_allclose(
+        np.stack(pipeline(model=tmp_path / "saved", runtime=runtime)(TEXTS)), np.stack(encode(TEXTS)), atol=1e-6
+    )
+
+
 def test_what_the_folder_says_can_be_overridden(folder):
     path = folder("Bert", dense=("Tanh",), texts={"max_seq_length": 5})
     states = pipeline("feature-extraction", model=path, runtime="onnx", pooling=None)("the cat sat on the mat.")

@@ -183,7 +183,7 @@ def test_old_names_warn_and_mean_the_new_ones(models, family, head, old, new):
     others = {"next_sentence_label": torch.tensor([0, 1])} if head == "ForPreTraining" else {}
     with torch.no_grad():
         expected = model(IDS, **{new: labels}, **others).loss
-        with pytest.warns(FutureWarning, match=f"{old} is now named {new}") as caught:
+        with pytest.warns(FutureWarning, match=f"{old} is now {new}") as caught:
             got = model(IDS, **{old: labels}, **others).loss
     assert len(caught) == 1
     torch.testing.assert_close(got, expected)

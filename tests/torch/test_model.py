@@ -227,7 +227,7 @@ def test_resizing_by_multiples_and_mistakes():
         (("10",), "new_num_tokens '10' must be"),
         ((2.5, 8), r"new_num_tokens 2\.5 must be"),
         ((3,), "new_num_tokens 3 would drop pad_token_id 3"),
-        ((50, 0), "pad_to_multiple_of 0 must be at least 1"),
+        ((50, 0), "pad_to_multiple_of 0 must be a positive integer"),
     ):
         with pytest.raises(InputError, match=message):
             model.resize_token_embeddings(*wrong)

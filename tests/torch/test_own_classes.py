@@ -168,3 +168,23 @@ def test_ways_of_attention_and_masks():
         model.get_head_mask(torch.ones(1, 2, 3), 3)
     with pytest.raises(pocketbert.InputError, match=r"attention_mask of shape \(5,\)"):
         model.get_extended_attention_mask(torch.ones(5), (1, 5))
+
+
+class Scale(nn.Module):
+    """A layer whose parameters have the names that a norm's had in old files."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.rand(width)), nn.Parameter(torch.rand(width))
+
+
+def test_own_parameters_named_as_an_old_norm_s_come_back(tmp_path):
+    class Scaled(DistilBertPreTrainedModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.distilbert, self.scale = DistilBertModel(config), Scale(config.dim)
+            self.post_init()
+
+    model = Scaled(build("DistilBert").config)
+    model.save_pretrained(tmp_path)
+    torch.testing.assert_close(Scaled.from_pretrained(tmp_path).state_dict(), model.state_dict())

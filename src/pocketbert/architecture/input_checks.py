@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
 
-__all__ = ["InputChecks", "check_head_mask", "check_mask_shape", "fits"]
+__all__ = ["InputChecks", "check_head_mask", "check_keeps_padding", "check_mask_shape", "fits", "new_size"]
 
 Shape = Sequence[Any]
 _IDS = ("int64", "int32")
@@ -145,3 +145,26 @@ def check_head_mask(shape: Shape, config: PretrainedConfig) -> list[list[int]]:
             f"head_mask of shape {tuple(shape)} must be (heads,) = ({heads},) or (layers, heads) = ({layers}, {heads})"
         )
     return [[h for h in range(heads) if h not in config.pruned_heads.get(layer, ())] for layer in range(layers)]
+
+
+def new_size(name: str, size: Any, multiple: int | None = None) -> int:
+    """Return the length that a table is to get, rounded up to a multiple.
+
+    Raises:
+        InputError: it is no positive integer.
+    """
+    for what, value in ((name, size), ("pad_to_multiple_of", 1 if multiple is None else multiple)):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+            raise InputError(f"{what} {value!r} must be a positive integer")
+    count = int(size)
+    return count if multiple is None else -(-count // multiple) * multiple
+
+
+def check_keeps_padding(size: int, pad_token_id: int | None) -> None:
+    """Check that a vocabulary of this size still has the padding token.
+
+    Raises:
+        InputError: it does not.
+    """
+    if pad_token_id is not None and size <= pad_token_id:
+        raise InputError(f"new_num_tokens {size} would drop pad_token_id {pad_token_id}")

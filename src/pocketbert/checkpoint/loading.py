@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import sys
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +17,12 @@ from pocketbert.checkpoint.formats.names import modern_name
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.errors import CheckpointError, ConfigError, InputError
-from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.notices import warn
+from pocketbert.storage.hub import CONFIG_FILES, LOOKUP, HubOptions, local_folder
 
-__all__ = ["Matched", "Source", "open_source", "warn_caller"]
+__all__ = ["Matched", "Source", "open_source"]
 
-_WHERE = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
-_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 @dataclass(frozen=True)
@@ -138,8 +135,11 @@ def open_source(
         tensors = {modern_name(key): value for key, value in state_dict.items()}
         return Source(cls, own, options, folder, None, tensors, {key: describe(x) for key, x in tensors.items()})
     assert folder is not None
-    same = opened is not None and opened.config.tie_word_embeddings == own.tie_word_embeddings
-    weights = opened.weights if opened and same else _open_weights(file or folder, own, hub)
+    if opened is None:
+        weights = open_checkpoint(file or folder, tied=own.tie_word_embeddings, files=hub.weight_files)
+    else:
+        same = opened.config.tie_word_embeddings == own.tie_word_embeddings
+        weights = (opened if same else opened.with_config(own)).weights
     stored = {key: (tensor.shape, tensor.dtype) for key, tensor in weights.tensors.items()}
     return Source(cls, own, options, folder, weights, {}, stored)
 
@@ -160,37 +160,19 @@ def _in_package(cls: Any) -> bool:
     return str(cls.__module__).partition(".")[0] == __name__.partition(".")[0]
 
 
-def _open_weights(folder: Path, config: PretrainedConfig, hub: HubOptions) -> Checkpoint:
-    return open_checkpoint(folder, tied=config.tie_word_embeddings, files=hub.weight_files)
-
-
 def _weights_file(name: Any) -> Path | None:
     """Return the path of a file, which may hold weights, if ``name`` is one."""
     path = None if name is None or isinstance(name, Opened) else Path(os.path.expanduser(os.fspath(name)))
     return path if path is not None and path.is_file() else None
 
 
-def warn_caller(message: str, category: type[Warning], *skipped: str) -> None:
-    """Warn at the line that called into this package.
-
-    Args:
-        message: what to say.
-        category: kind of warning.
-        *skipped: folders of frameworks whose frames lie between.
-    """
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, *skipped)):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
-
-
 def _configuration(cls: Any, source: Any, overrides: dict[str, Any], hub: HubOptions) -> PretrainedConfig:
     """Return a configuration of its own for a model, with the fields that the caller overrides."""
     if not isinstance(source, PretrainedConfig):
         # a folder on disk includes the subfolder already
-        names = () if os.path.isdir(source) else _WHERE
-        hub_options = {name: getattr(hub, name) for name in names} | {"trust_remote_code": hub.runs_remote_code}
-        config: PretrainedConfig = cls.config_class.from_pretrained(source, **hub_options, **overrides)
+        where = {} if os.path.isdir(source) else {name: getattr(hub, name) for name in LOOKUP}
+        where["trust_remote_code"] = hub.runs_remote_code
+        config: PretrainedConfig = cls.config_class.from_pretrained(source, **where, **overrides)
         return config
     if not isinstance(source, cls.config_class):
         raise ConfigError(f"{cls.__name__} needs a {cls.config_class.__name__}, got a {type(source).__name__}")
@@ -232,7 +214,7 @@ def _fresh_parameters(
     if whole.foreign:
         said.append(f"{', '.join(whole.foreign)} of the checkpoint are not used: no part of this class has these names")
     if said:
-        warn_caller(f"{name}: {'; '.join(said)}", UserWarning)
+        warn(f"{name}: {'; '.join(said)}")
     return fresh
 
 

@@ -80,7 +80,7 @@ class SentenceEncoder:
     Attributes:
         steps: from states to the vector: a pooling, then dense layers and normalizations.
         max_length: most tokens of a text; the rest is cut off. None for the tokenizer's own limit.
-        lower: letters are made small where the tokenizer does not do it.
+        lower: the text is lowercased, where the tokenizer does not do that.
         prompts: texts that may be put before each text, by name.
         default_prompt: the name of the one that is put there if none is asked for.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pocketbert.checkpoint.formats.stored import Tensor, WeightsFile
 from pocketbert.checkpoint.formats.tf1 import find_index, read_tf1
 from pocketbert.checkpoint.formats.torch_bin import TorchFile
 from pocketbert.errors import CheckpointError
+from pocketbert.notices import warn
 from pocketbert.storage.hub import WEIGHT_FILES, shard_names
 from pocketbert.storage.pointers import refuse_pointer
 
@@ -114,11 +114,9 @@ def _warn_of_two_tables(checkpoint: Checkpoint) -> None:
     if checkpoint.tensors.keys() >= {decoder, words} and not np.array_equal(
         checkpoint.array(decoder), checkpoint.array(words)
     ):
-        warnings.warn(
+        warn(
             f"{checkpoint.folder} holds a decoder that is not its word table, and the configuration ties the two: the "
-            'word table is used for both; write "tie_word_embeddings": false into config.json to use the decoder',
-            UserWarning,
-            stacklevel=4,
+            'word table is used for both; write "tie_word_embeddings": false into config.json to use the decoder'
         )
 
 

@@ -15,8 +15,8 @@ from keras import KerasTensor, backend, ops
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.input_checks import InputChecks, check_head_mask, check_mask_shape
-from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
+from pocketbert.notices import renamed
 
 __all__ = ["CHECKS", "attention_bias", "dtype_of", "name_inputs", "per_layer_head_masks", "whole"]
 
@@ -69,7 +69,7 @@ def name_inputs(
     for name, value in named:
         new = (old_names or {}).get(name, name)
         if new != name:
-            warn_caller(f"{name} is now named {new}", FutureWarning)
+            renamed(name, new)
         if new not in names:
             raise TypeError(f"{where} got an unexpected keyword argument {name!r}")
         if given.get(new) is not None and value is not None:

@@ -57,6 +57,7 @@ class TFPreTrainedModel(WordTables, Serving, Batches, keras.Model, Pushable):  #
     base_model_prefix: ClassVar[str] = ""
     head: ClassVar[str] = BARE
     main_input_name: ClassVar[str] = "input_ids"
+    framework: ClassVar[str] = "tf"
     output_class: ClassVar[type[ModelOutput]]
     old_names: ClassVar[dict[str, str]] = {}
     input_rank: ClassVar[int] = 2  # of input_ids

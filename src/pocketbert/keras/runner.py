@@ -35,6 +35,7 @@ class KerasRunner(ModelRunner):
         device: where to run it, as Keras names devices; where Keras puts it by default.
     """
 
+    framework = "tf"
     options = ModelRunner.options | {"training": False}
 
     def __init__(self, model: TFPreTrainedModel, head: str | None = None, device: str | None = None) -> None:

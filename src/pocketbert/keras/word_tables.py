@@ -10,6 +10,7 @@ from keras import ops
 
 from pocketbert.architecture.families import family_of
 from pocketbert.architecture.heads import head_named
+from pocketbert.architecture.input_checks import check_keeps_padding, new_size
 from pocketbert.architecture.parameters import Parameter
 from pocketbert.errors import InputError
 from pocketbert.keras.loading import ATTRIBUTES, owner_of
@@ -105,12 +106,10 @@ class WordTables:
         table, size = self.get_input_embeddings(), new_num_tokens
         if size is None or size == self.config.vocab_size:
             return table
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise InputError(f"new_num_tokens {size!r} must be a positive integer")
-        if self.config.pad_token_id is not None and size <= self.config.pad_token_id:
-            raise InputError(f"new_num_tokens {size} would drop pad_token_id {self.config.pad_token_id}")
+        size = new_size("new_num_tokens", size)
+        check_keeps_padding(size, self.config.pad_token_id)
         old = {parameter.name: parameter.shape for parameter in self.parameters_on_disk()}
-        self.config.vocab_size = int(size)
+        self.config.vocab_size = size
         changed = [p for p in self.parameters_on_disk() if p.tied_to is None and p.shape != old[p.name]]
         for parameter in sorted(changed, key=lambda p: p.kind == "linear_bias"):  # as a layer makes them
             self._resize(parameter)

@@ -15,11 +15,11 @@ from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
 from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, plan_checkpoint
 from pocketbert.plan.batch import PackedBatch
-from pocketbert.plan.int8.folder import WEIGHTS, save_quantized
+from pocketbert.plan.int8.folder import REPORT, WEIGHTS, save_quantized
 from pocketbert.plan.int8.narrow import narrow
 from pocketbert.quantization.labeled import Records, read_labeled
 from pocketbert.quantization.parts import cosine, part_losses, part_names
-from pocketbert.quantization.quantization_report import FILE_NAME, Part, QuantizationReport, Score
+from pocketbert.quantization.quantization_report import Part, QuantizationReport, Score
 from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
 from pocketbert.runtime.batching import Runner
@@ -174,7 +174,7 @@ def _write(report: QuantizationReport, plan: Plan, source: Path, target: Path) -
     with replacing(target) as stage:
         save_quantized(plan, stage)
         report = replace(report, size_after=(stage / WEIGHTS).stat().st_size)
-        (stage / FILE_NAME).write_text(report.to_json(), "utf-8")
+        (stage / REPORT).write_text(report.to_json(), "utf-8")
         for name in TOKENIZER_FILES:
             if (source / name).is_file():
                 shutil.copyfile(source / name, stage / name)

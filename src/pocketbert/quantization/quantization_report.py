@@ -6,9 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FILE_NAME", "Part", "QuantizationReport", "Score"]
-
-FILE_NAME = "report.json"
+__all__ = ["Part", "QuantizationReport", "Score"]
 
 
 @dataclass(frozen=True)

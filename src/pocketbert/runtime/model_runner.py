@@ -35,6 +35,7 @@ class ModelRunner:
         InputError: the model has no such head.
     """
 
+    framework: ClassVar[str] = "pt"  # or "tf"
     options: ClassVar[dict[str, Any]] = {"return_dict": True}  # of each call of a model
 
     def __init__(self, model: Any, head: str | None = None) -> None:

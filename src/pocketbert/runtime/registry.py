@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from importlib import import_module
 from typing import Any, cast
 
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import InputError, MissingExtra
 from pocketbert.extras import require
+from pocketbert.notices import warn
 from pocketbert.runtime.batching import Runner
 
 __all__ = ["RUNTIMES", "check_runtime", "default_runtime", "load_runner", "wrap_model"]
@@ -40,7 +40,7 @@ def check_runtime(runtime: str) -> None:
         require(package)
 
 
-def default_runtime(device: str | None = None, dtype: str | None = None, *, stacklevel: int = 3) -> str:
+def default_runtime(device: str | None = None, dtype: str | None = None) -> str:
     """Return the runtime of a checkpoint for which none is named.
 
     The native engine, except for what only PyTorch has: another device than the CPU, or a dtype such as bfloat16. Where
@@ -49,7 +49,6 @@ def default_runtime(device: str | None = None, dtype: str | None = None, *, stac
     Args:
         device: where the model is to run.
         dtype: in which it is to run.
-        stacklevel: of the warning; 3 is the caller of whoever calls this.
 
     Raises:
         MissingExtra: neither the engine nor ONNX Runtime is there.
@@ -68,7 +67,7 @@ def default_runtime(device: str | None = None, dtype: str | None = None, *, stac
                 f"{error}. Or pass runtime='onnx' (pip install 'pocketbert[onnx]') or runtime='torch' "
                 "(pip install 'pocketbert[torch]')"
             ) from error
-        warnings.warn(f"running on ONNX Runtime: {error}. Or pass runtime='onnx'", stacklevel=stacklevel)
+        warn(f"running on ONNX Runtime: {error}. Or pass runtime='onnx'")
         return "onnx"
     return "native"
 

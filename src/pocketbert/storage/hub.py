@@ -2,7 +2,7 @@
 
 A folder that exists is used as it is and never touches the network. Anything else is a name on the Hugging Face Hub,
 fetched through ``huggingface_hub``, whose cache and environment variables (``HF_HOME``, ``HF_HUB_OFFLINE``,
-``HF_TOKEN``, ...) are honoured.
+``HF_TOKEN``, ...) are honored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
 from pocketbert.storage.connection import unreachable
 from pocketbert.storage.replacing import read_json
 
-__all__ = ["CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES"]
+__all__ = ["CONFIG_FILES", "LOOKUP", "TOKENIZER_FILES", "WEIGHT_FILES"]
 __all__ += ["HubOptions", "find_file", "local_folder", "safe_name", "shard_names", "with_variant"]
 
 CONFIG_FILES = ("config.json",)
@@ -27,6 +27,8 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+# keywords that say where a hub name is looked up
+LOOKUP = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
 _CURE = "check the name, the revision, the token and the connection, or pass a local folder"
 # In order of preference: the first that a checkpoint has is the one that is read.
 WEIGHT_FILES = (
@@ -78,7 +80,7 @@ def local_folder(
         name_or_path: a folder, or a hub name such as ``"distilbert-base-uncased"`` or ``"google/mobilebert-uncased"``.
         required: file names without which the checkpoint is of no use to the caller (checked for hub names only).
         optional: file names that are fetched where the repository has them.
-        weights: also fetch the first of ``WEIGHT_FILES`` that the repository has, with its shards.
+        weights: also fetch the first of ``options.weight_files`` that the repository has, with its shards.
         options: revision, cache, token, offline mode, subfolder.
 
     Raises:

@@ -6,12 +6,12 @@ One table for models of both frameworks, configurations and tokenizers. A keywor
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.storage.hub import WEIGHT_FILES, HubOptions, with_variant
+from pocketbert.notices import renamed
+from pocketbert.storage.hub import LOOKUP, WEIGHT_FILES, HubOptions, with_variant
 
 __all__ = ["SaveOptions", "loading_options", "saving_options"]
 
@@ -37,8 +37,8 @@ _REFUSED = {
     "proxies": "set the environment variable HTTPS_PROXY",
     "use_flash_attention_2": "pass attn_implementation='sdpa'",
 }
-_SAVE_HARMLESS = frozenset({"save_function", "save_peft_format", "save_config", "saved_model", "version", "signatures"})
-_PUSH = ("commit_message", "commit_description", "private", "create_pr", "revision", "repo_url", "tags", "branch")
+_SAVE_HARMLESS = frozenset({"save_function", "save_peft_format"})
+_PUSH = ("token", "commit_message", "commit_description", "private", "create_pr", "revision", "tags")
 
 
 def loading_options(given: dict[str, Any], /, **named: Any) -> HubOptions:
@@ -52,7 +52,7 @@ def loading_options(given: dict[str, Any], /, **named: Any) -> HubOptions:
         InputError: a keyword asks for what this library does not do.
     """
     if (old := given.pop("use_auth_token", None)) is not None:
-        warnings.warn("use_auth_token is now token", FutureWarning, stacklevel=3)
+        renamed("use_auth_token", "token")
         if named.get("token") is not None or given.get("token") is not None:
             raise InputError("token and use_auth_token are the same; pass token only")
         named["token"] = old
@@ -64,10 +64,8 @@ def loading_options(given: dict[str, Any], /, **named: Any) -> HubOptions:
             raise InputError(f"{name}={str(value)[:60]!r} is not supported: {_REFUSED[name]}")
     named["weight_files"] = _weight_files(given)
     named["runs_remote_code"] = bool(given.pop("trust_remote_code", False))
-    for name in HubOptions.__annotations__.keys() & given.keys():
-        named.setdefault(name, given.pop(name))
-        given.pop(name, None)
-    return HubOptions(**named)
+    found = {name: given.pop(name) for name in LOOKUP if name in given}
+    return HubOptions(**found | named)
 
 
 def _weight_files(given: dict[str, Any]) -> tuple[str, ...]:
@@ -108,12 +106,15 @@ def saving_options(given: dict[str, Any], save_directory: Any) -> SaveOptions:
         InputError: a keyword is unknown.
     """
     if (old := given.pop("use_auth_token", None)) is not None:
-        warnings.warn("use_auth_token is now token", FutureWarning, stacklevel=3)
+        renamed("use_auth_token", "token")
         given.setdefault("token", old)
+    if "save_config" in given:
+        renamed("save_config", "is_main_process")
+        given.setdefault("is_main_process", given.pop("save_config"))
     for name in _SAVE_HARMLESS & given.keys():
         del given[name]
     push, repo = given.pop("push_to_hub", False), given.pop("repo_id", None)
-    options = {name: given.pop(name) for name in ("token", *_PUSH) if name in given}
+    options = {name: given.pop(name) for name in _PUSH if name in given}
     if push:
         options["repo_id"] = repo or str(save_directory).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
     write, variant = bool(given.pop("is_main_process", True)), given.pop("variant", None)

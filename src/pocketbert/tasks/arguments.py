@@ -13,10 +13,10 @@ from typing import Any
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
+from pocketbert.notices import renamed, warn
 from pocketbert.storage.hub import HubOptions
 from pocketbert.storage.keywords import loading_options
 from pocketbert.tasks.devices import device_name, mapped_device
-from pocketbert.tasks.notices import renamed, warn
 from pocketbert.tasks.option_checks import kind
 
 __all__ = ["Loading", "read_loading", "read_options"]
@@ -155,7 +155,7 @@ def _cut(options: dict[str, Any], known: Mapping[str, Any]) -> None:
                 f"truncation={truncation!r} contradicts overflow={options['overflow']!r}; pass one of them"
             )
         if truncation in _TRUNCATIONS:
-            options["truncated"] = truncation
+            options["truncation"] = truncation
     elif (
         isinstance(options.get("max_length"), int)
         and options["max_length"] > 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketbert.errors import InputError
 from pocketbert.extras import require
-from pocketbert.tasks.notices import warn
+from pocketbert.notices import warn
 
 __all__ = ["device_name", "mapped_device"]
 
@@ -59,6 +59,8 @@ def _numbered(number: int, runtime: str | None) -> str:
     if runtime == "keras":
         return f"gpu:{number}"
     if runtime == "onnx":
+        if number:
+            raise InputError(f"device={number}: runtime='onnx' uses the first GPU; pass 0, or set CUDA_VISIBLE_DEVICES")
         return "cuda"
     if _has_cuda():
         _check_torch(f"cuda:{number}")

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pocketbert.errors import InputError, PipelineException
+from pocketbert.notices import warn
 from pocketbert.runtime.batching import Floats
 from pocketbert.tasks.answers import Fill
-from pocketbert.tasks.notices import warn
 from pocketbert.tasks.numeric import best_first, softmax
 from pocketbert.tasks.option_checks import check_whole, kind
 from pocketbert.tasks.task import Options, Outputs, Pipeline, option

@@ -13,7 +13,6 @@ from pocketbert.runtime.batching import Runner
 from pocketbert.runtime.registry import check_runtime, default_runtime, load_runner, wrap_model
 from pocketbert.tasks.arguments import Loading
 from pocketbert.tasks.model_view import Device, ModelView
-from pocketbert.tasks.notices import depth
 from pocketbert.tasks.selection import check_head
 from pocketbert.tokenizer.auto import AutoTokenizer, load_tokenizer
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
@@ -47,7 +46,7 @@ def with_runtime(source: Any, loading: Loading) -> str | None:
     """
     runtime = loading.runtime
     if runtime is None and isinstance(source, Opened):
-        runtime = default_runtime(loading.device, loading.dtype, stacklevel=depth() + 1)
+        runtime = default_runtime(loading.device, loading.dtype)
     if runtime is not None:
         check_runtime(runtime)
     return runtime

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pocketbert.errors import InputError
+from pocketbert.notices import renamed
 from pocketbert.tasks.answers import Answer
-from pocketbert.tasks.notices import renamed
 from pocketbert.tasks.option_checks import check_flag, check_number, check_text, check_whole, fields_of, kind
 from pocketbert.tasks.spans import Candidate, WindowScores, best_spans, distinct, score_window
 from pocketbert.tasks.task import Options, Outputs, Pipeline, option

@@ -13,7 +13,9 @@ from pocketbert.architecture.families import class_name
 from pocketbert.checkpoint import write_arrays
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
-from pocketbert.storage.hub import HubOptions
+from pocketbert.plan.int8.folder import REPORT, WEIGHTS
+from pocketbert.storage.hub import CONFIG_FILES, HubOptions
+from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["Folder", "packed", "save_parts", "unpacked"]
@@ -68,6 +70,8 @@ def save_parts(
     else:
         _save_checkpoint(source, runner.head, Path(folder), options)
     tokenizer.save_pretrained(folder)
+    if isinstance(source, Opened) and source.sentences is not None:
+        source.sentences.copy(Path(folder))
 
 
 def _save_checkpoint(opened: Opened, head: str, folder: Path, options: dict[str, Any]) -> None:
@@ -76,7 +80,10 @@ def _save_checkpoint(opened: Opened, head: str, folder: Path, options: dict[str,
         name = next(iter(options), "safe_serialization")
         raise InputError(f"{name} needs a model object; build the pipeline with framework='pt'")
     if opened.is_quantized:
-        shutil.copytree(opened.folder, folder, dirs_exist_ok=True)
+        with replacing(folder) as stage:
+            for name in (*CONFIG_FILES, WEIGHTS, REPORT):
+                if (opened.folder / name).is_file():
+                    shutil.copyfile(opened.folder / name, stage / name)
         return
     fit = opened.fit(head, pooler=opened.has_pooler)
     config = type(opened.config).from_dict(opened.config.to_dict())

@@ -163,7 +163,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
     @property
     def framework(self) -> str:
         """``"tf"`` if Keras runs the model, else ``"pt"``."""
-        return "tf" if type(self.runner).__name__ == "KerasRunner" else "pt"
+        return getattr(self.runner, "framework", "pt")
 
     def predict(self, X: Any) -> Any:  # noqa: N803  # scikit-learn's name
         """Answer; see ``__call__``."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.errors import InputError
+from pocketbert.notices import renamed
 from pocketbert.tasks.answers import Label
-from pocketbert.tasks.notices import renamed
 from pocketbert.tasks.numeric import best_first, sigmoid, softmax
 from pocketbert.tasks.option_checks import check_choice, check_flag, check_whole, kind
 from pocketbert.tasks.task import Options, Outputs, Pipeline, Text, option

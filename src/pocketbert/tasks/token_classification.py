@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pocketbert.errors import InputError
+from pocketbert.notices import renamed
 from pocketbert.tasks.answers import Entity, EntityGroup
 from pocketbert.tasks.entities import STRATEGIES, group_entities, tags_of
-from pocketbert.tasks.notices import renamed
 from pocketbert.tasks.numeric import softmax
 from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, fields_of, kind
 from pocketbert.tasks.task import Options, Outputs, Pipeline, Text, option

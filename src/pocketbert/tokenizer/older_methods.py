@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from pocketbert.errors import InputError
+from pocketbert.notices import renamed
 from pocketbert.tokenizer.call.methods import CallMethods
 
 __all__ = ["OlderMethods"]
@@ -28,7 +28,7 @@ class OlderMethods(CallMethods):
     @contextlib.contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:
         """Tokenize targets; they are tokenized as texts are, so that nothing changes."""
-        warnings.warn("as_target_tokenizer is now the argument text_target of a call", FutureWarning, stacklevel=3)
+        renamed("as_target_tokenizer", "the argument text_target of a call")
         yield
 
     def prepare_seq2seq_batch(
@@ -43,7 +43,7 @@ class OlderMethods(CallMethods):
         **options: Any,
     ) -> Any:
         """Tokenize texts, and targets as ``labels``; the older form of a call with ``text_target``."""
-        warnings.warn("prepare_seq2seq_batch is now a call with text_target", FutureWarning, stacklevel=2)
+        renamed("prepare_seq2seq_batch", "a call with text_target")
         options |= {"padding": padding, "truncation": truncation, "return_tensors": return_tensors}
         batch = self(src_texts, max_length=self.model_max_length if max_length is None else max_length, **options)
         if tgt_texts is not None:

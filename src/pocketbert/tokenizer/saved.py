@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import CheckpointError
+from pocketbert.notices import warn
 from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
@@ -84,7 +84,7 @@ class Pretrained(SpecialTokensMixin, Pushable, Recognized):
         path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
         if path.is_file():
             message = f"{cls.__name__}.from_pretrained with the path of a single file is deprecated; pass its folder"
-            warnings.warn(message, FutureWarning, stacklevel=2)
+            warn(message, FutureWarning)
             return cls.from_file(path, **settings)
         folder = local_folder(pretrained_model_name_or_path, optional=TOKENIZER_FILES, options=options)
         settings = {"name_or_path": str(pretrained_model_name_or_path), **settings}

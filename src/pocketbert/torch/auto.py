@@ -24,6 +24,11 @@ __all__ = [
 _registered: dict[tuple[type[PretrainedConfig], str], type[PreTrainedModel]] = {}
 
 
+def register(config_class: type[PretrainedConfig], model_class: type[PreTrainedModel]) -> None:
+    """Let configurations of a class give a class of yours, wherever its ``head`` is asked for."""
+    _registered[config_class, model_class.head] = model_class
+
+
 def model_class(config: PretrainedConfig, head: str) -> type[PreTrainedModel]:
     """Return the class of a configuration's family with a head; one that was registered comes first.
 
@@ -49,15 +54,8 @@ class AutoModel(AutoClass):
     'DistilBertModel'
     """
 
-    @staticmethod
-    def find(config: PretrainedConfig, head: str) -> type[PreTrainedModel]:
-        """See ``AutoClass``."""
-        return model_class(config, head)
-
-    @staticmethod
-    def add(config_class: type[PretrainedConfig], model_class: type[PreTrainedModel]) -> None:
-        """See ``AutoClass``."""
-        _registered[config_class, model_class.head] = model_class
+    find = staticmethod(model_class)
+    add = staticmethod(register)
 
 
 class AutoModelForPreTraining(AutoModel):

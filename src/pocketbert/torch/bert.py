@@ -105,6 +105,22 @@ class Pooler(nn.Module):
         return first if self.dense is None else self.activation(self.dense(first))
 
 
+class BertLikeEncoder(Stack):
+    """The layers of BERT or MobileBERT."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        head_mask: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+    ) -> BaseModelOutput | tuple[Any, ...]:
+        """(B, T, W) -> the last hidden state and what else is wanted; see ``layers.Stack.run``."""
+        return self.run(hidden_states, attention_mask, head_mask, output_attentions, output_hidden_states, return_dict)
+
+
 class BertLikeModel(Encoder):
     """The encoder of BERT or MobileBERT."""
 
@@ -319,24 +335,12 @@ class BertLayer(nn.Module):
         return self.output(self.intermediate(attended), attended), weights
 
 
-class BertEncoder(Stack):
+class BertEncoder(BertLikeEncoder):
     """The stack of layers."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__([BertLayer(config, index) for index in range(config.num_hidden_layers)])
         self.config = config
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        head_mask: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
-    ) -> BaseModelOutput | tuple[Any, ...]:
-        """(B, T, W) -> the last hidden state and what else is wanted; see ``layers.Stack.run``."""
-        return self.run(hidden_states, attention_mask, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
 class BertPreTrainedModel(PreTrainedModel):

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from pocketbert.architecture.config import DistilBertConfig
-from pocketbert.architecture.families import FAMILIES
+from pocketbert.architecture.families import FAMILIES, family_of
 from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
+from pocketbert.architecture.parameters import kept_width
 from pocketbert.torch import heads
 from pocketbert.torch.calls import DistilBertCall, DistilBertSpanCall
 from pocketbert.torch.embeddings import TokenEmbeddings
@@ -59,7 +60,7 @@ class MultiHeadSelfAttention(nn.Module):
         super().__init__()
         self.config = config
         self.attention_head_size = config.dim // config.n_heads
-        kept = self.attention_head_size * (config.n_heads - len(config.pruned_heads.get(index, ())))
+        kept = kept_width(config, index, config.dim)
         self.q_lin = nn.Linear(config.dim, kept)
         self.k_lin = nn.Linear(config.dim, kept)
         self.v_lin = nn.Linear(config.dim, kept)
@@ -235,16 +236,17 @@ class DistilBertTask(heads.Task, DistilBertPreTrainedModel):
 
     def build_words(self) -> None:
         """See ``heads.Task``."""
-        width, vocabulary = self.config.dim, self.config.vocab_size
+        width, words = self.config.dim, family_of(self.config).words
         self.activation = activation(self.config.activation)
-        self.vocab_transform = nn.Linear(width, width)
-        self.vocab_layer_norm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.vocab_projector = nn.Linear(width, vocabulary)
+        self.place(words.transform, nn.Linear(width, width))
+        self.place(words.norm, nn.LayerNorm(width, eps=NORM_EPS))
+        self.place(words.decoder, nn.Linear(width, self.config.vocab_size))
 
     def word_logits(self, hidden: Tensor) -> Tensor:
         """See ``heads.Task``."""
-        transformed = self.vocab_layer_norm(self.activation(self.vocab_transform(hidden)))
-        return self.vocab_projector(transformed)  # type: ignore[no-any-return]
+        words, at = family_of(self.config).words, self.layer_at
+        transformed = at(words.norm)(self.activation(at(words.transform)(hidden)))
+        return at(words.decoder)(transformed)  # type: ignore[no-any-return]
 
 
 class DistilBertForMaskedLM(DistilBertCall, heads.MaskedLM, DistilBertTask):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketbert.errors import InputError
+from pocketbert.notices import warn
 
 __all__ = ["ModelFacts"]
 
@@ -99,7 +99,7 @@ class ModelFacts(nn.Module):
             0 where visible, the dtype's minimum where masked, of a shape that fits (batch, heads, tokens, tokens).
         """
         if device is not None:
-            warnings.warn("device has no meaning here any more: the mask stays where it is", FutureWarning, 2)
+            warn("device has no meaning here any more: the mask stays where it is", FutureWarning)
         if attention_mask.dim() not in (2, 3):
             shapes = f"{tuple(attention_mask.shape)} with ids of shape {tuple(input_shape)}"
             raise InputError(f"attention_mask of shape {shapes} must be (batch, tokens) or (batch, tokens, tokens)")

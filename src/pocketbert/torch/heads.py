@@ -9,7 +9,6 @@ Shapes: B batch, T tokens, C choices, N labels, V vocabulary, W width.
 
 from __future__ import annotations
 
-import os
 from typing import Any, ClassVar
 
 import torch
@@ -30,8 +29,8 @@ from pocketbert.architecture.forward import (
     problem_type,
 )
 from pocketbert.architecture.parameters import Parameter
-from pocketbert.checkpoint.loading import warn_caller
 from pocketbert.errors import InputError
+from pocketbert.notices import warn
 from pocketbert.torch.layers import activation
 from pocketbert.torch.masks_and_ids import CHECKS, dtype_of
 from pocketbert.torch.model import PreTrainedModel
@@ -46,9 +45,6 @@ __all__ = [
     "SequenceClassification",
     "TokenClassification",
 ]
-
-_TORCH = os.path.dirname(torch.__file__) + os.sep
-
 
 # what follows a family's pooler, one module for all calls
 _POOLED_ACTIVATIONS = {family.pooled.activation: activation(family.pooled.activation) for family in FAMILIES.values()}
@@ -120,7 +116,7 @@ class Task(HeadForward, PreTrainedModel):
             new = self.old_names.get(old)
             if new is None:
                 raise TypeError(f"{type(self).__name__}.forward() got an unexpected keyword argument {old!r}")
-            warn_caller(f"{old} is now named {new}", FutureWarning, _TORCH)
+            warn(f"{old} is now {new}", FutureWarning, "torch")
             if given[new] is not None:
                 raise TypeError(f"{type(self).__name__}.forward() got both {new} and its old name {old}")
             given[new] = value

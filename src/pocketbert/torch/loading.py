@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from pocketbert.architecture.parameters import Parameter
 from pocketbert.checkpoint import fit, write_checkpoint
-from pocketbert.checkpoint.loading import Source, warn_caller
+from pocketbert.checkpoint.loading import Source
 from pocketbert.errors import ConfigError, InputError
+from pocketbert.notices import warn
 from pocketbert.torch.initializing import building, start_afresh
 
 __all__ = ["describe", "float_dtype", "load", "parameters_of", "save"]
@@ -143,10 +144,9 @@ def _warn_of_another_shape(model: Any, shapes: Mapping[str, tuple[int, ...]]) ->
         return
     name = type(model).__name__
     if complaint := fit(shapes, model.library_parameters(), model.config).of_the_library().complaint():
-        warn_caller(
+        warn(
             f"this {name} is not what its configuration says: {complaint}; it is saved as it is, and "
-            f"{name}.from_pretrained will refuse it: write a class of your own for it",
-            UserWarning,
+            f"{name}.from_pretrained will refuse it: write a class of your own for it"
         )
 
 

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from pocketbert.architecture import outputs
 from pocketbert.architecture.config import MobileBertConfig
-from pocketbert.architecture.outputs import BaseModelOutput, ModelOutput
+from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.torch import heads
-from pocketbert.torch.bert import BertLikeModel, BertLikeTask, Intermediate, Pooler, SelfAttention
+from pocketbert.torch.bert import BertLikeEncoder, BertLikeModel, BertLikeTask, Intermediate, Pooler, SelfAttention
 from pocketbert.torch.calls import BertCall, BertPreTrainingCall, BertSpanCall
 from pocketbert.torch.embeddings import TypedEmbeddings
 from pocketbert.torch.initializing import fill
-from pocketbert.torch.layers import Dropout, Stack, make_norm
+from pocketbert.torch.layers import Dropout, make_norm
 from pocketbert.torch.model import PreTrainedModel
 
 __all__ = [
@@ -222,23 +222,11 @@ class MobileBertLayer(nn.Module):
         return (self.output(self.intermediate(x), x, hidden_states), *weights)
 
 
-class MobileBertEncoder(Stack):
-    """The stack of layers."""
+class MobileBertEncoder(BertLikeEncoder):
+    """The stack of blocks."""
 
     def __init__(self, config: MobileBertConfig) -> None:
         super().__init__([MobileBertLayer(config, index) for index in range(config.num_hidden_layers)])
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        head_mask: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
-    ) -> BaseModelOutput | tuple[Any, ...]:
-        """(B, T, W) -> the last hidden state and what else is wanted; see ``layers.Stack.run``."""
-        return self.run(hidden_states, attention_mask, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
 class MobileBertPreTrainedModel(PreTrainedModel):

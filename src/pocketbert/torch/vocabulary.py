@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pocketbert.architecture.input_checks import check_keeps_padding, new_size
 from pocketbert.errors import InputError
 from pocketbert.torch.embeddings import TokenEmbeddings
 from pocketbert.torch.facts import ModelFacts
@@ -100,10 +101,8 @@ class VocabularyAccess(ModelFacts):
         """
         table: Any = self.get_input_embeddings()
         old: int = table.weight.shape[0]
-        size = _rounded(old if new_num_tokens is None else new_num_tokens, pad_to_multiple_of)
-        padding = getattr(self.config, "pad_token_id", None)
-        if padding is not None and size <= padding:
-            raise InputError(f"new_num_tokens {size} would drop pad_token_id {padding}")
+        size = new_size("new_num_tokens", old if new_num_tokens is None else new_num_tokens, pad_to_multiple_of)
+        check_keeps_padding(size, getattr(self.config, "pad_token_id", None))
         output: Any = self.get_output_embeddings()
         tied = output is not None and output.weight is table.weight
         if size != old:
@@ -158,7 +157,7 @@ class VocabularyAccess(ModelFacts):
         Raises:
             InputError: the number is not a positive integer.
         """
-        size = _rounded(new_num_position_embeddings, None, "new_num_position_embeddings")
+        size = new_size("new_num_position_embeddings", new_num_position_embeddings)
         embeddings = self.base_model.embeddings
         table = embeddings.position_embeddings
         if size != table.weight.shape[0]:
@@ -170,16 +169,6 @@ class VocabularyAccess(ModelFacts):
         for module in self.modules():
             if isinstance(module, VocabularyAccess):
                 module.config.max_position_embeddings = size
-
-
-def _rounded(size: Any, multiple: int | None, name: str = "new_num_tokens") -> int:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise InputError(f"{name} {size!r} must be a positive integer")
-    if multiple is None:
-        return size
-    if not isinstance(multiple, int) or multiple < 1:
-        raise InputError(f"pad_to_multiple_of {multiple} must be at least 1")
-    return -(-size // multiple) * multiple
 
 
 def _resized(old: Tensor, size: int, axis: int, start: Any) -> nn.Parameter:

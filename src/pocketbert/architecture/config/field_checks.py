@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pocketbert.errors import ConfigError
+from pocketbert.notices import renamed
 
 __all__ = [
     "ACTIVATIONS",
@@ -32,10 +32,10 @@ MOST_LAYERS = 1000
 MOST_LABELS = 1_000_000
 
 
-def modern_activation(activation: str | Callable[[Any], Any], stacklevel: int) -> str | Callable[[Any], Any]:
+def modern_activation(activation: str | Callable[[Any], Any]) -> str | Callable[[Any], Any]:
     """Return the current name of an activation, with a warning for an old one."""
     if activation == "swish":
-        warnings.warn('activation "swish" is now named "silu"', FutureWarning, stacklevel=stacklevel)
+        renamed('activation "swish"', '"silu"')
         return "silu"
     return activation
 

@@ -8,7 +8,6 @@ import inspect
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -28,6 +27,7 @@ from pocketbert.architecture.config.field_checks import (
 )
 from pocketbert.architecture.config.passive_fields import PASSIVE_FIELDS, PASSIVE_NAMES
 from pocketbert.errors import ConfigError, InputError
+from pocketbert.notices import warn
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
@@ -128,12 +128,8 @@ class PretrainedConfig(Pushable):
             if name.startswith("_") or hasattr(type(self), name):
                 self._refuse(name)
             if name not in self._known() and (hint := self._nearest(name)):
-                warnings.warn(
-                    f"{type(self).__name__} keeps {name!r} as a field of yours, which nothing reads{hint}",
-                    UserWarning,
-                    stacklevel=3,
-                )
-            setattr(self, name, modern_activation(value, stacklevel=4) if name == "hidden_act" else value)
+                warn(f"{type(self).__name__} keeps {name!r} as a field of yours, which nothing reads{hint}")
+            setattr(self, name, modern_activation(value) if name == "hidden_act" else value)
         self.validate()
 
     # -- fields ------------------------------------------------------------------------------------------------
@@ -142,7 +138,7 @@ class PretrainedConfig(Pushable):
         """Make fields of a constructor's own arguments."""
         for name in self._fields():
             value = arguments[name]
-            setattr(self, name, modern_activation(value, stacklevel=4) if name in _ACTIVATION else value)
+            setattr(self, name, modern_activation(value) if name in _ACTIVATION else value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, self.attribute_map.get(name, name), value)
@@ -375,7 +371,7 @@ class PretrainedConfig(Pushable):
             if name == "pruned_heads":
                 self.pruned_heads = pruned_heads_of(value)
             elif name in _ACTIVATION:
-                setattr(self, name, modern_activation(value, stacklevel=3))
+                setattr(self, name, modern_activation(value))
             elif name in self._known() or name in vars(self):
                 setattr(self, name, value)
             elif keep_unknown:

@@ -6,9 +6,18 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pocketbert.architecture.config.bert import BertConfig
+from pocketbert.architecture.config.distilbert import DistilBertConfig
+from pocketbert.architecture.config.mobilebert import MobileBertConfig
+
 __all__ = ["family_by_fields", "family_by_path", "family_by_tensors"]
 
-_OWN = ("distilbert", "mobilebert", "bert")
+# beginning of class names -> model_type
+_CLASSES = {
+    config.__name__.removesuffix("Config"): config.model_type
+    for config in (DistilBertConfig, MobileBertConfig, BertConfig)
+}
+_OWN = tuple(_CLASSES.values())
 # Names of other families that hold one of these.
 _OTHERS = (
     "albert", "bert-generation", "camembert", "convbert", "deberta", "flaubert", "hubert", "ibert", "megatron-bert",
@@ -16,7 +25,6 @@ _OTHERS = (
     "wav2vec2-bert",
 )  # fmt: skip
 
-_CLASSES = {"DistilBert": "distilbert", "MobileBert": "mobilebert", "Bert": "bert"}
 # Fields that only this family's configurations have.
 _FIELDS = {
     "distilbert": ({"dim", "n_heads", "n_layers", "hidden_dim"},),

@@ -9,13 +9,14 @@ __all__ = ["keras_name", "modern_name", "tf1_name"]
 # last part of a TensorFlow variable -> last part of PyTorch's name
 _LEAVES = dict.fromkeys(("kernel", "gamma", "embeddings", "weight", "output_weights"), "weight")
 _LEAVES |= dict.fromkeys(("beta", "bias", "output_bias"), "bias")
+_OLD_NORM = re.compile(r"(LayerNorm|layer_norm)\.(gamma|beta)$")
 # optimizer state, not of the model
 _OPTIMIZER = re.compile(r"(^|/)(adam_[mv]|AdamWeightDecayOptimizer(_\d+)?|global_step)(/|$)")
 
 
 def modern_name(name: str) -> str:
-    """Return a parameter's current name: old files have ``gamma`` and ``beta`` for a norm's weight and bias."""
-    return re.sub(r"\.(gamma|beta)$", lambda m: ".weight" if m[1] == "gamma" else ".bias", name)
+    """Return a parameter's current name: in old files a layer norm has ``gamma`` and ``beta`` as weight and bias."""
+    return _OLD_NORM.sub(lambda m: f"{m[1]}.{'weight' if m[2] == 'gamma' else 'bias'}", name)
 
 
 def keras_name(stored: str) -> tuple[str, bool] | None:

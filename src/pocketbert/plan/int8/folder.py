@@ -21,9 +21,10 @@ from pocketbert.plan.check import used_buffers
 from pocketbert.plan.plan_file import load_plan, save_plan
 from pocketbert.plan.structure import Plan
 
-__all__ = ["WEIGHTS", "load_quantized", "save_quantized", "with_head"]
+__all__ = ["REPORT", "WEIGHTS", "load_quantized", "save_quantized", "with_head"]
 
 WEIGHTS = "model.safetensors"
+REPORT = "report.json"  # what quantizing cost, beside the weights
 # fields of config.json that may differ from the plan's: users rename labels
 _NAMES = ("id2label", "label2id", "architectures", "quantization_config", "_name_or_path")
 

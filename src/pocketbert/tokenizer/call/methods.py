@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import chain, count
 from typing import Any
 
 from pocketbert.errors import InputError
+from pocketbert.notices import renamed
 from pocketbert.tokenizer.call.arrays import as_lists, kind_of
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
 from pocketbert.tokenizer.call.encoding import Encoding
@@ -130,7 +130,7 @@ class CallMethods(SpecialTokensMixin):
             InputError: an argument is wrong; the message says which, and what to pass instead.
         """
         if "pad_to_max_length" in extras:
-            warnings.warn("pad_to_max_length is now padding='max_length'", FutureWarning, stacklevel=2)
+            renamed("pad_to_max_length", "padding='max_length'")
             padding = "max_length" if extras.pop("pad_to_max_length") else padding
             truncation = truncation if truncation is not None else max_length is not None
         split_special = extras.pop("split_special_tokens", self.split_special_tokens)

@@ -51,9 +51,8 @@ class WordPieceFast(PreTrainedTokenizerFast):
             shared: ``tokenizer_object``, a tokenizer of the library in place of a file; ``clean_text``, whether to
                 remove control characters and make all whitespace spaces; ``wordpieces_prefix``, which marks pieces
                 that do not begin a word (``##``); ``model_max_length``, ``padding_side``, ``truncation_side``,
-                ``additional_special_tokens``,
-                ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``pad_token_type_id``,
-                ``model_input_names``.
+                ``additional_special_tokens``, ``clean_up_tokenization_spaces``, ``split_special_tokens``,
+                ``pad_token_type_id``, ``model_input_names``.
 
         Raises:
             CheckpointError: a file is missing or damaged.
