@@ -29,13 +29,15 @@ LEGACY_KERAS = Path(sys.prefix, "legacy-keras")  # where scripts/setup puts it
 TOLERANCE = 1e-5  # float32 in another order of summation
 
 
-def written_by(script: str, out: Path) -> Path:
+def written_by(script: str, out: Path, **variables: str) -> Path:
     """Run an oracle in a process of its own: the environment chooses Keras 2, once for a process."""
     pytest.importorskip("tensorflow")
-    environment = os.environ | {
+    environment = {
+        **os.environ,
         "TF_USE_LEGACY_KERAS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(LEGACY_KERAS), os.environ.get("PYTHONPATH")])),
+        **variables,
     }
     command = [sys.executable, str(HELPERS / script), str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -48,7 +50,7 @@ def keras_folders(tmp_path_factory):
     pytest.importorskip("h5py")
     if not LEGACY_KERAS.is_dir():
         pytest.importorskip("tf_keras")
-    return written_by("tf_oracle.py", tmp_path_factory.mktemp("keras"))
+    return written_by("tf_oracle.py", tmp_path_factory.mktemp("keras"), USE_TF="1")
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,8 @@ def run(checkpoints, monkeypatch):
         assert "transformers" in source
         for printed, folder in EXAMPLES.items():
             source = source.replace(printed, folder)
+        # a loss over tokens has the original's shape (1,), which newer NumPy does not convert to a number
+        source = re.sub(r"float\(((outputs\.)?loss)\)", r"float(tf.reduce_mean(\1))", source)
         variables = {}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -63,7 +65,7 @@ def finite(variables):
     assert tensors
     assert all(bool(tf.reduce_all(tf.math.is_finite(tensor))) for tensor in tensors)
     if "loss" in variables:
-        assert variables["loss"].shape == ()
+        assert variables["loss"].shape in {(), (1,)}
 
 
 def test_every_mobilebert_example_of_the_document(shared, run):
