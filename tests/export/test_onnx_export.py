@@ -181,20 +181,18 @@ def test_cut_or_flipped_files(exported, tmp_path):
 
 
 def test_what_is_no_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"absent.onnx: there is no such file"):
+    with pytest.raises(CheckpointError, match=r"no absent\.onnx in "):
         load(tmp_path / "absent.onnx")
     (tmp_path / "folder.onnx").mkdir()
-    with pytest.raises(CheckpointError, match=r"folder.onnx: it cannot be read"):
+    with pytest.raises(CheckpointError, match=r"folder\.onnx is a folder"):
         load(tmp_path / "folder.onnx")
     with pytest.raises(CheckpointError, match="damaged, or no ONNX file"):
         opened(tmp_path, b"not a model at all")
 
 
 def test_a_file_that_is_too_large(tmp_path, exported, monkeypatch):
-    monkeypatch.setattr("pocketbert.runtime.onnx.onnx_file._SIZE_LIMIT", 1000)
-    with pytest.raises(
-        CheckpointError, match=r"model.onnx: it has \d+ bytes; an ONNX file in one piece has at most 1000"
-    ):
+    monkeypatch.setattr("pocketbert.runtime.onnx.runner.SIZE_LIMIT", 1000)
+    with pytest.raises(CheckpointError, match=r"model\.onnx has \d+ bytes, more than the 1000 of any"):
         opened(tmp_path, exported)
 
 

@@ -1,4 +1,4 @@
-"""JSON from strangers is read or refused with a reason; a folder's files are replaced as a whole or not at all."""
+"""A folder's files are replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,51 +8,7 @@ import os
 import pytest
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage import replacing as files
-from pocketbert.storage.replacing import read_json, replacing
-
-# -- reading ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b'{"vocab_size": 30', "is not JSON"),
-        (b"", "is not JSON"),
-        (b"\xff\xfe{}", "is not UTF-8"),
-        (b'{"a": "\xe9"}', "is not UTF-8"),
-        (b"[" * 100_000, "is not JSON"),
-        (b'{"a":' * 100_000, "is not JSON"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
-        (b"[1, 2]", "holds a list, a JSON object was expected"),
-        (b"null", "holds a NoneType"),
-        (b'"text"', "holds a str"),
-    ],
-)
-def test_what_is_no_json_object_is_refused(tmp_path, content, reason):
-    path = tmp_path / "config.json"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=rf"config\.json.*{reason}"):
-        read_json(path)
-
-
-def test_absent_oversized_and_unreadable_files(tmp_path, monkeypatch):
-    with pytest.raises(CheckpointError, match=r"no config\.json in "):
-        read_json(tmp_path / "config.json")
-    with pytest.raises(CheckpointError, match="cannot read"):
-        read_json(tmp_path)
-    (tmp_path / "big.json").write_text('{"a": 1}')
-    monkeypatch.setattr(files, "_LIMIT", 4)
-    with pytest.raises(CheckpointError, match="has 8 bytes, more than the 4"):
-        read_json(tmp_path / "big.json")
-
-
-def test_a_good_file_is_read(tmp_path):
-    (tmp_path / "a.json").write_text('{"ä": [1, 2.5, null]}', "utf-8")
-    assert read_json(tmp_path / "a.json") == {"ä": [1, 2.5, None]}
-
-
-# -- replacing -------------------------------------------------------------------------------------------------
+from pocketbert.storage.replacing import replacing
 
 OLD = {"config.json": "old config", "weights-1": "old weights", "weights-2": "more old weights", "vocab.txt": "words"}
 NEW = {"config.json": "new config", "weights-1": "new weights"}

@@ -19,7 +19,8 @@ from pocketbert.checkpoint import fit, write_arrays
 from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.storage.hub import TOKENIZER_FILES
-from pocketbert.storage.replacing import read_json, replacing
+from pocketbert.storage.replacing import replacing
+from pocketbert.storage.texts import read_json
 
 __all__ = ["bert_to_distilbert", "convert_bert_to_distilbert"]
 

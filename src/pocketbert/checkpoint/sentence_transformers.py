@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from pocketbert.checkpoint.weights import open_checkpoint
 from pocketbert.errors import CheckpointError, UnsafeFileError
 from pocketbert.storage.hub import WEIGHT_FILES, HubOptions, find_file, local_folder
-from pocketbert.storage.replacing import parse_list, read_json, read_text, replacing
+from pocketbert.storage.replacing import replacing
+from pocketbert.storage.texts import parse_list, read_json, read_text
 
 __all__ = ["ACTIVATIONS", "MODULES_FILE", "POOLINGS"]
 __all__ += ["Dense", "Normalize", "Pooling", "SentenceEncoder", "SentenceFolder", "find_sentences"]

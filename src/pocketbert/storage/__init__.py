@@ -1,1 +1,1 @@
-"""Files: names on the hub become folders, JSON from strangers, mapped tensors, files replaced as a whole."""
+"""Files: names on the hub become folders, regular files are opened, JSON from strangers read, files replaced whole."""

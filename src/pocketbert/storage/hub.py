@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
 from pocketbert.storage.connection import unreachable
-from pocketbert.storage.replacing import read_json
+from pocketbert.storage.texts import read_json
 
 __all__ = ["CONFIG_FILES", "LOOKUP", "TOKENIZER_FILES", "WEIGHT_FILES"]
 __all__ += ["HubOptions", "find_file", "local_folder", "safe_name", "shard_names", "with_variant"]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.opening import open_file
 
 __all__ = ["refuse_pointer"]
 
@@ -25,7 +26,7 @@ def refuse_pointer(path: str | os.PathLike[str], text: str | None = None) -> Non
     """
     if text is None:
         try:
-            with open(path, "rb") as file:
+            with open_file(path) as file:
                 begin = file.read(_LONGEST)
         except OSError:
             return  # whoever reads it says what is wrong

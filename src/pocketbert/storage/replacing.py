@@ -1,84 +1,17 @@
-"""Reading text and JSON files that may be damaged, and replacing files as a whole or not at all."""
+"""Replacing files as a whole or not at all."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.pointers import refuse_pointer
 
-__all__ = ["parse_json", "parse_list", "read_json", "read_text", "replacing"]
-
-_LIMIT = 64 * 2**20  # bytes; the largest real files, a shard index and a multilingual tokenizer.json, are far below
-
-
-def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a UTF-8 file's text.
-
-    Raises:
-        CheckpointError: the file is absent, larger than 64 MiB, not UTF-8, or a git-lfs pointer.
-    """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > _LIMIT:
-            raise CheckpointError(f"{path} has {size} bytes, more than the {_LIMIT} of any real file of its kind")
-        text = path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no {path.name} in {path.parent}") from error
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-    refuse_pointer(path, text)
-    return text
-
-
-def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Parse a JSON object, the text of the file ``path``.
-
-    Raises:
-        CheckpointError: it is not JSON or not an object.
-    """
-    content = _parsed(text, path)
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, a JSON object was expected")
-    return content
-
-
-def parse_list(text: str, path: str | os.PathLike[str]) -> list[Any]:
-    """Parse a JSON list, the text of the file ``path``.
-
-    Raises:
-        CheckpointError: it is not JSON or not a list.
-    """
-    content = _parsed(text, path)
-    if not isinstance(content, list):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, a JSON list was expected")
-    return content
-
-
-def _parsed(text: str, path: str | os.PathLike[str]) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:  # not JSON, a number of too many digits, nested too deep
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-
-
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CheckpointError: the file is absent, larger than 64 MiB, not UTF-8, not JSON or not an object.
-    """
-    return parse_json(read_text(path), path)
+__all__ = ["replacing"]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pocketbert.architecture.config.recognition import family_by_fields, family_
 from pocketbert.errors import CheckpointError
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
 from pocketbert.storage.keywords import loading_options
-from pocketbert.storage.replacing import read_json
+from pocketbert.storage.texts import read_json
 from pocketbert.tokenizer import models
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 from pocketbert.tokenizer.tokenizer_files import CLASSES, TokenizerFolder

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.replacing import parse_json, read_json, read_text
+from pocketbert.storage.texts import parse_json, read_json, read_text
 from pocketbert.tokenizer.added_tokens import as_added
 from pocketbert.tokenizer.call.texts import side_of
 from pocketbert.tokenizer.special_tokens import ROLES, additional_tokens

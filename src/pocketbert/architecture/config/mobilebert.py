@@ -16,7 +16,7 @@ from pocketbert.architecture.config.field_checks import (
 )
 from pocketbert.architecture.config.pretrained_config import PretrainedConfig
 from pocketbert.errors import ConfigError
-from pocketbert.storage.replacing import read_json
+from pocketbert.storage.texts import read_json
 
 __all__ = ["MobileBertConfig"]
 

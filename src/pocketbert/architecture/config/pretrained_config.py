@@ -31,7 +31,8 @@ from pocketbert.notices import warn
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
-from pocketbert.storage.replacing import read_json, replacing
+from pocketbert.storage.replacing import replacing
+from pocketbert.storage.texts import read_json
 
 __all__ = ["GOOGLE_FILE", "PROBLEM_TYPES", "PretrainedConfig", "read_config"]
 

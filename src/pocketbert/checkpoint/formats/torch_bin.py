@@ -16,6 +16,7 @@ from pocketbert.checkpoint.formats.stored import Tensor
 from pocketbert.checkpoint.formats.tensor_pickle import Storage, View, read_pickle
 from pocketbert.errors import CheckpointError
 from pocketbert.extras import require
+from pocketbert.storage.opening import open_file
 
 __all__ = ["TorchFile"]
 
@@ -36,7 +37,7 @@ class TorchFile:
     def __init__(self, file: Path) -> None:
         self.files = [file]
         try:
-            with file.open("rb") as stream:
+            with open_file(file) as stream:
                 is_zip = stream.read(4) == _ZIP
                 stream.seek(0)
                 content, self._places, self._order = _read_zip(stream) if is_zip else _read_older(stream)

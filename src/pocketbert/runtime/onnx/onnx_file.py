@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
@@ -19,9 +18,9 @@ from pocketbert.extras import require
 from pocketbert.runtime.onnx.graph import METADATA, ROWS, VERSION
 from pocketbert.runtime.onnx.writer import OPERATIONS
 
-__all__ = ["Facts", "inspect_model", "read_model"]
+__all__ = ["SIZE_LIMIT", "Facts", "inspect_model"]
 
-_SIZE_LIMIT = 2**31 - 1  # bytes; protobuf's own
+SIZE_LIMIT = 2**31 - 1  # bytes; protobuf's own
 _NODES_LIMIT = 2**16  # a real graph has a few thousand
 _INPUTS = ["input_ids", "attention_mask", "token_type_ids", ROWS]
 
@@ -35,23 +34,6 @@ class Facts:
     int8: bool
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-
-
-def read_model(path: Path) -> bytes:
-    """Return a file's content.
-
-    Raises:
-        CheckpointError: there is no such file, or it cannot be read or is larger than any ONNX file in one piece.
-    """
-    try:
-        size = path.stat().st_size
-        if size <= _SIZE_LIMIT:
-            return path.read_bytes()
-    except FileNotFoundError as error:
-        raise CheckpointError("there is no such file") from error
-    except OSError as error:
-        raise CheckpointError(f"it cannot be read: {error}") from error
-    raise CheckpointError(f"it has {size} bytes; an ONNX file in one piece has at most {_SIZE_LIMIT}")
 
 
 def inspect_model(content: bytes) -> Facts:

@@ -22,10 +22,11 @@ from pocketbert.plan import Plan
 from pocketbert.plan.batch import check_batch
 from pocketbert.runtime.batching import PackedBatch, groups, rectangle
 from pocketbert.runtime.onnx.graph import ROWS, build_model
-from pocketbert.runtime.onnx.onnx_file import inspect_model, read_model
+from pocketbert.runtime.onnx.onnx_file import SIZE_LIMIT, inspect_model
 from pocketbert.runtime.plans import check_dtype, plan_of_checkpoint, plan_of_model
 from pocketbert.runtime.results import answer_of, chosen_tokens, split_padded, split_tokens
 from pocketbert.runtime.threads import check_threads
+from pocketbert.storage.opening import read_bytes
 
 __all__ = ["DEVICES", "OnnxRunner", "load", "open_session", "wrap"]
 
@@ -51,7 +52,7 @@ class OnnxRunner:
     Several Python threads may call one runner at once.
 
     Args:
-        content: what ``build_model`` made or ``read_model`` read.
+        content: what ``build_model`` made, or that of a file.
         head: which answer, where the model has several; ``None`` is the model's own head.
         device: one of ``DEVICES``; the CPU by default.
         threads: most CPU threads of a call; as many as the process may use where None.
@@ -140,8 +141,9 @@ def load(
     path = None if isinstance(source, Opened) else Path(os.path.expanduser(os.fspath(source)))
     if path is None or not (path.suffix == ".onnx" or path.is_file()):
         return _made(plan_of_checkpoint(source, head, dtype), device, threads)
+    content = read_bytes(path, SIZE_LIMIT)
     try:
-        runner = OnnxRunner(read_model(path), head, device=device, threads=threads)
+        runner = OnnxRunner(content, head, device=device, threads=threads)
     except CheckpointError as error:
         raise type(error)(f"{path}: {error}") from error
     if dtype is not None and (dtype == "int8") != runner.int8:

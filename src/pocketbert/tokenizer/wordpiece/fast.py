@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.storage.replacing import read_text
+from pocketbert.storage.texts import read_text
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 from pocketbert.tokenizer.call.encoding import Piece
 from pocketbert.tokenizer.call.row_layout import Layout, Special

@@ -1,0 +1,69 @@
+"""Opening files that a stranger may have put there: regular files only, and never more bytes than are asked for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from pocketbert.errors import CheckpointError
+
+__all__ = ["open_file", "read_bytes"]
+
+_KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFSOCK: "socket",
+}
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file, or a link to one, for reading.
+
+    A pipe or a device may have no end, or wait forever for someone who writes.
+
+    Raises:
+        CheckpointError: it is something else.
+        OSError: it cannot be opened.
+    """
+    _check(path, os.stat(path).st_mode)  # before it is opened, which alone can make a device do something
+    return open(path, "rb", opener=_open)  # the caller closes it
+
+
+def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Read a regular file of at most ``limit`` bytes.
+
+    Raises:
+        CheckpointError: it is absent, larger, no regular file, or cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise CheckpointError(f"{path} has {size} bytes, more than the {limit} of any real file of its kind")
+            return file.read(size)  # and no more, should it grow
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no {Path(path).name} in {Path(path).parent}") from error
+    except CheckpointError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+
+
+def _open(path: str, flags: int) -> int:
+    opened = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # it may have become a pipe since it was checked
+    try:
+        _check(path, os.fstat(opened).st_mode)
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
+
+
+def _check(path: str | os.PathLike[str], mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "special file")
+        raise CheckpointError(f"{os.fspath(path)} is a {kind}, not a regular file; nothing was read from it")
