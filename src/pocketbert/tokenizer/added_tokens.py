@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -75,7 +73,7 @@ def as_added(token: Any, *, special: bool = False) -> AddedToken:
 
 
 class AddedVocabulary:
-    """The added tokens of a Python tokenizer, matched as the ``tokenizers`` library matches them.
+    """The added tokens of a Python tokenizer, found in texts by the ``tokenizers`` library, as for the Fast ones.
 
     The leftmost match counts, and of several there the longest. Tokens that are not ``normalized`` are matched first,
     in the text as given; the others in the rest of it, once normalized.
@@ -87,69 +85,73 @@ class AddedVocabulary:
         self._normalize = normalize
         self.by_id: dict[int, AddedToken] = {}
         self.ids: dict[str, int] = {}
-        self._refresh()
+        self.special: set[str] = set()  # the contents of special tokens
+        self._last = -1  # the largest of these ids
+        self._finders: dict[tuple[bool, bool], _Finder | None] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but what is built from it when a text is split."""
+        return {**self.__dict__, "_finders": {}}
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
         """Add ``tokens``; one that the vocabulary has keeps its id. Return how many were not added tokens before."""
         count = 0
         for token in tokens:
-            if not token.content or token in self.by_id.values():
+            id_ = self.ids.get(token.content, self._vocab.get(token.content))
+            if not token.content or (id_ is not None and self.by_id.get(id_) == token):
                 continue
             count += 1
-            id_ = self.ids.get(token.content, self._vocab.get(token.content))
             if id_ is None:
-                id_ = max(len(self._vocab), max(self.by_id, default=-1) + 1)
+                id_ = max(len(self._vocab), self._last + 1)
+            self._last = max(self._last, id_)
             self.ids[token.content] = id_
             self.by_id[id_] = token
-        self._refresh()
+            (self.special.add if token.special else self.special.discard)(token.content)
+        self._finders = {}
         return count
 
-    def _refresh(self) -> None:
-        raw: dict[str, AddedToken] = {}
-        normalized: dict[str, AddedToken] = {}
-        for token in sorted(self.by_id.values(), key=lambda token: not token.special):
-            if token.normalized:  # of those that normalize alike, the first counts
-                normalized.setdefault(self._normalize(token.content), token)
-            else:
-                raw[token.content] = token
-        normalized.pop("", None)
-        self._raw = _pattern(raw), raw
-        self._normalized = _pattern(normalized), normalized
+    def contents(self) -> Iterator[str]:
+        """Each token as it is matched in a text."""
+        for token in self.by_id.values():
+            yield self._normalize(token.content) if token.normalized else token.content
 
     def split(self, text: str, *, normalized: bool, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
         """Split text into ``(id, start, stop)``, with id None for the text between added tokens.
 
         ``normalized`` tells whether the text is. Without ``keep_special``, special tokens are not matched.
         """
-        pattern, tokens = self._normalized if normalized else self._raw
-        done = 0
-        for match in pattern.finditer(text) if pattern else ():
-            start, stop = match.span()
-            token = tokens[match.group()]
-            if token.special and not keep_special:
-                continue
-            if token.single_word and (_is_word(text[start - 1 : start]) or _is_word(text[stop : stop + 1])):
-                continue
-            if token.lstrip:
-                start = max(len(text[:start].rstrip()), done)
-            if token.rstrip:
-                stop = len(text) - len(text[stop:].lstrip())
-            if done < start:
-                yield None, done, start
-            yield self.ids[token.content], start, stop
-            done = stop
-        if done < len(text):
-            yield None, done, len(text)
+        kind = normalized, keep_special
+        if kind not in self._finders:
+            self._finders[kind] = self._finder(*kind)
+        finder = self._finders[kind]
+        if finder is not None:
+            yield from finder.split(text)
+        elif text:
+            yield None, 0, len(text)
+
+    def _finder(self, normalized: bool, keep_special: bool) -> _Finder | None:
+        found: dict[str, tuple[int, AddedToken]] = {}
+        for id_, token in sorted(self.by_id.items(), key=lambda item: not item[1].special):
+            if token.normalized == normalized:  # of those that normalize alike, the first counts
+                found.setdefault(self._normalize(token.content) if normalized else token.content, (id_, token))
+        found.pop("", None)
+        return _Finder(found, keep_special) if found else None
 
 
-def _pattern(contents: Iterable[str]) -> re.Pattern[str] | None:
-    longest_first = sorted(contents, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+class _Finder:
+    """Finds tokens in a text with the ``tokenizers`` library: for it, all text between them is one unknown word."""
 
+    def __init__(self, tokens: Mapping[str, tuple[int, AddedToken]], keep_special: bool) -> None:
+        from tokenizers import AddedToken as LibraryToken
+        from tokenizers import Tokenizer, models
 
-def _is_word(char: str) -> bool:
-    """Return whether ``char`` is a word character by UTS #18: a letter, mark, digit, connector or joiner."""
-    if not char:
-        return False
-    category = unicodedata.category(char)
-    return char.isalnum() or category[0] == "M" or category == "Pc" or char in "\u200c\u200d"
+        self._library = Tokenizer(models.WordLevel({"": 0}, unk_token=""))
+        rules = [{**token.to_dict(), "content": content, "normalized": False} for content, (_, token) in tokens.items()]
+        self._library.add_tokens([LibraryToken(**rule) for rule in rules])
+        self._library.encode_special_tokens = not keep_special
+        self._ids = [None, *(id_ for id_, _ in tokens.values())]
+
+    def split(self, text: str) -> Iterator[tuple[int | None, int, int]]:
+        found = self._library.encode(text, add_special_tokens=False)
+        for number, (start, stop) in zip(found.ids, found.offsets, strict=True):
+            yield self._ids[number], start, stop

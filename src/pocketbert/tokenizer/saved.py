@@ -107,8 +107,9 @@ class Pretrained(SpecialTokensMixin, Pushable, Recognized):
         saved = arguments.get("added_tokens_decoder", {})
         tokenizer = cls(**arguments)
         tokenizer.init_kwargs |= {name: value for name, value in files.other.items() if name not in arguments}
+        ids = {token.content: id_ for id_, token in reversed(saved.items())}
         for id_, added in tokenizer.added_tokens_decoder.items():
-            wanted = next((i for i, token in saved.items() if token.content == added.content), id_)
+            wanted = ids.get(added.content, id_)
             if wanted != id_:
                 raise CheckpointError(
                     f"{files.path}: added token {added.content!r} was saved with id {wanted}, but after this "

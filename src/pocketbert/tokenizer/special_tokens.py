@@ -105,6 +105,11 @@ class SpecialTokensMixin(ABC):
         """Id -> added token; special tokens are added tokens."""
 
     @property
+    @abstractmethod
+    def _special_added(self) -> Set[str]:
+        """The added tokens that are special."""
+
+    @property
     def added_tokens_encoder(self) -> dict[str, int]:
         """Added token -> id."""
         return {token.content: id_ for id_, token in self.added_tokens_decoder.items()}

@@ -88,12 +88,11 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained):
         self.deprecation_warnings: dict[str, bool] = {}
         roles = {role: given.get(role) for role in ROLES} | {**roles}
         self._init_roles(roles, given.get("additional_special_tokens") or (), given.get("extra_special_tokens") or {})
-        saved = sorted((added_tokens_decoder or {}).items())
-        self._add([token for id_, token in saved if self.added_tokens_decoder.get(id_) != token])
+        known = self.added_tokens_decoder
+        self._add([token for id_, token in sorted((added_tokens_decoder or {}).items()) if known.get(id_) != token])
         self._check_roles()
-        self._add(
-            [token for token in self.all_special_tokens_extended if token.content not in self.added_tokens_encoder]
-        )
+        added = self.added_tokens_encoder
+        self._add([token for token in self.all_special_tokens_extended if token.content not in added])
 
     def _check_roles(self) -> None:
         """Check that the vocabulary has the tokens that every row needs, before others are added to it."""
@@ -165,7 +164,8 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained):
             if role == "additional_special_tokens":
                 tokens = additional_tokens(value)
                 kept = [] if replace_additional_special_tokens else self._additional or []
-                self._additional = [*kept, *(token for token in tokens if token not in kept)]
+                known = {*kept}
+                self._additional = [*kept, *(token for token in tokens if token not in known)]
                 added += tokens
             elif role in self.SPECIAL_TOKENS_ATTRIBUTES:
                 added.append(as_added(value, special=True))
@@ -218,8 +218,7 @@ class PreTrainedTokenizerBase(IdMethods, OlderMethods, Pretrained):
             clean_up_tokenization_spaces: write ``do n't`` as ``don't``, and so on; by default the tokenizer's setting.
         """
         ids = as_lists(token_ids)
-        added = self.added_tokens_decoder.values() if skip_special_tokens else ()
-        special = {token.content for token in added if token.special}
+        special = self._special_added if skip_special_tokens else ()
         tokens = [self._id_to_token(_id(id_)) for id_ in (ids if isinstance(ids, list) else [ids])]
         text = self.convert_tokens_to_string([token for token in tokens if token is not None and token not in special])
         clean = clean_up_tokenization_spaces

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.texts import parse_json, read_json, read_text
+from pocketbert.storage.texts import read_json, read_text
 from pocketbert.tokenizer.added_tokens import as_added
-from pocketbert.tokenizer.call.texts import side_of
+from pocketbert.tokenizer.call.texts import replace_surrogates, side_of
 from pocketbert.tokenizer.special_tokens import ROLES, additional_tokens
+from pocketbert.tokenizer.steps import MAX_ADDED, MAX_ID, check_ids, read_checked
 
 # model_type of config.json -> the class of the Python tokenizer
 CLASSES = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "mobilebert": "MobileBertTokenizer"}
@@ -32,7 +34,6 @@ __all__ = ["CLASSES", "NORMALIZER", "TokenizerFolder", "TokenizerJson", "read_vo
 
 logger = logging.getLogger(__name__)
 
-_MAX_ID = 2**24 - 1  # the tokenizers library allocates memory for every id up to the largest
 # A constructor's setting -> the name of the same setting in a BertNormalizer of the tokenizers library.
 NORMALIZER = {
     "do_lower_case": "lowercase",
@@ -70,31 +71,55 @@ _SETTINGS = (
 def read_vocab(source: str | os.PathLike[str] | Mapping[str, int]) -> dict[str, int]:
     """Return token -> id from a ``vocab.txt``, or a copy of a vocabulary given as a mapping.
 
+    A token that stands on several lines has the number of the last one, as in ``transformers``; a warning names it.
+
     Raises:
-        CheckpointError: the file cannot be read or is empty.
+        CheckpointError: the file cannot be read or is empty, or the mapping is of something else than tokens and ids.
     """
     if isinstance(source, Mapping):
-        return dict(source)
+        vocab = dict(source)
+        if vocab and (fault := check_ids(vocab)) is not None:
+            raise CheckpointError(f"vocab_file is no vocabulary of tokens and ids: {fault}")
+        return vocab
     lines = read_text(source).split("\n")
     if lines[-1] == "":
         lines.pop()
     if not lines:
         raise CheckpointError(f"{source} is empty; a vocabulary has one token per line")
-    return {token: id_ for id_, token in enumerate(lines)}
+    vocab = {token: id_ for id_, token in enumerate(lines)}
+    if len(vocab) < len(lines):
+        counts = Counter(lines)
+        del counts[""]  # an id without a token
+        repeated = [token for token, count in counts.items() if count > 1]
+        if repeated:
+            shown = ", ".join(map(repr, repeated[:5])) + (", ..." if len(repeated) > 5 else "")
+            message = "%s has %d tokens on more than one line, and the last line counts: %s"
+            logger.warning(message, source, len(repeated), shown)
+    return vocab
 
 
 def vocab_text(vocab: Mapping[str, int]) -> str:
-    """Return ``vocab`` as ``vocab.txt`` holds it; an id without a token is an empty line, so that lines stay ids."""
+    """Return ``vocab`` as ``vocab.txt`` holds it; an id without a token is an empty line, so that lines stay ids.
+
+    Raises:
+        CheckpointError: a token cannot be a line of a text file, so that it would be read back as others.
+    """
+    for token in vocab:
+        if not token.isprintable() and ("\n" in token or "\r" in token or replace_surrogates(token) != token):
+            raise CheckpointError(
+                f"token {token!r} cannot be a line of vocab.txt: it holds a line break or half a surrogate pair; "
+                "save a Fast tokenizer with legacy_format=False, which writes tokenizer.json alone"
+            )
     tokens = {id_: token for token, id_ in vocab.items()}
     return "".join(tokens.get(id_, "") + "\n" for id_ in range(max(tokens, default=-1) + 1))
 
 
 @dataclass(frozen=True)
 class TokenizerJson(os.PathLike[str]):
-    """A ``tokenizer.json`` that was read: its text, its vocabulary, and its settings by the constructors' names."""
+    """A ``tokenizer.json`` that was read: its content, its vocabulary, and its settings by the constructors' names."""
 
     path: str
-    text: str
+    data: dict[str, Any]
     vocab: dict[str, int]
     settings: dict[str, Any]
     steps: tuple[str | None, str | None]  # the types of its normalizer and pre-tokenizer
@@ -114,14 +139,13 @@ class TokenizerJson(os.PathLike[str]):
         """
         if isinstance(path, cls):
             return path
-        text = read_text(path)
-        data = parse_json(text, path)
+        data = read_checked(path)
+        model, normalizer = data["model"], data.get("normalizer") or {}
+        if model["type"] != "WordPiece":
+            raise CheckpointError(
+                f"{path} holds a {model['type']} model; DistilBERT, MobileBERT and BERT have WordPiece"
+            )
         try:
-            model, normalizer = data["model"], data.get("normalizer") or {}
-            kind = model.get("type", "WordPiece")
-            if kind != "WordPiece":
-                raise CheckpointError(f"{path} holds a {kind} model; DistilBERT, MobileBERT and BERT have WordPiece")
-            vocab = dict(model["vocab"])
             settings: dict[str, Any] = {
                 "unk_token": model.get("unk_token", "[UNK]"),
                 "wordpieces_prefix": model.get("continuing_subword_prefix", "##"),
@@ -132,10 +156,7 @@ class TokenizerJson(os.PathLike[str]):
                 settings |= {ours: normalizer[theirs] for ours, theirs in NORMALIZER.items() if theirs in normalizer}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path} is not a tokenizer.json: {type(error).__name__} {error}") from error
-        ids = vocab.values()
-        if set(map(type, ids)) != {int} or min(ids) < 0 or max(ids) > _MAX_ID:
-            raise CheckpointError(f"{path} holds no vocabulary of tokens and ids in 0 .. {_MAX_ID}")
-        return cls(os.fspath(path), text, vocab, settings, steps)
+        return cls(os.fspath(path), data, dict(model["vocab"]), settings, steps)
 
 
 @dataclass(frozen=True)
@@ -277,8 +298,14 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
         tokens = settings["additional_special_tokens"] or ()
         changed["additional_special_tokens"] = additional_tokens(tokens)
     if "added_tokens_decoder" in settings:
-        tokens = settings["added_tokens_decoder"].items()
-        changed["added_tokens_decoder"] = {int(id_): as_added(token) for id_, token in tokens}
+        decoder = {int(id_): as_added(token) for id_, token in settings["added_tokens_decoder"].items()}
+        size = sum(len(token.content) for token in decoder.values())
+        if size > MAX_ADDED or not all(0 <= id_ <= MAX_ID for id_ in decoder):
+            raise ValueError(
+                f"added tokens of {size} characters with ids {min(decoder)} .. {max(decoder)}; the limits are "
+                f"{MAX_ADDED} and 0 .. {MAX_ID}"
+            )
+        changed["added_tokens_decoder"] = decoder
     if limit is not None:
         changed["model_max_length"] = int(limit)
     return settings | changed

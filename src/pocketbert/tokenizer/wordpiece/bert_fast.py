@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pocketbert.errors import InputError
+from pocketbert.errors import CheckpointError, InputError
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.tokenizer_files import TokenizerJson, read_vocab
-from pocketbert.tokenizer.wordpiece.fast import PreTrainedTokenizerFast, load
+from pocketbert.tokenizer.wordpiece.fast import PreTrainedTokenizerFast
+from pocketbert.tokenizer.wordpiece.library import library_errors, load, own_copy
 from pocketbert.tokenizer.wordpiece.python import PreTrainedTokenizer
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class WordPieceFast(PreTrainedTokenizerFast):
             "lowercase": do_lower_case,
         }
         if tokenizer_object is not None:
-            library = tokenizer_object
+            library = own_copy(tokenizer_object)
         elif tokenizer_file is not None:
             library = _read(tokenizer_file, normalizer)
         elif vocab_file is not None:
@@ -107,7 +108,9 @@ def _build(vocab: dict[str, int], unk_token: str, prefix: str, normalizer: Mappi
     """Return the library's tokenizer with BERT's steps."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    library = Tokenizer(models.WordPiece(vocab, unk_token=unk_token, continuing_subword_prefix=prefix))
+    with library_errors(CheckpointError, "the tokenizers library cannot use the vocabulary"):
+        model = models.WordPiece(vocab, unk_token=unk_token, continuing_subword_prefix=prefix)
+    library = Tokenizer(model)
     library.normalizer = normalizers.BertNormalizer(**normalizer)
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     library.decoder = decoders.WordPiece(prefix=prefix)
@@ -119,8 +122,6 @@ def _read(path: str | os.PathLike[str], normalizer: Mapping[str, Any]) -> tokeni
     from tokenizers import normalizers
 
     library = load(TokenizerJson.read(path))
-    library.no_padding()
-    library.no_truncation()
     if isinstance(library.normalizer, normalizers.BertNormalizer):
         library.normalizer = normalizers.BertNormalizer(**normalizer)
     return library

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.storage.texts import read_text
 from pocketbert.tokenizer.added_tokens import AddedToken, as_added
 from pocketbert.tokenizer.call.encoding import Piece
 from pocketbert.tokenizer.call.row_layout import Layout, Special
@@ -17,13 +16,13 @@ from pocketbert.tokenizer.call.rows import Tokenized
 from pocketbert.tokenizer.call.texts import replace_surrogates
 from pocketbert.tokenizer.special_tokens import ROLES
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
-from pocketbert.tokenizer.tokenizer_files import TokenizerJson
+from pocketbert.tokenizer.wordpiece.library import copied, library_errors, load, own_copy, written
 from pocketbert.tokenizer.wordpiece.training import trained
 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["PreTrainedTokenizerFast", "layouts_of", "load"]
+__all__ = ["PreTrainedTokenizerFast", "layouts_of"]
 
 
 class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
@@ -68,16 +67,21 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         if tokenizer_object is None:
             if tokenizer_file is None:
                 raise InputError("no tokenizer; pass tokenizer_object or tokenizer_file")
-            tokenizer_object = load(tokenizer_file)
-        self._init_library(tokenizer_object, {}, {}, path=tokenizer_file, **settings)
+            library = load(tokenizer_file)
+        else:
+            library = own_copy(tokenizer_object)
+        self._init_library(library, {}, {}, path=tokenizer_file, **settings)
 
     def _init_library(
         self, library: tokenizers.Tokenizer, own: Mapping[str, Any], roles: Mapping[str, Any], path: Any, **given: Any
     ) -> None:
-        """Set all attributes; arguments are those of ``_init_shared``, ``path`` is for messages."""
+        """Set all attributes; arguments are those of ``_init_shared``, ``path`` is for messages.
+
+        No one else has ``library``, which is changed.
+        """
         self.add_prefix_space = bool(given.get("add_prefix_space", False))  # byte-level models have it, WordPiece not
         given.pop("from_slow", None)  # there is one way to build the library's tokenizer
-        self._library = type(library).from_str(library.to_str())
+        self._library = library
         padding, truncation = library.padding or {}, library.truncation or {}
         for name, value in (
             ("padding_side", padding.get("direction")),
@@ -87,8 +91,8 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         ):
             if value is not None and name not in roles:
                 given.setdefault(name, value)
-        self._library.no_padding()
-        self._library.no_truncation()
+        library.no_padding()
+        library.no_truncation()
         self._init_shared(own, roles, **given)
         self._layouts = layouts_of(self._library, path)
 
@@ -112,19 +116,43 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Id -> added token; special tokens are added tokens."""
+        return dict(self._added_by_id)
+
+    @cached_property
+    def _added_by_id(self) -> dict[int, AddedToken]:
         return {id_: as_added(token) for id_, token in sorted(self._library.get_added_tokens_decoder().items())}
+
+    @cached_property
+    def _special_added(self) -> Set[str]:
+        return {token.content for token in self._added_by_id.values() if token.special}
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
         decoder = self._library.decoder
-        return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
+        if decoder is None:
+            return " ".join(tokens)
+        with library_errors(InputError, "the tokenizers library cannot join these tokens"):
+            return str(decoder.decode(list(tokens)))
 
     @cached_property
     def _vocab(self) -> Mapping[str, int]:
         return dict(self._library.get_vocab(with_added_tokens=False))
 
     def _tokenizer_json(self) -> str:
-        return str(self._library.to_str(pretty=True))
+        return written(self._library, pretty=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the library's tokenizer as the content of its file."""
+        caches = {"_vocab", "_added_by_id", "_special_added", "_splits_at_spaces"}
+        state = {name: value for name, value in self.__dict__.items() if name not in caches}
+        return state | {"_library": written(self._library)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`__getstate__` gave."""
+        from tokenizers import Tokenizer
+
+        self.__dict__.update(state)
+        self._library = Tokenizer.from_str(state["_library"])
 
     def _token_to_id(self, token: str) -> int | None:
         id_: int | None = self._library.token_to_id(replace_surrogates(token))
@@ -144,11 +172,13 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         if not tokens:
             return 0
         from tokenizers import AddedToken as LibraryToken
-        from tokenizers import Tokenizer
 
-        library = Tokenizer.from_str(self._library.to_str())
-        count = library.add_tokens([LibraryToken(**token.to_dict()) for token in tokens])
+        library = copied(self._library)
+        with library_errors(InputError, "the tokenizers library cannot add these tokens"):
+            count = library.add_tokens([LibraryToken(**token.to_dict()) for token in tokens])
         self._library = library
+        for name in ("_added_by_id", "_special_added", "_splits_at_spaces"):
+            self.__dict__.pop(name, None)
         return int(count)
 
     def train_new_from_iterator(
@@ -196,7 +226,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     ) -> Tokenized:
         library = self._library
         if split_special_tokens:
-            library = type(library).from_str(library.to_str())
+            library = copied(library)
             library.encode_special_tokens = True
         pieces = _Pieces(library, texts, split_into_words)
         # whoever passes words will ask which word each token is of
@@ -222,29 +252,15 @@ class _Pieces:
 
     def encode(self, call: Callable[..., list[Piece]]) -> list[Piece]:
         """Return what a method of the library makes of the texts."""
-        try:
-            return call(self.texts, is_pretokenized=self.split_into_words, add_special_tokens=False)
-        except TypeError:  # a lone surrogate: the texts were checked to be strings
-            clean = [
-                replace_surrogates(text) if isinstance(text, str) else list(map(replace_surrogates, text))
-                for text in self.texts
-            ]
-            return call(clean, is_pretokenized=self.split_into_words, add_special_tokens=False)
-
-
-def load(path: str | os.PathLike[str]) -> tokenizers.Tokenizer:
-    """Return the library's tokenizer of a file.
-
-    Raises:
-        CheckpointError: the file is missing, damaged or not for this version of the library.
-    """
-    from tokenizers import Tokenizer
-
-    text = path.text if isinstance(path, TokenizerJson) else read_text(path)
-    try:
-        return Tokenizer.from_str(text)
-    except Exception as error:
-        raise CheckpointError(f"{path}: the tokenizers library cannot read it: {error}") from error
+        with library_errors(InputError, "the tokenizers library cannot split these texts"):
+            try:
+                return call(self.texts, is_pretokenized=self.split_into_words, add_special_tokens=False)
+            except TypeError:  # a lone surrogate: the texts were checked to be strings
+                clean = [
+                    replace_surrogates(text) if isinstance(text, str) else list(map(replace_surrogates, text))
+                    for text in self.texts
+                ]
+                return call(clean, is_pretokenized=self.split_into_words, add_special_tokens=False)
 
 
 def layouts_of(library: tokenizers.Tokenizer, path: str | os.PathLike[str] | None) -> tuple[Layout, Layout]:
@@ -253,12 +269,8 @@ def layouts_of(library: tokenizers.Tokenizer, path: str | os.PathLike[str] | Non
         return Layout.bare(1), Layout.bare(2)
     layouts = []
     for texts in (["a"], ["a", "a"]):
-        try:
+        with library_errors(CheckpointError, f"{path}: the tokenizers library cannot use it"):
             row = library.encode(*texts)
-        except BaseException as error:  # a panic of the library is no Exception
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise CheckpointError(f"{path}: the tokenizers library cannot use it: {error}") from error
         columns = (row.tokens, row.ids, row.type_ids, row.sequence_ids)
         groups: list[list[Special]] = [[]]
         type_ids: list[int] = []

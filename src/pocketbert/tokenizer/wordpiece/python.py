@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,15 @@ from pocketbert.tokenizer.tokenizer_files import NORMALIZER, read_vocab
 from pocketbert.tokenizer.wordpiece.basic import BasicTokenizer, WordpieceTokenizer
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, NormalizedString, Token
+    from tokenizers import NormalizedString, Token
 
 __all__ = ["PreTrainedTokenizer"]
 
-Part = tuple["NormalizedString", tuple[str, int] | None]
+Name = tuple[str, int]  # the token and id that a part is as a whole
+Part = tuple["NormalizedString", Name | None]
+Span = tuple[int, int, Name | None]  # a part by its characters: start, exclusive end
+
+_FEW = 8  # slices of a text that are taken one by one
 
 
 @dataclass
@@ -57,6 +62,41 @@ class _Piece:
         self.offsets += offsets
         self.word_ids += [self.words + number if word is None else word for number in words]
         self.words += words[-1] + 1 if words else 0
+
+
+@dataclass
+class _Run:
+    """Tokens of several parts of a text, and how many of them were moved on."""
+
+    ids: list[int]
+    tokens: list[str]
+    offsets: list[Offsets]
+    words: list[int]
+    moved: int = 0
+    moved_words: int = 0
+
+    def move(self, words: int, piece: _Piece, word: int | None) -> None:
+        """Move the tokens of the next ``words`` words to ``piece``; ``word`` as in ``_Piece.add``."""
+        first, base = self.moved, self.moved_words
+        self.moved_words += words
+        self.moved = last = bisect_left(self.words, self.moved_words, first)
+        numbers = [number - base for number in self.words[first:last]]
+        piece.add(self.ids[first:last], self.tokens[first:last], self.offsets[first:last], numbers, word)
+
+
+def _slices(text: NormalizedString, spans: Sequence[Span]) -> Iterator[Part]:
+    """Yield the parts of ``text`` that ``spans`` say.
+
+    A slice takes time for all that is before it, so of many spans each half is sliced from its half of the text.
+    """
+    if len(spans) > _FEW:
+        middle = len(spans) // 2
+        cut = spans[middle][0]
+        yield from _slices(text[:cut], spans[:middle])
+        yield from _slices(text[cut:], [(start - cut, stop - cut, name) for start, stop, name in spans[middle:]])
+        return
+    for start, stop, name in spans:
+        yield text[start:stop], name
 
 
 class PreTrainedTokenizer(PreTrainedTokenizerBase):
@@ -167,6 +207,10 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         """Id -> added token; special tokens are added tokens."""
         return dict(sorted(self._added.by_id.items()))
 
+    @property
+    def _special_added(self) -> Set[str]:
+        return self._added.special
+
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""
         joined = [
@@ -223,47 +267,71 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         """Add the tokens of ``raw``, which begins at ``start`` of its text and holds no raw added token."""
         from tokenizers import NormalizedString
 
-        for part, whole in self._parts(NormalizedString(raw), keep_special):
-            tokens = self._encode_part(raw, part, whole)
-            offsets = [(start + first, start + last) for first, last in tokens.offsets]
-            piece.add(tokens.ids, tokens.tokens, offsets, tokens.word_ids, word)
+        parts = list(self._parts(NormalizedString(raw), keep_special))
+        texts = [part for part, name in parts if name is None]
+        whole_parts = [part for part, name in parts if name is not None]
+        names = iter([name for _, name in parts if name is not None])
+        # The words of all parts at once, and then the whole ones: each call takes time for the length of raw.
+        split = self._run(raw, start, texts, self._word, self._pre_tokenizer)
+        whole = self._run(raw, start, whole_parts, lambda word: [self._whole(word, *next(names))])
+        for part, name in parts:
+            if name is not None:
+                whole.move(1, piece, word)
+            elif len(parts) == 1:
+                split.move(len(split.words), piece, word)  # no part has more words than tokens
+            else:
+                split.move(len(self._pre_tokenizer.pre_tokenize_str(part.normalized)), piece, word)
 
-    def _encode_part(self, raw: str, part: NormalizedString, whole: tuple[str, int] | None) -> Encoding:
-        """Return the tokens of ``part``, made from ``raw``: the one token ``whole``, or those of its words."""
+    @staticmethod
+    def _run(
+        raw: str,
+        start: int,
+        parts: list[NormalizedString],
+        tokens_of: Callable[[str], list[Token]],
+        pre_tokenizer: Any = None,
+    ) -> _Run:
+        """Return the tokens of ``parts``, made from ``raw``: of their words, or of each part as one word."""
         from tokenizers import PreTokenizedString
 
+        if not parts:
+            return _Run([], [], [], [])
         words = PreTokenizedString(raw)
-        words.split(lambda *_: [part])
-        if whole is None:
-            self._pre_tokenizer.pre_tokenize(words)
-            words.tokenize(self._word)
-        else:
-            words.tokenize(lambda word: [self._whole(word, *whole)])
-        return words.to_encoding()
+        words.split(lambda *_: parts)
+        if pre_tokenizer is not None:
+            pre_tokenizer.pre_tokenize(words)
+        words.tokenize(tokens_of)
+        found = words.to_encoding()
+        offsets = [(start + first, start + last) for first, last in found.offsets]
+        return _Run(found.ids, found.tokens, offsets, found.word_ids)
 
     def _parts(self, text: NormalizedString, keep_special: bool) -> Iterator[Part]:
         """Normalize ``text`` and split it at words that are never split and at added tokens.
 
         These come with their token and id, the text between them with None.
         """
-        done = 0
+        spans: list[Span] = []
         if self._never_split:
             self._clean.normalize(text)
+            done = 0
             for match in re.finditer(r"\S+", text.normalized):
                 if match.group() in self._never_split:
-                    yield from self._split(text[done : match.start()], keep_special)
                     id_ = self._token_to_id(match.group())
                     id_ = self._required("unk_token")[1] if id_ is None else id_
-                    yield text[slice(*match.span())], (match.group(), id_)
+                    spans += [(done, match.start(), None), (*match.span(), (match.group(), id_))]
                     done = match.end()
-        yield from self._split(text[done:], keep_special)
+            spans.append((done, len(text.normalized), None))
+        for part, name in _slices(text, [span for span in spans if span[0] < span[1]]) if spans else [(text, None)]:
+            if name is None:
+                yield from self._split(part, keep_special)
+            else:
+                yield part, name
 
-    def _split(self, text: NormalizedString | None, keep_special: bool) -> Iterator[Part]:
-        if text is None:  # a slice without characters
-            return
+    def _split(self, text: NormalizedString, keep_special: bool) -> Iterator[Part]:
         self._normalizer.normalize(text)
-        for id_, start, stop in self._added.split(text.normalized, normalized=True, keep_special=keep_special):
-            yield text[start:stop], None if id_ is None else (self._added.by_id[id_].content, id_)
+        found = self._added.split(text.normalized, normalized=True, keep_special=keep_special)
+        known = self._added.by_id
+        spans = [(start, stop, None if id_ is None else (known[id_].content, id_)) for id_, start, stop in found]
+        yield from _slices(text, spans)
 
     def _word(self, word: str) -> list[Token]:
         """Return the tokens of a normalized word."""

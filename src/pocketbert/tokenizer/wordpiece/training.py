@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketbert.errors import InputError
 from pocketbert.tokenizer.added_tokens import AddedToken
+from pocketbert.tokenizer.wordpiece.library import library_errors, written
 
 if TYPE_CHECKING:
     import tokenizers
@@ -44,7 +45,7 @@ def trained(
     from tokenizers import AddedToken as LibraryToken
     from tokenizers import Tokenizer, trainers
 
-    parts = json.loads(library.to_str())
+    parts = json.loads(written(library))
     model, rows = parts["model"], parts["post_processor"]
     if model["type"] not in _TRAINERS:
         raise InputError(f"a {model['type']} model cannot be trained; {', '.join(_TRAINERS)} can")
@@ -57,7 +58,8 @@ def trained(
     blank = Tokenizer.from_str(json.dumps(parts | {"added_tokens": [], "post_processor": None}))
     tokens = [LibraryToken(**token.to_dict()) for token in special]
     trainer = getattr(trainers, _TRAINERS[model["type"]])(vocab_size=vocab_size, special_tokens=tokens, **options)
-    blank.train_from_iterator(texts, length=length, trainer=trainer)
+    with library_errors(InputError, "the tokenizers library cannot learn from these texts"):
+        blank.train_from_iterator(texts, length=length, trainer=trainer)
     if rows is not None:
         made = json.loads(blank.to_str())
         made["post_processor"] = _moved(rows, renamed, blank)
