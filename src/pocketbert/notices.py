@@ -1,11 +1,11 @@
-"""Warnings that point at the caller's line, however deep inside the package they are given."""
+"""What is told to people: warnings that point at the caller's line, and text that is safe to show on a terminal."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 
-__all__ = ["renamed", "warn"]
+__all__ = ["printable", "renamed", "warn"]
 
 
 def warn(message: str, category: type[Warning] = UserWarning, *passed_over: str) -> None:
@@ -26,3 +26,11 @@ def warn(message: str, category: type[Warning] = UserWarning, *passed_over: str)
 def renamed(old: str, new: str) -> None:
     """Warn that an argument has another name today."""
     warn(f"{old} is now {new}", FutureWarning)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line that a terminal shows as it is: what would control it is spelt as in Python.
+
+    Labels, tensor names, file names and texts come from others, and may hold escape sequences.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

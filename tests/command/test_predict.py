@@ -72,7 +72,7 @@ def test_csv():
         (2, {"prompt": "a", "choices": ["b", "c"]}),
         (3, "choices must be a JSON list, not 'e'"),
     ]
-    with pytest.raises(InputError, match="the first line must name the columns question, context; it holds text"):
+    with pytest.raises(InputError, match="the first line must name the columns question, context; it has text"):
         read("text\na", QA, "csv")
     long = "word " * 60_000
     assert read(f'text\n"{long}"\n', kind="csv") == [(2, {"text": long})]
@@ -152,7 +152,7 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path):
     assert before == lines(whole)[: len(before)]
     with out.open("a", encoding="utf-8") as file:
         file.write('{"line": 23, "answ')  # the machine was lost in the middle of a line
-    with pytest.raises(InputError, match="exists; pass resume=True to continue it or overwrite=True to replace it"):
+    with pytest.raises(InputError, match="exists; pass --resume to continue it or --overwrite to replace it"):
         predict(classifier(), texts, output=out, style="jsonl")
     done = predict(classifier(), texts, output=out, style="jsonl", resume=True)
     assert done == Summary(answered=40 - len(before), broken=0, skipped=len(before))
@@ -165,20 +165,20 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path):
 def test_what_cannot_be_continued(tmp_path):
     out = tmp_path / "notes.jsonl"
     out.write_text("my notes\n", "utf-8")
-    with pytest.raises(InputError, match="was not written by predict as JSON lines"):
+    with pytest.raises(InputError, match="cannot be continued: there is no notes.jsonl.resume beside it"):
         predict(classifier(), [], output=out, style="jsonl", resume=True)
     assert out.read_text("utf-8") == "my notes\n"
     for bad in ({"output": None}, {"output": tmp_path / "a", "style": "table"}):
-        with pytest.raises(InputError, match="resume=True needs an output file of style 'jsonl'"):
+        with pytest.raises(InputError, match="--resume needs --output with a file"):
             predict(classifier(), [], **{"style": "jsonl", **bad}, resume=True)
     with pytest.raises(InputError, match="contradict"):
         predict(classifier(), [], output=out, style="jsonl", resume=True, overwrite=True)
     with pytest.raises(InputError, match="style='xml' is unknown"):
         predict(classifier(), [], style="xml")
     with pytest.raises(InputError, match="takes no argument 'top_n'"):
-        predict(classifier(), [], output=tmp_path / "never", top_n=1)
+        predict(classifier(), [], output=tmp_path / "never", options={"top_n": 1})
     (tmp_path / "a.csv").write_text("label\na\n", "utf-8")
-    with pytest.raises(InputError, match="must name the columns text; it holds label"):
+    with pytest.raises(InputError, match="must name the columns text; it has label"):
         predict(classifier(), read_file(tmp_path / "a.csv", TEXT), output=tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
@@ -191,7 +191,7 @@ def test_records_are_read_lazily():
 
 
 def test_tables(capsys):
-    predict(classifier(), read_texts(["a cat", "日本" * 30, "tab\tand \x1b[31mred"], TEXT), top_k=2)
+    predict(classifier(), read_texts(["a cat", "日本" * 30, "tab\tand \x1b[31mred"], TEXT), options={"top_k": 2})
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["line", "input", "label", "score"]
     assert len(shown) == 1 + 3 * 2
@@ -199,7 +199,8 @@ def test_tables(capsys):
     assert shown[2].startswith(" " * 20)
     assert "\x1b" not in "".join(shown)
     made = TokenClassificationPipeline(FakeRunner("token_classification", id2label=TAGS), tokenizer())
-    predict(made, read_texts(["", "john"], fields_of_task(made)), aggregation_strategy="first", ignore_labels=[])
+    options = {"aggregation_strategy": "first", "ignore_labels": []}
+    predict(made, read_texts(["", "john"], fields_of_task(made)), options=options)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["line", "input", "entity", "word", "score", "start", "end"]
     assert shown[1].split() == ["1", "-", "-", "-", "-", "-"]

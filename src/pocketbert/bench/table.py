@@ -8,20 +8,22 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pocketbert.bench.bench_report import Memory, Report
+from pocketbert.notices import printable
 
 __all__ = ["print_report"]
 
 
-def print_report(report: Report) -> None:
+def print_report(report: Report, console: Console) -> None:
     """Print what was measured, what was not and why, and the settings that follow."""
-    console = Console()
-    console.print(f"{report.architecture} on {report.cpu}, {_count(report.threads)}", markup=False, highlight=False)
+    console.print(
+        f"{report.architecture} on {printable(report.cpu)}, {_count(report.threads)}", markup=False, highlight=False
+    )
     if report.engines:
         console.print(_engines(report))
     for name, reason in report.left_out.items():
-        console.print(Text.assemble((f"{name} was left out: ", "bold"), reason))
+        console.print(Text.assemble((f"{name} was left out: ", "bold"), printable(reason)))
     for note in report.notes:
-        console.print(note, markup=False, highlight=False)
+        console.print(printable(note), markup=False, highlight=False)
     if report.trials:
         console.print(_trials(report))
     for settings in report.recommended:

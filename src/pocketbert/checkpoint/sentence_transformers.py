@@ -123,6 +123,13 @@ class SentenceFolder:
         prompts = find_file(self._source, _PROMPTS_FILE, self._hub)
         return encoder if prompts is None else replace(encoder, **_prompts(prompts))
 
+    def files(self) -> list[Path]:
+        """Return the files that its vectors depend on, those of the encoder's tokenizer aside."""
+        root = self._listed.parent
+        names = ("config.json", *_TEXTS_FILES, *WEIGHT_FILES)
+        found = [self._listed, root / _PROMPTS_FILE, *(root / f / name for _, f in self._modules for name in names)]
+        return [path for path in found if path.is_file()]
+
     def copy(self, target: Path) -> None:
         """Write what is not the encoder's into a folder that holds an encoder."""
         with replacing(target) as stage:

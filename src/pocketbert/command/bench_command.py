@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from pocketbert.command.common_options import Folder, Json
+from pocketbert.command.streams import console, results, say
+from pocketbert.notices import printable
 
 
 def bench_command(
@@ -21,6 +23,7 @@ def bench_command(
     Ctrl-C prints what is measured so far.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from pocketbert.bench import Report, bench
     from pocketbert.bench.table import print_report
@@ -31,9 +34,9 @@ def bench_command(
         nonlocal report
         report = so_far
         if status.console.is_terminal:
-            status.update(step)
+            status.update(escape(printable(step)))
         else:
-            typer.echo(step, err=True)
+            say(step)
 
     stopped = False
     with Console(stderr=True).status("reading the checkpoint") as status:
@@ -42,9 +45,9 @@ def bench_command(
         except KeyboardInterrupt:
             stopped = True
     if report is not None and as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=2))
+        typer.echo(json.dumps(report.to_dict(), indent=2), file=results())
     elif report is not None:
-        print_report(report)
+        print_report(report, console())
     if stopped:
-        typer.echo("stopped; the rest was not measured", err=True)
+        say("stopped; the rest was not measured")
         raise typer.Exit(130)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import sys
-import warnings
 from typing import Annotated
 
 import typer
@@ -12,11 +10,12 @@ import typer
 from pocketbert import __version__
 from pocketbert.command.bench_command import bench_command
 from pocketbert.command.convert_command import convert_command
+from pocketbert.command.ending import status_of
 from pocketbert.command.export_command import export_app
 from pocketbert.command.inspect_command import inspect_command
 from pocketbert.command.predict_command import predict_command
 from pocketbert.command.quantize_command import quantize_command
-from pocketbert.errors import PocketBertError
+from pocketbert.command.streams import printing_results, standard_streams
 
 __all__ = ["app", "main"]
 
@@ -27,30 +26,28 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("inspect")(inspect_command)
-app.command("convert")(convert_command)
+app.command("inspect")(printing_results(inspect_command))
+app.command("convert")(printing_results(convert_command))
 app.add_typer(export_app, name="export")
-app.command("quantize")(quantize_command)
-app.command("predict")(predict_command)
-app.command("bench")(bench_command)
+app.command("quantize")(printing_results(quantize_command))
+app.command("predict")(printing_results(predict_command))
+app.command("bench")(printing_results(bench_command))
 
 
 def main() -> None:
-    """Run the command; errors of this library, and warnings, are printed in one line, without a traceback."""
-    warnings.showwarning = _show_warning
-    if sys.platform == "win32":  # pipes and files there have a code page that lacks most characters
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(encoding="utf-8")
-    try:
-        app()
-    except PocketBertError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from error
+    """Run the command; errors and warnings are told in one line, and its end is a status."""
+    arguments = sys.argv[1:]
+    words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    debug = "--debug" in words
+    if debug:  # it may stand behind a sub-command, too
+        arguments.remove("--debug")
 
+    def run() -> None:
+        command = typer.main.get_command(app)
+        with standard_streams(), command.make_context("pocketbert", arguments) as context:
+            command.invoke(context)
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"warning: {message}", err=True)
+    raise SystemExit(status_of(run, debug=debug))
 
 
 def _version(wanted: bool) -> None:
@@ -64,5 +61,6 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error, too.")] = False,
 ) -> None:
     pass

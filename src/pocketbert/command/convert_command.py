@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from pocketbert.command.streams import results
+from pocketbert.notices import printable
+
 
 def convert_command(
     source: Annotated[Path, typer.Argument(metavar="BERT_FOLDER", help="Folder of a BERT encoder.")],
@@ -15,4 +18,4 @@ def convert_command(
     """Turn a BERT encoder into the DistilBERT checkpoint that computes the same, tokenizer files included."""
     from pocketbert.checkpoint.convert import convert_bert_to_distilbert
 
-    typer.echo(f"wrote {convert_bert_to_distilbert(source, target)}")
+    typer.echo(printable(f"wrote {convert_bert_to_distilbert(source, target)}"), file=results())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketbert.command.common_options import Folder, Head
+from pocketbert.command.streams import printing_results, results
+from pocketbert.notices import printable
 
 if TYPE_CHECKING:
     from pocketbert.export.judging import Report
@@ -24,6 +26,7 @@ export_app = typer.Typer(help="Write a checkpoint for other engines.", no_args_i
 
 
 @export_app.command("onnx")
+@printing_results
 def export_onnx_command(
     folder: Folder, out: _OnnxFile, head: Head = None, int8: _Int8 = False, limit: _Limit = None
 ) -> None:
@@ -34,6 +37,7 @@ def export_onnx_command(
 
 
 @export_app.command("savedmodel")
+@printing_results
 def export_savedmodel_command(folder: Folder, out: _SavedModel, head: Head = None, limit: _Error = None) -> None:
     """Write a checkpoint as TensorFlow's SavedModel with dynamic batch and length, run and compared first."""
     from pocketbert.export.tensorflow import export_savedmodel
@@ -42,6 +46,7 @@ def export_savedmodel_command(folder: Folder, out: _SavedModel, head: Head = Non
 
 
 @export_app.command("litert")
+@printing_results
 def export_litert_command(
     folder: Folder, out: _LiteRtFile, head: Head = None, int8: _Int8 = False, limit: _Limit = None
 ) -> None:
@@ -52,6 +57,7 @@ def export_litert_command(
 
 
 def _print_export(report: Report) -> None:
-    typer.echo(f"{report.path}: {report.size} bytes, {report.head}, {'int8' if report.int8 else 'float32'}")
+    kind = "int8" if report.int8 else "float32"
+    typer.echo(printable(f"{report.path}: {report.size} bytes, {report.head}, {kind}"), file=results())
     for name, error in report.errors.items():
-        typer.echo(f"{name}: largest error {error:.1e}, agreement {report.agreement[name]:.5f}")
+        typer.echo(f"{name}: largest error {error:.1e}, agreement {report.agreement[name]:.5f}", file=results())

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import typer
 
 from pocketbert.command.common_options import Folder, Json
+from pocketbert.command.streams import console, results
 
 
 def inspect_command(folder: Folder, as_json: Json = False) -> None:
@@ -17,10 +18,10 @@ def inspect_command(folder: Folder, as_json: Json = False) -> None:
     inspection = inspect_checkpoint(folder)
     if as_json:
         plain = asdict(inspection) | {"parameters": inspection.parameters, "complete": inspection.complete}
-        typer.echo(json.dumps(plain, indent=2))
+        typer.echo(json.dumps(plain, indent=2), file=results())
     else:
         from pocketbert.command.tables import print_inspection
 
-        print_inspection(inspection)
+        print_inspection(inspection, console())
     if not inspection.complete:
         raise typer.Exit(2)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pocketbert.command.output import check_output, check_stdout, is_stdout
+from pocketbert.command.streams import results, say
 from pocketbert.errors import InputError
 
 if TYPE_CHECKING:
+    from pocketbert.runtime.batching import Pause
     from pocketbert.tasks.records import Fields, Record
 
 
@@ -36,10 +41,15 @@ def predict_command(
     runtime: Annotated[str | None, typer.Option(help="native (the default), onnx, torch or keras.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32; int8 with native and onnx; bfloat16 with torch.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout by default.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; stdout by default, as is -.")
+    ] = None,
     style: Annotated[str, typer.Option("--format", help="table (to read) or jsonl (to process).")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --output ends.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --output if it is there.")] = False,
+    max_characters: Annotated[
+        int | None, typer.Option(min=1, help="Most characters of a record of --input; by default 10 million.")
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help='Of the task: top_k=3, overflow=window, candidate_labels=["a", "b"].'),
@@ -48,17 +58,34 @@ def predict_command(
     """Answer texts: from the command line, a file or stdin; to stdout or a file.
 
     Order is kept. A broken record is reported with its line and the rest goes on. Ctrl-C leaves what is finished, and
-    --resume continues it.
+    --resume continues it, with the same model, task, options and input. What is piped in is answered as it comes.
     """
+    from pocketbert.command.model_files import model_digest
     from pocketbert.command.predict import fields_of_task, predict
     from pocketbert.tasks import pipeline
-    from pocketbert.tasks.records import count_records
+    from pocketbert.tasks.records import MAX_CHARACTERS, count_records
 
     if not model:
         raise InputError("pass --model with a checkpoint folder or a hub name")
+    _check_decoded("TEXT", texts or [])
+    _check_decoded("--option", option or [])
+    options = _options(option or [])
+    if output is not None and is_stdout(output):
+        output = None
+    source = (file or "-") if not texts else None
+    if output is not None:
+        check_output(output, source, resume=resume, overwrite=overwrite)
+    elif source is not None:
+        check_stdout(results(), source)
     answerer = pipeline(task, model=model, runtime=runtime, dtype=dtype, threads=threads)
-    records = _records(texts or [], file, kind, fields_of_task(answerer))
+    records = _records(texts or [], file, kind, fields_of_task(answerer), max_characters or MAX_CHARACTERS)
     style = style or ("jsonl" if output is not None else "table")
+    progress = output is not None and sys.stderr.isatty()
+    made_with = {
+        "model": model_digest(answerer.source),
+        "runtime": answerer.loading.runtime or "",
+        "dtype": dtype or "",
+    }
     try:
         summary = predict(
             answerer,
@@ -67,46 +94,76 @@ def predict_command(
             style=style,
             resume=resume,
             overwrite=overwrite,
-            report=lambda line, message: typer.echo(f"line {line}: {message}", err=True),
-            progress=output is not None and sys.stderr.isatty(),
-            total=count_records(file, kind) if file and file != "-" else None,
-            **dict(map(_option, option or [])),
+            made_with=made_with if output is not None and style == "jsonl" else None,
+            report=lambda line, message: say(f"line {line}: {message}"),
+            progress=progress,
+            total=count_records(file, kind) if progress and file is not None and os.path.isfile(file) else None,
+            options=options,
         )
     except KeyboardInterrupt:
-        hint = "; --resume continues" if output is not None and style == "jsonl" else ""
-        typer.echo(f"stopped; what is finished was written{hint}", err=True)
+        say("stopped; what is finished was written" + ("; --resume continues" if output and style == "jsonl" else ""))
         raise typer.Exit(130) from None
     if summary.skipped or summary.broken:
-        counts = f"{summary.answered} answered, {summary.broken} broken, {summary.skipped} done before"
-        typer.echo(counts, err=True)
+        say(f"{summary.answered} answered, {summary.broken} broken, {summary.skipped} done before")
     if summary.broken:
         raise typer.Exit(2)
 
 
-def _records(texts: list[str], file: str | None, kind: str | None, fields: Fields) -> Iterator[Record]:
-    from pocketbert.tasks.records import read_file, read_stream, read_texts
+def _records(
+    texts: list[str], file: str | None, kind: str | None, fields: Fields, most: int
+) -> Iterator[Record | Pause]:
+    from pocketbert.tasks.incoming import as_they_come
+    from pocketbert.tasks.records import kind_by_name, read_file, read_stream, read_texts
 
     if texts and file is not None:
         raise InputError("pass texts or --input, not both")
     if texts:
-        if fields.needed in ((), ("text",)):
-            return read_texts(texts, fields)
-        return read_stream(io.BytesIO("\n".join(texts).encode()), fields, "jsonl")
+        return read_texts(texts, fields)
+    plain = "txt" if fields.are_text else "jsonl"
     if file is not None and file != "-":
-        if not Path(file).is_file():
-            raise InputError(f"--input {file}: no such file")
-        return read_file(file, fields, kind)
+        if os.path.isfile(file):
+            return read_file(file, fields, kind, max_characters=most)
+        if os.path.isdir(file) or not os.path.exists(file):
+            raise InputError(f"--input {file}: " + ("it is a folder" if os.path.isdir(file) else "no such file"))
+        pipe = open(file, "rb")  # noqa: SIM115  # read until the process ends
+        kind = kind or kind_by_name(file) or plain
+        return as_they_come(_named(read_stream(pipe, fields, kind, max_characters=most), file))
     if file is None and sys.stdin.isatty():
         raise InputError("nothing to answer: pass texts, --input FILE, or pipe text in")
-    plain = "txt" if fields.needed in ((), ("text",)) else "jsonl"
-    return read_stream(sys.stdin.buffer, fields, kind or plain)
+    stream: Any = sys.stdin.buffer
+    is_file = not isinstance(stream, io.BufferedReader) or stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    if not is_file:
+        # The thread that reads it may wait for ever: Python could not close its own stream, which that would hold.
+        stream = open(stream.fileno(), "rb", closefd=False)  # noqa: SIM115
+    records = _named(read_stream(stream, fields, kind or plain, max_characters=most), "standard input")
+    return records if is_file else as_they_come(records)
 
 
-def _option(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--option {text!r} must be NAME=VALUE")
+def _named(records: Iterable[Record], name: str) -> Iterator[Record]:
+    """Yield records, and give the name of what they come from to an error in reading it."""
     try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+        yield from records
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from error
+
+
+def _check_decoded(name: str, values: list[str]) -> None:
+    """Refuse arguments that are not in the system's encoding: Python keeps their bytes as halves of characters."""
+    for number, value in enumerate(values, 1):
+        if any("\udc80" <= character <= "\udcff" for character in value):
+            raise InputError(f"{name} {number} is not {sys.getfilesystemencoding().upper()}: {value[:60]!r}")
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--option {text!r} must be NAME=VALUE")
+        if name in options:
+            raise InputError(f"--option {name} is given twice; pass it once")
+        try:
+            options[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            options[name] = value
+    return options

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from pocketbert.command.common_options import Folder, Head, Json
+from pocketbert.command.streams import console, results, say
 from pocketbert.errors import InputError
+from pocketbert.notices import printable
 
 
 def quantize_command(
@@ -25,6 +27,7 @@ def quantize_command(
 ) -> None:
     """Write a checkpoint in int8, a quarter of the size, and say what that costs; refused above --max-loss."""
     from rich.console import Console
+    from rich.markup import escape
 
     from pocketbert.command.tables import print_quantization
     from pocketbert.quantization import quantize
@@ -35,25 +38,31 @@ def quantize_command(
     def watch(what: str, done: int, total: int) -> None:
         nonlocal before
         if status.console.is_terminal:
-            status.update(f"{what}: {done} of {total}" if total > 1 else what)
+            status.update(escape(printable(f"{what}: {done} of {total}" if total > 1 else what)))
         elif what != before:
-            typer.echo(what, err=True)
+            say(what)
         before = what
 
     with Console(stderr=True).status("reading the checkpoint") as status:
         try:
             report = quantize(folder, out, data=data, texts=lines, max_loss=max_loss, head=head, progress=watch)
         except KeyboardInterrupt:
-            typer.echo("stopped; nothing was written", err=True)
+            say("stopped; nothing was written")
             raise typer.Exit(130) from None
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=2))
+        typer.echo(json.dumps(report.to_dict(), indent=2), file=results())
     else:
-        print_quantization(report)
+        print_quantization(report, console())
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--texts {path} cannot be read: {error}") from error
+    from pocketbert.tasks.records import Fields, read_file
+
+    if not path.is_file():
+        raise InputError(f"--texts {path}: no such file")
+    lines = []
+    for record in read_file(path, Fields(("text",)), "txt"):
+        if isinstance(record.value, InputError):
+            raise InputError(f"--texts {path} line {record.line}: {record.value}")
+        lines.append(record.value)
+    return lines

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from pocketbert.notices import printable
+
 if TYPE_CHECKING:
     from pocketbert.command.inspection import Inspection
     from pocketbert.quantization import QuantizationReport
@@ -19,9 +21,8 @@ __all__ = ["print_inspection", "print_quantization"]
 _SHOWN = 5  # parts with the largest losses
 
 
-def print_inspection(inspection: Inspection) -> None:
+def print_inspection(inspection: Inspection, console: Console) -> None:
     """Print the facts, the parameters by part, and every name that does not fit."""
-    console = Console()
     rows = {
         "checkpoint": inspection.folder,
         "architecture": inspection.architecture + (" (told from the names on disk)" if inspection.guessed else ""),
@@ -34,22 +35,21 @@ def print_inspection(inspection: Inspection) -> None:
 
     parts = Table("part", Column("parameters", justify="right"), box=None, pad_edge=False)
     for part, count in inspection.parts:
-        parts.add_row(part, f"{count:,}")
+        parts.add_row(_safe(part), f"{count:,}")
     parts.add_row("total", f"{inspection.parameters:,}", style="bold")
     console.print("", parts, "", sep="\n")
 
     lists = {"missing": inspection.missing, "unexpected": inspection.unexpected, "not used": inspection.unused}
     for title, names in lists.items():
-        console.print(f"[bold]{title}[/]: {escape(', '.join(names)) if names else 'none'}")
+        console.print(f"[bold]{title}[/]: {_safe(', '.join(names)) if names else 'none'}")
     for name, disk, ours in inspection.misshaped:
-        console.print(f"[bold]misshaped: {escape(name)}[/]: {disk} on disk, the configuration gives {ours}")
+        console.print(f"[bold]misshaped: {_safe(name)}[/]: {disk} on disk, the configuration gives {ours}")
     if not inspection.complete:
-        console.print(f"[bold red]{inspection.architecture} cannot be loaded from this checkpoint.[/]")
+        console.print(f"[bold red]{_safe(inspection.architecture)} cannot be loaded from this checkpoint.[/]")
 
 
-def print_quantization(report: QuantizationReport) -> None:
+def print_quantization(report: QuantizationReport, console: Console) -> None:
     """Print sizes, metrics, agreement and the parts with the largest losses."""
-    console = Console()
     share = report.size_after / report.size_before
     sizes = f"{filesize.decimal(report.size_before)} before, {filesize.decimal(report.size_after)} after ({share:.0%})"
     rows = {"int8 checkpoint": report.folder, "head": report.head.replace("_", " "), "weights": sizes}
@@ -72,12 +72,17 @@ def print_quantization(report: QuantizationReport) -> None:
 
     parts = Table("part", Column("loss", justify="right"), box=None, pad_edge=False)
     for part in report.parts[:_SHOWN]:
-        parts.add_row(part.name, f"{part.loss:.5f}")
+        parts.add_row(_safe(part.name), f"{part.loss:.5f}")
     console.print("\n[bold]loss with one part alone in int8[/]", parts, sep="\n")
 
 
 def _facts(rows: Mapping[str, object]) -> Table:
     table = Table(Column(style="bold"), Column(), show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
-        table.add_row(name, escape(str(value)))
+        table.add_row(name, _safe(value))
     return table
+
+
+def _safe(value: object) -> str:
+    """Return what rich shows as it is: names come from files."""
+    return escape(printable(str(value)))

@@ -1,28 +1,33 @@
-"""Answers on their way out: JSON lines that can be continued, or a table to read."""
+"""Answers on their way out: JSON lines for programs, or a table to read."""
 
 from __future__ import annotations
 
+import codecs
 import json
-import os
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from rich.cells import set_cell_size
 
+from pocketbert.command.output import Sink
 from pocketbert.errors import InputError
+from pocketbert.notices import printable
 
-__all__ = ["JsonLines", "Table", "finished_line"]
+__all__ = ["JsonLines", "Table"]
 
 _INPUT = 40  # cells of a table that show the input
+# What JSON may hold as it is, but has no UTF-8, ends a line for some readers, or controls a terminal.
+_ESCAPED = re.compile("[\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 
 class JsonLines:
     """One object per record: ``{"line": 3, "answer": ...}``, or ``{"line": 3, "error": "..."}``."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: Sink) -> None:
         self._file = file
+        self._is_utf8 = codecs.lookup(getattr(file, "encoding", None) or "utf-8").name == "utf-8"
 
     def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the answer of a record."""
@@ -33,8 +38,8 @@ class JsonLines:
         self._write({"line": line, "error": message})
 
     def _write(self, record: dict[str, Any]) -> None:
-        # a lone surrogate has no UTF-8, but is spelt in JSON as Python spells it
-        text = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+        text = json.dumps(record, ensure_ascii=not self._is_utf8)
+        text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         self._file.write(text + "\n")
         self._file.flush()
 
@@ -42,7 +47,7 @@ class JsonLines:
 class Table:
     """Columns of fixed width, so that rows can be written as they come."""
 
-    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
+    def __init__(self, file: Sink, columns: Sequence[str]) -> None:
         self._file = file
         self._columns = columns
         self._begun = False
@@ -56,7 +61,7 @@ class Table:
 
     def error(self, line: int, item: Any, message: str) -> None:
         """Write that a record has no answer."""
-        self._write(str(line), _excerpt(item), f"error: {_printable(message)}")
+        self._write(str(line), _excerpt(item), f"error: {printable(message)}")
 
     def _write(self, line: str, item: str, rest: str) -> None:
         if not self._begun:
@@ -65,30 +70,6 @@ class Table:
             self._write("line", "input", names)
         self._file.write(f"{line:>6}  {set_cell_size(item, _INPUT)}  {rest}".rstrip() + "\n")
         self._file.flush()
-
-
-def finished_line(path: Path) -> int:
-    """Return the last line that a file of ``JsonLines`` has, 0 for none, and cut off a line that was not finished.
-
-    Raises:
-        InputError: the file is something else.
-    """
-    if not path.exists():
-        return 0
-    last, end = 0, 0
-    with path.open("rb+") as file:
-        for raw in file:
-            if not raw.endswith(b"\n"):
-                break
-            try:
-                line = json.loads(raw)["line"]
-                assert isinstance(line, int) and line > last
-            except (ValueError, KeyError, TypeError, AssertionError) as error:
-                raise InputError(f"{path} was not written by predict as JSON lines; it cannot be continued") from error
-            last, end = line, end + len(raw)
-        file.truncate(end)
-        os.fsync(file.fileno())
-    return last
 
 
 def _plain(value: Any) -> Any:
@@ -109,7 +90,7 @@ def _width(name: str) -> int:
 
 
 def _cell(value: Any, width: int) -> str:
-    text = f"{value:.4f}" if isinstance(value, (float, np.floating)) else _printable(str(value))
+    text = f"{value:.4f}" if isinstance(value, (float, np.floating)) else printable(str(value))
     return set_cell_size(text, width)
 
 
@@ -118,9 +99,4 @@ def _excerpt(item: Any) -> str:
         item = next(iter(item.values()), "")
     if isinstance(item, (list, tuple)):
         item = " ".join(map(str, item))
-    return "" if isinstance(item, InputError) else _printable(str(item)[: 2 * _INPUT])
-
-
-def _printable(text: str) -> str:
-    """Replace line ends and control characters, which would break the table or the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "" if isinstance(item, InputError) else printable(str(item)[: 2 * _INPUT])

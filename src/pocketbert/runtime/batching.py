@@ -7,6 +7,7 @@ anything that maps a packed batch to one array a row; this file knows nothing of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -19,7 +20,9 @@ from pocketbert.plan.batch import PackedBatch, Row, pack
 __all__ = [
     "BATCH_TOKENS",
     "LOOKAHEAD",
+    "PAUSE",
     "PackedBatch",
+    "Pause",
     "Row",
     "Runner",
     "batches",
@@ -35,6 +38,15 @@ LOOKAHEAD = 256  # inputs that are read ahead of the answers, so that there is s
 
 _SLACK = 0.15  # padding that a group of rows may hold, as a share of its tokens
 _MOST_TOKENS = 4096  # of a group, unless one row alone is longer; it bounds the memory of a call
+
+
+class Pause(Enum):
+    """Stands among the items of ``chunks`` where the next one may take long to come."""
+
+    PAUSE = "pause"
+
+
+PAUSE = Pause.PAUSE
 
 T = TypeVar("T")
 Ints = NDArray[np.int64]
@@ -101,12 +113,17 @@ def run_rows(runner: Runner, rows: Sequence[Row], budget: int = BATCH_TOKENS) ->
 
 
 def chunks(
-    items: Iterable[T], size_of: Callable[[T], int], *, lookahead: int = LOOKAHEAD, limit: int, ramp: bool = False
+    items: Iterable[T | Pause],
+    size_of: Callable[[T], int],
+    *,
+    lookahead: int = LOOKAHEAD,
+    limit: int,
+    ramp: bool = False,
 ) -> Iterator[list[T]]:
     """Cut ``items`` into lists that are worth sorting, reading no further ahead than the list that is being made.
 
     Args:
-        items: read lazily.
+        items: read lazily. At ``PAUSE`` a list ends, so that nothing waits for an item that is not there yet.
         size_of: the size of an item.
         lookahead: most items of a list.
         limit: a list ends with the item that brings its size to this.
@@ -118,9 +135,10 @@ def chunks(
     chunk: list[T] = []
     size = 0
     for item in items:
-        chunk.append(item)
-        size += size_of(item)
-        if len(chunk) >= count or size >= limit:
+        if item is not PAUSE:
+            chunk.append(item)
+            size += size_of(item)
+        if chunk and (item is PAUSE or len(chunk) >= count or size >= limit):
             yield chunk
             chunk, size, count = [], 0, min(2 * count, lookahead)
     if chunk:

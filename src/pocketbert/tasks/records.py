@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pocketbert.errors import InputError
-from pocketbert.extras import require
 from pocketbert.storage.pointers import refuse_pointer
+from pocketbert.tasks.parquet import count_rows, open_rows
 
-__all__ = ["FORMATS", "Fields", "Record", "count_records", "read_file", "read_stream", "read_texts"]
+__all__ = ["FORMATS", "MAX_CHARACTERS", "Fields", "Record"]
+__all__ += ["count_records", "kind_by_name", "read_file", "read_stream", "read_texts"]
 
+MAX_CHARACTERS = 10_000_000  # of a record; a thick book has a million
 FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet")
 _SUFFIXES = {f".{kind}": kind for kind in FORMATS} | {".text": "txt", ".ndjson": "jsonl", ".pq": "parquet"}
 _LISTS = ("choices", "tokens")  # fields that hold a list; in a cell it is written as JSON
@@ -52,13 +54,18 @@ class Fields:
             return InputError(f"no field {names}; the record has {', '.join(map(repr, row)) or 'no fields'}")
         return found
 
+    @property
+    def are_text(self) -> bool:
+        """Whether a text is enough."""
+        return self.needed in ((), ("text",))
+
     def text_only(self, kind: str) -> None:
         """Refuse a format of plain lines if the task needs more than a text.
 
         Raises:
             InputError: it does.
         """
-        if self.needed not in ((), ("text",)):
+        if not self.are_text:
             raise InputError(
                 f"{kind} holds one text a line, and this task needs {', '.join(self.needed)}; "
                 "pass csv, jsonl or parquet"
@@ -66,35 +73,40 @@ class Fields:
 
 
 def read_texts(texts: Iterable[str], fields: Fields) -> Iterator[Record]:
-    """Number texts from 1."""
-    fields.text_only("the command line")
-    return (Record(number, text) for number, text in enumerate(texts, 1))
+    """Number texts from 1; where the task needs more than a text, each is a JSON object."""
+    parse = str if fields.are_text else partial(_parsed, fields=fields)
+    return (Record(number, parse(text)) for number, text in enumerate(texts, 1))
 
 
-def read_file(path: str | os.PathLike[str], fields: Fields, kind: str | None = None) -> Iterator[Record]:
+def read_file(
+    path: str | os.PathLike[str], fields: Fields, kind: str | None = None, *, max_characters: int = MAX_CHARACTERS
+) -> Iterator[Record]:
     """Read a file lazily.
 
     Args:
         path: the file.
         fields: what to read of each record.
         kind: one of ``FORMATS``; by default what the file's name ends in.
+        max_characters: most characters of a record; a longer one is an error, and memory never holds all of it.
 
     Raises:
-        InputError: the format is unknown, or has no place for what the task needs.
+        InputError: the format is unknown, or has no place for what the task needs; the file is damaged.
         OSError: the file cannot be read, or is a git-lfs pointer.
         MissingExtra: it is a Parquet file and pyarrow is not installed.
     """
     kind = _kind(path, kind)
     refuse_pointer(path)
     if kind == "parquet":
-        return _parquet(path, fields)
+        return _parquet(path, fields, max_characters)
     if kind == "txt":
         fields.text_only("a txt file")
     Path(path).open("rb").close()  # so that a file that cannot be read is refused now, not at its first record
-    return _opening(Path(path), fields, kind)
+    return _opening(Path(path), fields, kind, max_characters)
 
 
-def read_stream(stream: BinaryIO, fields: Fields, kind: str = "txt") -> Iterator[Record]:
+def read_stream(
+    stream: BinaryIO, fields: Fields, kind: str = "txt", *, max_characters: int = MAX_CHARACTERS
+) -> Iterator[Record]:
     """Read an open binary stream, such as ``sys.stdin.buffer``; see ``read_file``.
 
     Raises:
@@ -104,23 +116,28 @@ def read_stream(stream: BinaryIO, fields: Fields, kind: str = "txt") -> Iterator
         raise InputError(f"a stream of {kind!r} cannot be read; choose from {', '.join(FORMATS[:-1])}")
     if kind == "txt":
         fields.text_only("a txt file")
-        return _lines(stream, str)
+        return _lines(stream, str, max_characters)
     if kind == "jsonl":
-        return _lines(stream, partial(_parsed, fields=fields))
-    return _csv(stream, fields, "\t" if kind == "tsv" else ",")
+        return _lines(stream, partial(_parsed, fields=fields), max_characters)
+    return _csv(stream, fields, "\t" if kind == "tsv" else ",", max_characters)
 
 
 def count_records(path: str | os.PathLike[str], kind: str | None = None) -> int:
     """Return about how many records a file holds, for a progress bar: lines, or rows of a Parquet file."""
     if _kind(path, kind) == "parquet":
-        return int(_parquet_file(path).metadata.num_rows)
+        return count_rows(path)
     with Path(path).open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
+def kind_by_name(path: str | os.PathLike[str]) -> str | None:
+    """Return the format that a file's name ends in, None if it ends in none."""
+    return _SUFFIXES.get(Path(path).suffix.lower())
+
+
 def _kind(path: str | os.PathLike[str], kind: str | None) -> str:
     suffix = Path(path).suffix.lower()
-    found = kind or _SUFFIXES.get(suffix)
+    found = kind or kind_by_name(path)
     if found not in FORMATS:
         raise InputError(
             f"{path}: cannot tell its format from {suffix or 'its name'!r}; name one of {', '.join(FORMATS)}"
@@ -128,46 +145,100 @@ def _kind(path: str | os.PathLike[str], kind: str | None) -> str:
     return found
 
 
-def _opening(path: Path, fields: Fields, kind: str) -> Iterator[Record]:
+def _opening(path: Path, fields: Fields, kind: str, most: int) -> Iterator[Record]:
     with path.open("rb") as file:
-        yield from read_stream(file, fields, kind)
+        yield from read_stream(file, fields, kind, max_characters=most)
 
 
-def _lines(stream: BinaryIO, parse: Callable[[str], Any]) -> Iterator[Record]:
+def _capped(stream: BinaryIO, most: int) -> Iterator[bytes | None]:
+    """Each line, or None in place of one of more bytes than ``most`` characters can have."""
+    size = 4 * most + len("\ufeff\r\n".encode())  # no character has more bytes in UTF-8
+    while raw := stream.readline(size + 1):
+        if len(raw) <= size:
+            yield raw
+            continue
+        while not raw.endswith(b"\n") and (raw := stream.readline(1 << 20)):
+            pass
+        yield None
+
+
+def _too_long(most: int) -> InputError:
+    return InputError(f"the record has more than {most:,} characters; split it, or raise max_characters")
+
+
+def _lines(stream: BinaryIO, parse: Callable[[str], Any], most: int) -> Iterator[Record]:
     """What each line holds, without its end; empty lines are skipped."""
-    for number, raw in enumerate(stream, 1):
+    for number, raw in enumerate(_capped(stream, most), 1):
+        if raw is None:
+            yield Record(number, _too_long(most))
+            continue
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             yield Record(number, InputError(f"not UTF-8: {error.reason} at byte {error.start}"))
             continue
-        if line.strip():
+        if len(line) > most:
+            yield Record(number, _too_long(most))
+        elif line.strip():
             yield Record(number, parse(line))
 
 
 def _parsed(line: str, fields: Fields) -> Any:
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         return InputError(f"not JSON: {error}")
     if isinstance(value, dict):
         return fields.pick(value)
-    if isinstance(value, str) and fields.needed in ((), ("text",)):
+    if isinstance(value, str) and fields.are_text:
         return value
     return InputError(f"a JSON object was expected, not {line[:40]!r}")
 
 
-def _csv(stream: BinaryIO, fields: Fields, delimiter: str) -> Iterator[Record]:
-    """Rows under a header that names the fields; a row may span lines inside quotes."""
-    csv.field_size_limit(2**31 - 1)  # the module's own limit, 128 KiB, is below a long text
-    text = (raw.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape") for number, raw in enumerate(stream))
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    header = [name.strip() for name in next(reader, [])]
-    if not {*fields.needed} <= {*header} or not {*fields.needed, *fields.optional} & {*header}:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"an object has the key {_repeated([name for name, _ in pairs])[0]!r} twice")
+    return found
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _check_columns(names: Sequence[str], fields: Fields, begin: str) -> None:
+    """Refuse columns that lack what a task needs, or have it twice; ``begin`` says where they are."""
+    read = fields.needed + fields.optional
+    if not {*fields.needed} <= {*names} or not {*read} & {*names}:
         wanted = ", ".join(fields.needed) or " or ".join(fields.optional)
-        raise InputError(f"the first line must name the columns {wanted}; it holds {', '.join(header) or 'nothing'}")
+        raise InputError(f"{begin} the columns {wanted}; it has {', '.join(names) or 'none'}")
+    if twice := [name for name in _repeated(names) if name in read]:
+        raise InputError(f"{begin} each column once; it has {', '.join(map(repr, twice))} twice: rename one")
+
+
+def _csv(stream: BinaryIO, fields: Fields, delimiter: str, most: int) -> Iterator[Record]:
+    """Rows under a header that names the fields; a row may span lines inside quotes.
+
+    A row that is too long ends the reading: what follows may be its rest, a quote that was never closed.
+    """
+    csv.field_size_limit(2**31 - 1)  # the module's own limit, 128 KiB, is below a long text
+    line = left = 0  # where the row began, and the characters that it may still have
+
+    def texts() -> Iterator[str]:
+        nonlocal left
+        for number, raw in enumerate(_capped(stream, most)):
+            text = "" if raw is None else raw.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
+            left -= len(text.rstrip("\r\n"))
+            if raw is None or left < 0:
+                raise InputError(f"line {line}: {_too_long(most)}; if quotes are not closed, close them")
+            yield text
+
+    reader = csv.reader(texts(), delimiter=delimiter, strict=True)
+    line, left = 1, most
+    header = [name.strip() for name in next(reader, [])]
+    _check_columns(header, fields, "the first line must name")
     while True:
-        line = reader.line_num + 1
+        line, left = reader.line_num + 1, most
         try:
             cells = next(reader)
         except StopIteration:
@@ -189,7 +260,7 @@ def _row(cells: list[str], header: list[str], fields: Fields) -> Any:
         if name in row:
             try:
                 row[name] = json.loads(row[name])
-            except ValueError:
+            except (ValueError, RecursionError):
                 return InputError(f"{name} must be a JSON list, not {row[name][:40]!r}")
     for name in fields.optional:
         if row.get(name) == "":
@@ -197,22 +268,19 @@ def _row(cells: list[str], header: list[str], fields: Fields) -> Any:
     return fields.pick(row)
 
 
-def _parquet(path: str | os.PathLike[str], fields: Fields) -> Iterator[Record]:
-    file = _parquet_file(path)
-    names = [name for name in fields.needed + fields.optional if name in file.schema_arrow.names]
-    if not {*fields.needed} <= {*names} or not names:
-        wanted = ", ".join(fields.needed) or " or ".join(fields.optional)
-        raise InputError(f"{path} must have the columns {wanted}; it has {', '.join(file.schema_arrow.names)}")
-
-    def read() -> Iterator[Record]:
-        with file:
-            rows = (row for batch in file.iter_batches(256, columns=names) for row in batch.to_pylist())
-            for number, row in enumerate(rows, 1):
-                yield Record(number, fields.pick(row))
-
-    return read()
+def _parquet(path: str | os.PathLike[str], fields: Fields, most: int) -> Iterator[Record]:
+    names, rows = open_rows(path, fields.needed + fields.optional)
+    _check_columns(names, fields, f"{path} must have")
+    return (Record(number, _short(fields.pick(row), most)) for number, row in enumerate(rows, 1))
 
 
-def _parquet_file(path: str | os.PathLike[str]) -> Any:
-    require("pyarrow")
-    return import_module("pyarrow.parquet").ParquetFile(path)
+def _short(found: Any, most: int) -> Any:
+    """Return the fields of a row, or an error if they are too long."""
+    size = 0 if isinstance(found, InputError) else sum(map(_characters, found.values()))
+    return _too_long(most) if size > most else found
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 0

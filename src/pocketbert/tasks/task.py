@@ -13,7 +13,7 @@ from itertools import chain, islice, zip_longest
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, Floats, Runner, chunks, run_rows
+from pocketbert.runtime.batching import BATCH_TOKENS, LOOKAHEAD, PAUSE, Floats, Pause, Runner, chunks, run_rows
 from pocketbert.storage.pushing import Pushable
 from pocketbert.tasks.arguments import Loading, read_loading, read_options
 from pocketbert.tasks.option_checks import check_choice, check_flag, check_text, check_whole, fields_of, kind, suggest
@@ -304,14 +304,23 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         self.read(inputs, chosen)  # raises a specific error
         raise InputError(f"{self.name} takes a text, a list or an iterator of them, not {kind(inputs)}")
 
-    def stream(self, items: Iterable[Any], **options: Any) -> Iterator[A | InputError]:
+    def stream(self, items: Iterable[Any], /, **options: Any) -> Iterator[A | InputError]:
         """Answer ``items`` lazily and in order, yielding an ``InputError`` in place of each answer that fails.
 
-        An item that is already an ``InputError`` is passed through.
+        An item that is already an ``InputError`` is passed through; at ``PAUSE`` all items before it are answered.
         """
         chosen = self._options(options)
         self.check_ready(chosen)
-        return self._answers((_attempt(self.read, item, chosen) for item in items), chosen, ramp=True)
+        examples = (item if item is PAUSE else _attempt(self.read, item, chosen) for item in items)
+        return self._answers(examples, chosen, ramp=True)
+
+    def chosen(self, /, **options: Any) -> dict[str, Any]:
+        """Return the value of every option in a call with ``options``.
+
+        Raises:
+            InputError: an option is unknown or its value is invalid.
+        """
+        return dict(vars(self._options(options)))
 
     def limit(self, max_length: int | None, name: str = "max_length") -> tuple[int, str]:
         """Return the maximum tokens per row, and what sets that limit.
@@ -371,13 +380,16 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
             yield answer
 
     def _answers(
-        self, examples: Iterable[E | InputError], options: O, *, ramp: bool = False
+        self, examples: Iterable[E | InputError | Pause], options: O, *, ramp: bool = False
     ) -> Iterator[A | InputError]:
         def size_of(example: E | InputError) -> int:
             return sum(map(_characters, self._texts(example, options)))
 
         limit = self.batch_tokens * _CHARACTERS
-        for chunk in chunks(examples, size_of, lookahead=self.lookahead, limit=limit, ramp=ramp):
+        made: Iterator[list[E | InputError]] = chunks(
+            examples, size_of, lookahead=self.lookahead, limit=limit, ramp=ramp
+        )
+        for chunk in made:
             yield from self._answer_chunk(chunk, options)
 
     def _texts(self, example: E | InputError, options: O) -> list[Text]:
