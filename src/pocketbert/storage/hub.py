@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
 from pocketbert.storage.connection import unreachable
+from pocketbert.storage.secrets import checked_token, first_line
 from pocketbert.storage.texts import read_json
 
 __all__ = ["CONFIG_FILES", "LOOKUP", "TOKENIZER_FILES", "WEIGHT_FILES"]
@@ -59,7 +60,7 @@ class HubOptions:
     revision: str | None = None
     cache_dir: str | os.PathLike[str] | None = None
     local_files_only: bool = False
-    token: str | bool | None = None
+    token: str | bool | None = field(default=None, repr=False)
     force_download: bool = False
     subfolder: str = ""
     weight_files: tuple[str, ...] = WEIGHT_FILES
@@ -140,9 +141,12 @@ def safe_name(name: str, *, where: str) -> str:
     """Return ``name`` if it is a plain file name that stays in its folder.
 
     Raises:
-        UnsafeFileError: it is absolute, holds ``..`` or a separator; ``where`` says which file named it.
+        UnsafeFileError: it is absolute, holds ``..``, a separator or a control character; ``where`` says which file
+            named it.
     """
-    if any(sign in name for sign in "\x00\\:") or name in ("", "..") or PurePosixPath(name).parts != (name,):
+    if not name.isprintable():
+        raise UnsafeFileError(f"{where} names {name!r}, which would control a terminal that shows it")
+    if any(sign in name for sign in "\\:") or name in ("", "..") or PurePosixPath(name).parts != (name,):
         raise UnsafeFileError(f"{where} names {name!r}, which leaves its folder; only plain file names are followed")
     return name
 
@@ -180,6 +184,7 @@ class _Repository:
         from huggingface_hub import constants
 
         self.name, self.options = name, options
+        self.token = checked_token(options.token)
         self.is_offline = options.local_files_only or constants.HF_HUB_OFFLINE  # because the caller wants it
         self.unreachable = None if self.is_offline else unreachable()
 
@@ -189,6 +194,10 @@ class _Repository:
         from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
         name, options = self.name, self.options
+
+        def why(error: Exception) -> str:
+            return first_line(error, options.token)
+
         try:
             return Path(
                 hf_hub_download(
@@ -198,23 +207,23 @@ class _Repository:
                     revision=options.revision,
                     cache_dir=os.fspath(options.cache_dir) if options.cache_dir is not None else None,
                     local_files_only=options.local_files_only or self.unreachable is not None,
-                    token=options.token,
+                    token=self.token,
                     force_download=options.force_download,
                 )
             )
         except LocalEntryNotFoundError as error:  # not in the cache, and the hub cannot be asked
             if absent_ok and (self.is_offline or self._is_known_absent(file)):
                 return None
-            why = self.unreachable or _first_line(error)
-            raise HubError(f"cannot reach the hub for {file} of {name}: {why}; {_CURE}") from None
+            reason = self.unreachable or why(error)
+            raise HubError(f"cannot reach the hub for {file} of {name}: {reason}; {_CURE}") from None
         except EntryNotFoundError as error:
             if absent_ok:
                 return None
-            raise HubError(f"{name} has no {file}: {_first_line(error)}; {_CURE}") from None
+            raise HubError(f"{name} has no {file}: {why(error)}; {_CURE}") from None
         except HFValidationError as error:
-            raise HubError(f"no folder {name!r}, and it is no hub name either: {_first_line(error)}") from None
+            raise HubError(f"no folder {name!r}, and it is no hub name either: {why(error)}") from None
         except Exception as error:  # what a lost connection raises is the business of the hub library's HTTP client
-            raise HubError(f"cannot fetch {file} of {name}: {_first_line(error)}; {_CURE}") from error
+            raise HubError(f"cannot fetch {file} of {name}: {why(error)}; {_CURE}") from None
 
     def _is_known_absent(self, file: str) -> bool:
         """Whether the cache remembers that the repository lacks ``file``: then a lost connection hides nothing."""
@@ -237,8 +246,3 @@ def _download_weights(hub: _Repository) -> Path:
                 hub.download(shard)
         return path
     raise HubError(f"{hub.name} has no weights that can be reached: none of {', '.join(files)}; {_CURE}")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

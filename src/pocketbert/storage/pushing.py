@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from pocketbert.errors import HubError
+from pocketbert.storage.secrets import checked_token, first_line
 
 __all__ = ["Pushable"]
 
@@ -53,7 +54,7 @@ class Pushable:
         """
         from huggingface_hub import HfApi
 
-        api = HfApi(token=token)
+        api = HfApi(token=checked_token(token))
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder, **save_options)
             try:
@@ -71,7 +72,7 @@ class Pushable:
                     create_pr=create_pr,
                 )
             except Exception as error:  # what a lost connection raises is the business of the hub library's client
-                raise HubError(f"cannot upload to {repo_id}: {str(error).strip().partition(chr(10))[0]}") from error
+                raise HubError(f"cannot upload to {repo_id}: {first_line(error, token)}") from None
 
     def _push(self, push: dict[str, Any] | None, **save_options: Any) -> None:
         """Do what ``save_pretrained(push_to_hub=True)`` asked for."""
