@@ -165,7 +165,7 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path):
 def test_what_cannot_be_continued(tmp_path):
     out = tmp_path / "notes.jsonl"
     out.write_text("my notes\n", "utf-8")
-    with pytest.raises(InputError, match="cannot be continued: there is no notes.jsonl.resume beside it"):
+    with pytest.raises(InputError, match=r"cannot be continued: there is no notes\.jsonl\.resume beside it"):
         predict(classifier(), [], output=out, style="jsonl", resume=True)
     assert out.read_text("utf-8") == "my notes\n"
     for bad in ({"output": None}, {"output": tmp_path / "a", "style": "table"}):

@@ -27,9 +27,9 @@ def status_of(run: Callable[[], object], *, debug: bool = False) -> int:
         run: the command.
         debug: print the traceback of what stops it, too.
     """
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     try:
-        with _signals():
+        with _signals(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
             run()
     except typer.Exit as ending:  # the command itself chose a status and told why
         stopped = ending.exit_code == _STOPPED + signal.SIGINT and _received

@@ -65,9 +65,12 @@ def check_stdout(stream: TextIO, source: str) -> None:
     Raises:
         InputError: the input is the file that standard output was sent to.
     """
-    with suppress(OSError, ValueError):  # it has no descriptor, or is closed
-        if _same(os.fstat(stream.fileno()), source):
-            raise InputError("standard output goes to the input, which would never end; send it to another file")
+    try:
+        output = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # it has no descriptor, or is closed
+        return
+    if _same(output, source):
+        raise InputError("standard output goes to the input, which would never end; send it to another file")
 
 
 def _same(output: os.stat_result, source: str) -> bool:

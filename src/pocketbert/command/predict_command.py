@@ -125,9 +125,7 @@ def _records(
             return read_file(file, fields, kind, max_characters=most)
         if os.path.isdir(file) or not os.path.exists(file):
             raise InputError(f"--input {file}: " + ("it is a folder" if os.path.isdir(file) else "no such file"))
-        pipe = open(file, "rb")  # noqa: SIM115  # read until the process ends
-        kind = kind or kind_by_name(file) or plain
-        return as_they_come(_named(read_stream(pipe, fields, kind, max_characters=most), file))
+        return as_they_come(_piped(file, fields, kind or kind_by_name(file) or plain, most))
     if file is None and sys.stdin.isatty():
         raise InputError("nothing to answer: pass texts, --input FILE, or pipe text in")
     stream: Any = sys.stdin.buffer
@@ -137,6 +135,13 @@ def _records(
         stream = open(stream.fileno(), "rb", closefd=False)  # noqa: SIM115
     records = _named(read_stream(stream, fields, kind or plain, max_characters=most), "standard input")
     return records if is_file else as_they_come(records)
+
+
+def _piped(file: str, fields: Fields, kind: str, most: int) -> Iterator[Record]:
+    from pocketbert.tasks.records import read_stream
+
+    with open(file, "rb") as pipe:
+        yield from _named(read_stream(pipe, fields, kind, max_characters=most), file)
 
 
 def _named(records: Iterable[Record], name: str) -> Iterator[Record]:

@@ -100,7 +100,7 @@ class Resumable:
             if record is PAUSE or record.line > self.done:
                 yield record
             else:  # answered just before the earlier run was killed
-                self._add(record)
+                self.answered(record)
                 self.skipped += 1
 
     def _add(self, record: Record) -> None:
@@ -182,7 +182,7 @@ class Resumable:
 
 
 def _progress(line: int, digest: str) -> bytes:
-    return json.dumps({"line": line, "records": digest}).ljust(120).encode() + b"\n"
+    return f'{{"line": {line}, "records": "{digest}"}}'.ljust(120).encode() + b"\n"
 
 
 def _shown(value: Any) -> str:

@@ -196,7 +196,7 @@ class _Repository:
         name, options = self.name, self.options
 
         def why(error: Exception) -> str:
-            return first_line(error, options.token)
+            return first_line(error, self.token)
 
         try:
             return Path(

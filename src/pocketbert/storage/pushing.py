@@ -54,7 +54,8 @@ class Pushable:
         """
         from huggingface_hub import HfApi
 
-        api = HfApi(token=checked_token(token))
+        token = checked_token(token)
+        api = HfApi(token=token)
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder, **save_options)
             try:

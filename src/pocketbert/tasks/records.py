@@ -228,17 +228,17 @@ def _csv(stream: BinaryIO, fields: Fields, delimiter: str, most: int) -> Iterato
         nonlocal left
         for number, raw in enumerate(_capped(stream, most)):
             text = "" if raw is None else raw.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
-            left -= len(text.rstrip("\r\n"))
+            left -= len(text)
             if raw is None or left < 0:
                 raise InputError(f"line {line}: {_too_long(most)}; if quotes are not closed, close them")
             yield text
 
     reader = csv.reader(texts(), delimiter=delimiter, strict=True)
-    line, left = 1, most
+    line, left = 1, most + 2  # and the end of its line
     header = [name.strip() for name in next(reader, [])]
     _check_columns(header, fields, "the first line must name")
     while True:
-        line, left = reader.line_num + 1, most
+        line, left = reader.line_num + 1, most + 2
         try:
             cells = next(reader)
         except StopIteration:
