@@ -15,8 +15,9 @@ from itertools import chain
 from typing import Any
 
 from pocketbert.command.output import OutputFile
-from pocketbert.errors import InputError
+from pocketbert.errors import CheckpointError, InputError
 from pocketbert.runtime.batching import PAUSE, Pause
+from pocketbert.storage.opening import read_bytes
 from pocketbert.tasks.records import Record
 
 __all__ = ["Resumable"]
@@ -118,13 +119,12 @@ class Resumable:
             InputError: it is something else.
         """
         foreign = InputError(f"{self._path} is in the way, and was not written by predict; move it, or name another")
-        if self._path.exists() and not self._path.is_file():
-            raise foreign
-        try:
-            with self._path.open("rb") as file:
-                raw = file.read(_LARGEST)
-        except FileNotFoundError:
+        if not os.path.lexists(self._path):
             return None
+        try:
+            raw = read_bytes(self._path, _LARGEST)
+        except CheckpointError as error:
+            raise foreign from error
         if not raw:  # a run was killed before it began to write
             return None
         try:

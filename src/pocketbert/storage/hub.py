@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
+from pocketbert.storage.access_token import checked_token, first_line
 from pocketbert.storage.connection import unreachable
-from pocketbert.storage.secrets import checked_token, first_line
 from pocketbert.storage.texts import read_json
 
 __all__ = ["CONFIG_FILES", "LOOKUP", "TOKENIZER_FILES", "WEIGHT_FILES"]
@@ -144,10 +144,10 @@ def safe_name(name: str, *, where: str) -> str:
         UnsafeFileError: it is absolute, holds ``..``, a separator or a control character; ``where`` says which file
             named it.
     """
+    if any(sign in name for sign in "\x00\\:") or name in ("", "..") or PurePosixPath(name).parts != (name,):
+        raise UnsafeFileError(f"{where} names {name!r}, which leaves its folder; only plain file names are followed")
     if not name.isprintable():
         raise UnsafeFileError(f"{where} names {name!r}, which would control a terminal that shows it")
-    if any(sign in name for sign in "\\:") or name in ("", "..") or PurePosixPath(name).parts != (name,):
-        raise UnsafeFileError(f"{where} names {name!r}, which leaves its folder; only plain file names are followed")
     return name
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from pocketbert.errors import HubError
-from pocketbert.storage.secrets import checked_token, first_line
+from pocketbert.storage.access_token import checked_token, first_line
 
 __all__ = ["Pushable"]
 
