@@ -9,12 +9,14 @@ from pocketbert.checkpoint.fitting import Fit, fit
 from pocketbert.checkpoint.formats.names import modern_name
 from pocketbert.checkpoint.formats.stored import Tensor
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
-from pocketbert.checkpoint.writing import parse_size, write_arrays, write_checkpoint
+from pocketbert.checkpoint.writing import WRITTEN, copy_tokenizer, parse_size, write_arrays, write_checkpoint
 
 __all__ = [
+    "WRITTEN",
     "Checkpoint",
     "Fit",
     "Tensor",
+    "copy_tokenizer",
     "fit",
     "modern_name",
     "open_checkpoint",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
@@ -15,10 +14,10 @@ import numpy as np
 from pocketbert.architecture.config import BertConfig, DistilBertConfig
 from pocketbert.architecture.families import FAMILIES, class_name, parameters
 from pocketbert.architecture.heads import BARE
-from pocketbert.checkpoint import fit, write_arrays
+from pocketbert.checkpoint import copy_tokenizer, fit, write_arrays
 from pocketbert.checkpoint.opened import open_model
+from pocketbert.checkpoint.sentence_transformers import copy_sentences
 from pocketbert.errors import CheckpointError, ConfigError, InputError
-from pocketbert.storage.hub import TOKENIZER_FILES
 from pocketbert.storage.replacing import replacing
 from pocketbert.storage.texts import read_json
 
@@ -104,15 +103,12 @@ def convert_bert_to_distilbert(source: str | os.PathLike[str], target: str | os.
         raise ConfigError(f"{source} is a {opened.family.class_name}; only BERT becomes a DistilBERT")
     ours, arrays = bert_to_distilbert(opened.config, opened.weights.arrays())
     ours.dtype = str(next(iter(arrays.values())).dtype)
-    write_arrays(target, ours, arrays)
     with replacing(target) as stage:
-        for name in TOKENIZER_FILES:
-            if (opened.folder / name).is_file():
-                shutil.copyfile(opened.folder / name, stage / name)
+        write_arrays(stage, ours, arrays)
+        copy_tokenizer(opened.folder, stage)
         if (stage / "tokenizer_config.json").exists():
             _rename_tokenizer(stage / "tokenizer_config.json")
-    if opened.sentences is not None:
-        opened.sentences.copy(target)
+        copy_sentences(opened.sentences, stage)
     return target
 
 

@@ -18,7 +18,7 @@ from pocketbert.checkpoint.opened import Opened
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.notices import warn
-from pocketbert.storage.hub import CONFIG_FILES, LOOKUP, HubOptions, local_folder
+from pocketbert.storage.hub import CONFIG_FILES, LOOKUP, HubOptions, given_file, local_folder
 
 __all__ = ["Matched", "Source", "open_source"]
 
@@ -162,8 +162,7 @@ def _in_package(cls: Any) -> bool:
 
 def _weights_file(name: Any) -> Path | None:
     """Return the path of a file, which may hold weights, if ``name`` is one."""
-    path = None if name is None or isinstance(name, Opened) else Path(os.path.expanduser(os.fspath(name)))
-    return path if path is not None and path.is_file() else None
+    return None if name is None or isinstance(name, Opened) else given_file(name)
 
 
 def _configuration(cls: Any, source: Any, overrides: dict[str, Any], hub: HubOptions) -> PretrainedConfig:

@@ -25,7 +25,7 @@ from pocketbert.storage.replacing import replacing
 from pocketbert.storage.texts import parse_list, read_json, read_text
 
 __all__ = ["ACTIVATIONS", "MODULES_FILE", "POOLINGS"]
-__all__ += ["Dense", "Normalize", "Pooling", "SentenceEncoder", "SentenceFolder", "find_sentences"]
+__all__ += ["Dense", "Normalize", "Pooling", "SentenceEncoder", "SentenceFolder", "copy_sentences", "find_sentences"]
 
 MODULES_FILE = "modules.json"
 _PROMPTS_FILE = "config_sentence_transformers.json"
@@ -131,22 +131,21 @@ class SentenceFolder:
         return [path for path in found if path.is_file()]
 
     def copy(self, target: Path) -> None:
-        """Write what is not the encoder's into a folder that holds an encoder."""
-        with replacing(target) as stage:
-            places = [(kind, "" if _name(kind) == _ENCODER else folder) for kind, folder in self._modules]
-            listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (kind, path) in enumerate(places)]
-            (stage / MODULES_FILE).write_text(json.dumps(listed, indent=2) + "\n", "utf-8")
-            beside = [(name, self.encoder) for name in _TEXTS_FILES] + [(_PROMPTS_FILE, self._hub)]
-            for name, hub in beside:
-                if path := find_file(self._source, name, hub):
-                    shutil.copyfile(path, stage / name)
+        """Write what is not the encoder's into an existing folder."""
+        places = [(kind, "" if _name(kind) == _ENCODER else folder) for kind, folder in self._modules]
+        listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (kind, path) in enumerate(places)]
+        (target / MODULES_FILE).write_text(json.dumps(listed, indent=2) + "\n", "utf-8")
+        beside = [(name, self.encoder) for name in _TEXTS_FILES] + [(_PROMPTS_FILE, self._hub)]
+        for name, hub in beside:
+            if path := find_file(self._source, name, hub):
+                shutil.copyfile(path, target / name)
         for kind, folder in self._modules:
             config = find_file(self._source, "config.json", self._within(folder))
             if _name(kind) != _ENCODER and folder and config is not None:
-                with replacing(target / folder) as stage:
-                    for name in ("config.json", *WEIGHT_FILES):
-                        if (path := config.parent / name).is_file():
-                            shutil.copyfile(path, stage / name)
+                (target / folder).mkdir(parents=True, exist_ok=True)
+                for name in ("config.json", *WEIGHT_FILES):
+                    if (path := config.parent / name).is_file():
+                        shutil.copyfile(path, target / folder / name)
 
     def _step(self, kind: str, folder: str) -> Pooling | Dense | Normalize:
         if _name(kind) == "Normalize":
@@ -162,6 +161,13 @@ class SentenceFolder:
 
     def _within(self, folder: str) -> HubOptions:
         return replace(self._hub, subfolder="/".join(part for part in (self._hub.subfolder, folder) if part))
+
+
+def copy_sentences(sentences: SentenceFolder | None, target: Path) -> None:
+    """Write what sentence-transformers wrote around an encoder, in place of what the target had of that."""
+    with replacing(target, stale=[MODULES_FILE]) as stage:
+        if sentences is not None:
+            sentences.copy(stage)
 
 
 def find_sentences(source: str | os.PathLike[str], hub: HubOptions) -> SentenceFolder | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
-from pocketbert.storage.hub import with_variant
+from pocketbert.storage.hub import TOKENIZER_FILES, with_variant
 from pocketbert.storage.replacing import replacing
 
-__all__ = ["parse_size", "write_arrays", "write_checkpoint"]
+__all__ = ["WRITTEN", "copy_tokenizer", "parse_size", "write_arrays", "write_checkpoint"]
 
-_STALE = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+WRITTEN = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")  # patterns
 
 
 def write_checkpoint(
@@ -49,7 +50,7 @@ def write_checkpoint(
         shards[-1].append(name)
         filled += size
     text = config.to_json_string()
-    with replacing(folder, stale=[with_variant(name, variant) for name in _STALE]) as stage:
+    with replacing(folder, stale=[with_variant(name, variant) for name in WRITTEN]) as stage:
         (stage / "config.json").write_text(text, "utf-8")
         if len(shards) == 1:
             save(shards[0], stage / with_variant("model.safetensors", variant))
@@ -72,6 +73,14 @@ def write_arrays(folder: str | os.PathLike[str], config: PretrainedConfig, array
         save_file({name: np.ascontiguousarray(arrays[name]) for name in names}, path, metadata={"format": "pt"})
 
     write_checkpoint(folder, config, {name: array.nbytes for name, array in arrays.items()}, save)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy the files of a tokenizer, in place of all those of the old one; does nothing where ``source`` has none."""
+    files = [source / name for name in TOKENIZER_FILES if (source / name).is_file()]
+    with replacing(target, TOKENIZER_FILES if files else ()) as stage:
+        for file in files:
+            shutil.copyfile(file, stage / file.name)
 
 
 def parse_size(size: int | str) -> int:

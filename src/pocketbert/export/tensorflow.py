@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from pocketbert.export.judging import Report, check_limit, judge, measure, rando
 from pocketbert.extras import require
 from pocketbert.quantization.texts import batch_of_texts, tokenizer_of
 from pocketbert.runtime.batching import PackedBatch, rectangle
+from pocketbert.storage.commits import finish_save
 from pocketbert.storage.replacing import replacing
 
 __all__ = ["export_litert", "export_savedmodel"]
@@ -29,6 +27,8 @@ __all__ = ["export_litert", "export_savedmodel"]
 Run = Callable[[dict[str, NDArray[np.int32]]], Mapping[str, Any]]
 
 _LENGTHS = ((7,), (40, 23, 9))  # texts of each batch of pseudo-random words that is compared
+# patterns of a SavedModel's files
+_SAVEDMODEL = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables/variables.*")
 _TEXTS = 16  # of a batch that are compared
 _INSTEAD = (
     "LiteRT's 8 bits do not suit these weights: export without int8, or use `pocketbert quantize` or `pocketbert "
@@ -51,7 +51,8 @@ def export_savedmodel(
 
     Args:
         folder: where ``config.json`` and the weights lie, a hub name, or an opened checkpoint.
-        out: the folder to write; a SavedModel that is there is replaced once the new one is complete.
+        out: the folder to write; a SavedModel that is there is replaced once the new one is complete, and files that
+            are none of its own stay.
         head: which head; the one that the checkpoint was saved with by default.
         limit: refuse an error above it (1e-3 by default), see ``Report.errors``.
 
@@ -65,10 +66,11 @@ def export_savedmodel(
     """
     check_limit(limit)
     path = Path(os.path.expanduser(os.fspath(out)))
+    finish_save(path)
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").is_file()):
         raise InputError(f"out={str(out)!r} holds something else than a SavedModel; pass the name of a new folder")
     model, batches = _load(folder, head)
-    with _replacing_folder(path) as stage:
+    with replacing(path, stale=_SAVEDMODEL) as stage:
         model.export(stage, verbose=False)
         loaded = require("tensorflow").saved_model.load(str(stage))  # its functions live as long as it does
         errors, agreement = _compare(model, loaded.serve, batches)
@@ -189,24 +191,3 @@ def _interpreter(file: Path) -> Run:
         warnings.simplefilter("ignore", UserWarning)  # TensorFlow's says, in words that change, that it moves
         runner = interpreter(str(file)).get_signature_runner()
     return lambda inputs: runner(**inputs)
-
-
-@contextmanager
-def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside another one, whose place it takes once the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
-    try:
-        (new := stage / "new").mkdir()
-        yield new
-        old = stage / "old"
-        if folder.exists():
-            os.replace(folder, old)
-        try:
-            os.replace(new, folder)
-        except BaseException:
-            if old.exists():
-                os.replace(old, folder)
-            raise
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,9 @@ from pathlib import Path
 from pocketbert.architecture.config import AutoConfig
 from pocketbert.architecture.config.quantization import is_quantized
 from pocketbert.architecture.heads import head_named
-from pocketbert.checkpoint.opened import open_model
+from pocketbert.checkpoint import WRITTEN, copy_tokenizer
+from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.checkpoint.sentence_transformers import copy_sentences
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
 from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, plan_checkpoint
 from pocketbert.plan.batch import PackedBatch
@@ -24,7 +25,7 @@ from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
 from pocketbert.runtime.batching import Runner
 from pocketbert.runtime.native import NativeRunner
-from pocketbert.storage.hub import TOKENIZER_FILES
+from pocketbert.storage.commits import finish_save
 from pocketbert.storage.replacing import replacing
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
@@ -115,10 +116,7 @@ def quantize(
     )
     _judge(report)
     progress("writing", 0, 1)
-    report = _write(report, replace(small, measured=measured), source, target)
-    if opened.sentences is not None:
-        opened.sentences.copy(target)
-    return report
+    return _write(report, replace(small, measured=measured), opened, target)
 
 
 def _check_target(source: Path, target: Path) -> None:
@@ -126,6 +124,7 @@ def _check_target(source: Path, target: Path) -> None:
         raise InputError(f"out={str(target)!r} is the checkpoint itself; choose another folder")
     if target.is_file():
         raise InputError(f"out={str(target)!r} is a file; pass a folder")
+    finish_save(target)
     if (target / "config.json").is_file() and not is_quantized(AutoConfig.from_pretrained(target)):
         raise InputError(f"out={str(target)!r} holds another checkpoint, which is not in int8; choose another folder")
 
@@ -170,12 +169,11 @@ def _judge(report: QuantizationReport) -> None:
     )
 
 
-def _write(report: QuantizationReport, plan: Plan, source: Path, target: Path) -> QuantizationReport:
-    with replacing(target) as stage:
+def _write(report: QuantizationReport, plan: Plan, opened: Opened, target: Path) -> QuantizationReport:
+    with replacing(target, stale=WRITTEN) as stage:
         save_quantized(plan, stage)
         report = replace(report, size_after=(stage / WEIGHTS).stat().st_size)
         (stage / REPORT).write_text(report.to_json(), "utf-8")
-        for name in TOKENIZER_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, stage / name)
+        copy_tokenizer(opened.folder, stage)
+        copy_sentences(opened.sentences, stage)
     return report

@@ -14,11 +14,12 @@ from pathlib import Path, PurePosixPath
 
 from pocketbert.errors import CheckpointError, HubError, UnsafeFileError
 from pocketbert.storage.access_token import checked_token, first_line
+from pocketbert.storage.commits import finish_save
 from pocketbert.storage.connection import unreachable
 from pocketbert.storage.texts import read_json
 
 __all__ = ["CONFIG_FILES", "LOOKUP", "TOKENIZER_FILES", "WEIGHT_FILES"]
-__all__ += ["HubOptions", "find_file", "local_folder", "safe_name", "shard_names", "with_variant"]
+__all__ += ["HubOptions", "find_file", "given_file", "local_folder", "safe_name", "shard_names", "with_variant"]
 
 CONFIG_FILES = ("config.json",)
 TOKENIZER_FILES = (
@@ -91,7 +92,9 @@ def local_folder(
     options = options or HubOptions()
     name = os.path.expanduser(os.fspath(name_or_path))
     if os.path.isdir(name):
-        return _inside(Path(name), options.subfolder)
+        inner = _inside(Path(name), options.subfolder)
+        _finish_saves(Path(name), inner)
+        return inner
     if os.path.exists(name):
         raise CheckpointError(f"{name} is a file; pass the folder that holds config.json and the weights")
     if _is_path(name):
@@ -124,9 +127,24 @@ def find_file(name_or_path: str | os.PathLike[str], file: str, options: HubOptio
     options = options or HubOptions()
     name = os.path.expanduser(os.fspath(name_or_path))
     if os.path.exists(name) or _is_path(name):
+        _finish_saves(Path(name), Path(name) / options.subfolder)
         path = Path(name) / options.subfolder / file
         return path if path.is_file() else None
     return _Repository(name, options).download(file, absent_ok=True)
+
+
+def given_file(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """Return the path of a file that was given in place of a folder or a hub name; None if it is no file."""
+    path = Path(os.path.expanduser(os.fspath(name_or_path)))
+    if path.is_dir():
+        return None
+    finish_save(path.parent)
+    return path if path.is_file() else None
+
+
+def _finish_saves(*folders: Path) -> None:
+    for folder in dict.fromkeys(folders):
+        finish_save(folder)
 
 
 def with_variant(file: str, variant: str | None) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.families import class_name
-from pocketbert.checkpoint import write_arrays
+from pocketbert.checkpoint import WRITTEN, write_arrays
 from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.checkpoint.sentence_transformers import copy_sentences
 from pocketbert.errors import InputError
 from pocketbert.plan.int8.folder import REPORT, WEIGHTS
 from pocketbert.storage.hub import CONFIG_FILES, HubOptions
@@ -63,15 +64,18 @@ def save_parts(
         InputError: there is no model to save.
     """
     model: Any = getattr(runner, "model", None) if isinstance(source, Opened) else source
-    if hasattr(model, "save_pretrained"):
-        model.save_pretrained(folder, **options)
-    elif not isinstance(source, Opened):
+    if not hasattr(model, "save_pretrained") and not isinstance(source, Opened):
         raise InputError(f"a {type(source).__name__} cannot be saved; build the pipeline from a folder or a model")
-    else:
-        _save_checkpoint(source, runner.head, Path(folder), options)
-    tokenizer.save_pretrained(folder)
-    if isinstance(source, Opened) and source.sentences is not None:
-        source.sentences.copy(Path(folder))
+    if options.get("push_to_hub"):  # by default the repository is named after the folder
+        options.setdefault("repo_id", Path(folder).name)
+    with replacing(folder) as stage:
+        if hasattr(model, "save_pretrained"):
+            model.save_pretrained(stage, **options)
+        else:
+            _save_checkpoint(source, runner.head, stage, options)
+        tokenizer.save_pretrained(stage)
+        if isinstance(source, Opened):
+            copy_sentences(source.sentences, stage)
 
 
 def _save_checkpoint(opened: Opened, head: str, folder: Path, options: dict[str, Any]) -> None:
@@ -80,7 +84,7 @@ def _save_checkpoint(opened: Opened, head: str, folder: Path, options: dict[str,
         name = next(iter(options), "safe_serialization")
         raise InputError(f"{name} needs a model object; build the pipeline with framework='pt'")
     if opened.is_quantized:
-        with replacing(folder) as stage:
+        with replacing(folder, stale=WRITTEN) as stage:
             for name in (*CONFIG_FILES, WEIGHTS, REPORT):
                 if (opened.folder / name).is_file():
                     shutil.copyfile(opened.folder / name, stage / name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketbert.architecture.config.recognition import family_by_fields, family_by_path
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, local_folder
+from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, given_file, local_folder
 from pocketbert.storage.keywords import loading_options
 from pocketbert.storage.texts import read_json
 from pocketbert.tokenizer import models
@@ -51,8 +51,7 @@ class AutoTokenizer:
             HubError: the name cannot be turned into a folder.
         """
         settings.pop("config", None)
-        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
-        if path.is_file():
+        if (path := given_file(pretrained_model_name_or_path)) is not None:
             return _class_of(family_by_path(path), use_fast, path).from_pretrained(path, **settings)
         files = (*CONFIG_FILES, *TOKENIZER_FILES)
         folder = local_folder(pretrained_model_name_or_path, optional=files, options=loading_options(settings))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import CheckpointError
 from pocketbert.notices import warn
-from pocketbert.storage.hub import TOKENIZER_FILES, local_folder, safe_name
+from pocketbert.storage.hub import TOKENIZER_FILES, given_file, local_folder, safe_name
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
 from pocketbert.storage.recognized import Recognized
@@ -81,8 +82,7 @@ class Pretrained(SpecialTokensMixin, Pushable, Recognized):
             ConfigError: the vocabulary lacks a special token.
         """
         options = loading_options(settings)
-        path = Path(os.path.expanduser(os.fspath(pretrained_model_name_or_path)))
-        if path.is_file():
+        if (path := given_file(pretrained_model_name_or_path)) is not None:
             message = f"{cls.__name__}.from_pretrained with the path of a single file is deprecated; pass its folder"
             warn(message, FutureWarning)
             return cls.from_file(path, **settings)
@@ -128,7 +128,7 @@ class Pretrained(SpecialTokensMixin, Pushable, Recognized):
         """Write the files that :meth:`from_pretrained`, here and in ``transformers``, reads; return their paths.
 
         Args:
-            save_directory: a folder, made if there is none. Files in it are replaced all together or not at all.
+            save_directory: a folder, made if there is none. A tokenizer in it is replaced as a whole or not at all.
             legacy_format: True leaves out ``tokenizer.json``, False leaves out ``vocab.txt``; by default both.
             filename_prefix: put before each file's name, with a dash.
             push_to_hub: send them to the hub, too; ``repo_id``, ``token`` and so on go with it.
@@ -151,7 +151,8 @@ class Pretrained(SpecialTokensMixin, Pushable, Recognized):
                 texts["added_tokens.json"] = _json(added)
         if library is not None and not legacy_format:
             texts["tokenizer.json"] = library
-        written = _write(save_directory, texts, filename_prefix)
+        # a file of the old tokenizer beside those of the new one would be read with them
+        written = _write(save_directory, texts, filename_prefix, () if filename_prefix else TOKENIZER_FILES)
         self._push(options.push)
         return written
 
@@ -181,18 +182,15 @@ class Pretrained(SpecialTokensMixin, Pushable, Recognized):
         return type(self).__name__.removesuffix("Fast")
 
 
-def _write(folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | None) -> tuple[str, ...]:
-    """Write files, all or none of them."""
+def _write(
+    folder: str | os.PathLike[str], texts: dict[str, str], prefix: str | None, stale: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Write files, all or none of them, in place of these and the ``stale`` ones."""
     names = [safe_name(f"{prefix}-{name}" if prefix else name, where="filename_prefix") for name in texts]
     directory = Path(folder).expanduser()
-    try:
-        with replacing(directory) as stage:
-            for name, text in zip(names, texts.values(), strict=True):
-                (stage / name).write_text(text, "utf-8", newline="\n")
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"cannot write to {directory}: {error.strerror}") from error
+    with replacing(directory, stale) as stage:
+        for name, text in zip(names, texts.values(), strict=True):
+            (stage / name).write_text(text, "utf-8", newline="\n")
     return tuple(str(directory / name) for name in names)
 
 

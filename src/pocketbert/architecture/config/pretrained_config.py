@@ -28,7 +28,7 @@ from pocketbert.architecture.config.field_checks import (
 from pocketbert.architecture.config.passive_fields import PASSIVE_FIELDS, PASSIVE_NAMES
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.notices import warn
-from pocketbert.storage.hub import CONFIG_FILES, HubOptions, local_folder
+from pocketbert.storage.hub import CONFIG_FILES, HubOptions, given_file, local_folder
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
 from pocketbert.storage.replacing import replacing
@@ -478,8 +478,7 @@ class PretrainedConfig(Pushable):
 
 def config_file(name_or_path: str | os.PathLike[str], hub: HubOptions) -> Path:
     """Return the path of a configuration that is given as a file, a folder or a hub name."""
-    path = Path(os.path.expanduser(os.fspath(name_or_path)))
-    if path.is_file():
+    if (path := given_file(name_or_path)) is not None:
         return path
     folder = local_folder(name_or_path, CONFIG_FILES, options=hub)
     original = folder / GOOGLE_FILE
