@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-__all__ = ["FAULTS", "Tree", "check_every_fault", "put", "tree", "visible"]
+__all__ = ["FAULTS", "KILLED", "Tree", "check_every_fault", "outcomes", "put", "tree", "visible"]
 
 Tree = dict[str, tuple[bytes, int]]  # path -> content and permissions; of a folder, which ends in "/", nothing
 
 FAULTS = ("interrupt", "refuse", "fill", "kill")
-_RETURNED, _INTERRUPTED, _REFUSED, _FAILED, _NOT_REACHED, _KILLED = range(10, 16)  # statuses of a child
+_RETURNED, _INTERRUPTED, _REFUSED, _FAILED, _NOT_REACHED, KILLED = range(10, 16)  # statuses of a child
 _FILL = 64  # bytes of a file that still fit
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.symlink", "os.truncate"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -56,7 +56,7 @@ class _Run:
 
     def _strike(self) -> None:
         if self.fault == "kill":
-            os._exit(_KILLED)
+            os._exit(KILLED)
         if self.fault == "interrupt":
             raise KeyboardInterrupt
         if self.fault == "refuse":
@@ -158,11 +158,11 @@ def _check_every_fault(save, target, load, next_save) -> int:
     assert new == visible(new) and new != old, "a save without a fault leaves something behind, or changes nothing"
     replaced = {name for name in ("config.json", "saved_model.pb") if new.get(name) != (old or {}).get(name)}
     points, states = 0, {}
-    for fault, number, status, found in _outcomes(save, target, old):
+    for fault, number, status, found in outcomes(save, target, old):
         where, shown = f"{fault} at point {number}: ", visible(found)
         points = max(points, number)
         states.setdefault(repr(found), (where, found))
-        if status == _KILLED:
+        if status == KILLED:
             # no reader but ours knows of a commit that was cut short, and none may take it for a model
             is_between = shown not in (visible(old), new)
             assert not is_between or not replaced & {*(shown or ())}, where + _differences(shown, new)
@@ -199,7 +199,7 @@ def _differences(found: Tree | None, new: Tree) -> str:
     return f"not the new folder: {sorted(name for name in {*found, *new} if found.get(name) != new.get(name))}"
 
 
-def _outcomes(save: Callable[[], object], target: Path, old: Tree | None) -> list[tuple[str, int, int, Tree | None]]:
+def outcomes(save: Callable[[], object], target: Path, old: Tree | None) -> list[tuple[str, int, int, Tree | None]]:
     """Run ``save`` with each fault at each point; return fault, point, how the save ended, and the folder then."""
     found: list[tuple[str, int, int, Tree | None]] = []
 

@@ -83,26 +83,6 @@ def test_a_failure_of_any_rename_leaves_everything_as_it_was(folder, monkeypatch
     assert sorted(os.listdir(folder)) == sorted(OLD)
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EPERM, "no links here"), NotImplementedError()])
-def test_where_the_file_system_knows_no_links_old_files_are_copied(folder, monkeypatch, error):
-    def refuse(*args, **kwargs):
-        raise error
-
-    monkeypatch.setattr(os, "link", refuse)
-    save(folder)
-    assert content(folder) == {**NEW, "vocab.txt": "words"}
-
-
-def test_an_interrupt_while_old_files_are_kept_leaves_everything_as_it_was(folder, monkeypatch):
-    def interrupt(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "link", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        save(folder)
-    assert content(folder) == OLD
-
-
 def test_new_files_are_as_readable_as_any(folder):
     with replacing(folder) as stage:
         (stage / "config.json").write_text("new")

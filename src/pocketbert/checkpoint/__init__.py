@@ -9,9 +9,17 @@ from pocketbert.checkpoint.fitting import Fit, fit
 from pocketbert.checkpoint.formats.names import modern_name
 from pocketbert.checkpoint.formats.stored import Tensor
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
-from pocketbert.checkpoint.writing import WRITTEN, copy_tokenizer, parse_size, write_arrays, write_checkpoint
+from pocketbert.checkpoint.writing import (
+    SAVEDMODEL,
+    WRITTEN,
+    copy_tokenizer,
+    parse_size,
+    write_arrays,
+    write_checkpoint,
+)
 
 __all__ = [
+    "SAVEDMODEL",
     "WRITTEN",
     "Checkpoint",
     "Fit",

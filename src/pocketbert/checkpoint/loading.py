@@ -18,6 +18,7 @@ from pocketbert.checkpoint.opened import Opened
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.errors import CheckpointError, ConfigError, InputError
 from pocketbert.notices import warn
+from pocketbert.storage.commits import check_state, state_of
 from pocketbert.storage.hub import CONFIG_FILES, LOOKUP, HubOptions, given_file, local_folder
 
 __all__ = ["Matched", "Source", "open_source"]
@@ -129,6 +130,7 @@ def open_source(
         files = CONFIG_FILES if config is None else ()
         folder = local_folder(name, files, weights=state_dict is None, options=hub)
     options = _options(cls, overrides, isinstance(config, PretrainedConfig))
+    state = () if folder is None else state_of(folder)
     own = _configuration(cls, folder if config is None else config, overrides, hub)
     own.name_or_path = label
     if state_dict is not None:
@@ -137,6 +139,8 @@ def open_source(
     assert folder is not None
     if opened is None:
         weights = open_checkpoint(file or folder, tied=own.tie_word_embeddings, files=hub.weight_files)
+        if config is None:
+            check_state(folder, state)
     else:
         same = opened.config.tie_word_embeddings == own.tie_word_embeddings
         weights = (opened if same else opened.with_config(own)).weights

@@ -17,6 +17,7 @@ from pocketbert.checkpoint.fitting import Fit, fit
 from pocketbert.checkpoint.sentence_transformers import SentenceFolder, find_sentences
 from pocketbert.checkpoint.weights import Checkpoint, open_checkpoint
 from pocketbert.errors import ConfigError
+from pocketbert.storage.commits import check_state, state_of
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, HubOptions, local_folder
 
 __all__ = ["Opened", "open_model"]
@@ -36,6 +37,7 @@ class Opened:
         self,
         folder: Path,
         config: PretrainedConfig,
+        state: tuple[int, ...],
         weight_files: Sequence[str] = WEIGHT_FILES,
         sentences: SentenceFolder | None = None,
     ) -> None:
@@ -43,6 +45,7 @@ class Opened:
         self.config = config
         self.weight_files = weight_files
         self.sentences = sentences
+        self._state = state
         self._fits: dict[tuple[str, bool | None], Fit] = {}
 
     def with_config(self, config: PretrainedConfig) -> Opened:
@@ -66,7 +69,9 @@ class Opened:
     @cached_property
     def weights(self) -> Checkpoint:
         """The weights, listed but not yet read; see ``open_checkpoint`` for what is raised."""
-        return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self.weight_files)
+        weights = open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self.weight_files)
+        check_state(self.folder, self._state)
+        return weights
 
     @cached_property
     def saved_heads(self) -> tuple[str, ...]:
@@ -142,6 +147,7 @@ def open_model(
     hub = hub if sentences is None else sentences.encoder
     folder = local_folder(source, CONFIG_FILES, TOKENIZER_FILES if tokenizer else (), weights=True, options=hub)
     options = {"trust_remote_code": hub.runs_remote_code}
+    state = state_of(folder)
     config = AutoConfig.from_folder(folder, lambda: open_checkpoint(folder, files=hub.weight_files).tensors, **options)
     config.name_or_path = str(source)
-    return Opened(folder, config, hub.weight_files, sentences)
+    return Opened(folder, config, state, hub.weight_files, sentences)

@@ -18,9 +18,11 @@ from pocketbert.errors import InputError
 from pocketbert.storage.hub import TOKENIZER_FILES, with_variant
 from pocketbert.storage.replacing import replacing
 
-__all__ = ["WRITTEN", "copy_tokenizer", "parse_size", "write_arrays", "write_checkpoint"]
+__all__ = ["SAVEDMODEL", "WRITTEN", "copy_tokenizer", "parse_size", "write_arrays", "write_checkpoint"]
 
-WRITTEN = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")  # patterns
+# patterns of the files of a checkpoint that is written here, and of those of a SavedModel
+WRITTEN = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+SAVEDMODEL = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables/variables.*")
 
 
 def write_checkpoint(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint import SAVEDMODEL
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.export.judging import Report, check_limit, judge, measure, random_texts
@@ -27,8 +28,6 @@ __all__ = ["export_litert", "export_savedmodel"]
 Run = Callable[[dict[str, NDArray[np.int32]]], Mapping[str, Any]]
 
 _LENGTHS = ((7,), (40, 23, 9))  # texts of each batch of pseudo-random words that is compared
-# patterns of a SavedModel's files
-_SAVEDMODEL = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables/variables.*")
 _TEXTS = 16  # of a batch that are compared
 _INSTEAD = (
     "LiteRT's 8 bits do not suit these weights: export without int8, or use `pocketbert quantize` or `pocketbert "
@@ -70,7 +69,7 @@ def export_savedmodel(
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").is_file()):
         raise InputError(f"out={str(out)!r} holds something else than a SavedModel; pass the name of a new folder")
     model, batches = _load(folder, head)
-    with replacing(path, stale=_SAVEDMODEL) as stage:
+    with replacing(path, stale=SAVEDMODEL) as stage:
         model.export(stage, verbose=False)
         loaded = require("tensorflow").saved_model.load(str(stage))  # its functions live as long as it does
         errors, agreement = _compare(model, loaded.serve, batches)

@@ -16,6 +16,7 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.architecture.outputs import ModelOutput
 from pocketbert.architecture.parameters import Parameter
 from pocketbert.architecture.precision import check_precision
+from pocketbert.checkpoint import SAVEDMODEL
 from pocketbert.checkpoint.loading import open_source
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import ConfigError, InputError
@@ -28,6 +29,7 @@ from pocketbert.keras.serving import Serving
 from pocketbert.keras.word_tables import WordTables
 from pocketbert.storage.keywords import loading_options, saving_options
 from pocketbert.storage.pushing import Pushable
+from pocketbert.storage.replacing import replacing
 
 __all__ = ["TFPreTrainedModel", "register"]
 
@@ -255,15 +257,17 @@ class TFPreTrainedModel(WordTables, Serving, Batches, keras.Model, Pushable):  #
 
         Raises:
             InputError: ``max_shard_size`` or ``safe_serialization`` has no meaning.
-            OSError: the disk refused; the old checkpoint is intact.
+            CheckpointError: the folder cannot be written, or the disk is full; the old files are intact.
         """
         if not safe_serialization:
             raise InputError("safe_serialization=False would write an h5 file; only safetensors is written")
         options = saving_options(kwargs, save_directory)
         if options.write:
-            save(self, save_directory, max_shard_size, options.variant)
-            if saved_model:
-                self.write_saved_model(os.path.join(save_directory, "saved_model", str(version)), signatures)
+            inner = f"saved_model/{version}"
+            with replacing(save_directory, [f"{inner}/{name}" for name in SAVEDMODEL] if saved_model else ()) as stage:
+                save(self, stage, max_shard_size, options.variant)
+                if saved_model:
+                    self.write_saved_model(stage / inner, signatures)
             self._push(options.push, max_shard_size=max_shard_size)
 
     # -- Keras's own -------------------------------------------------------------------------------------------

@@ -30,11 +30,13 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeGuard
 
 from pocketbert.errors import CheckpointError, UnsafeFileError
 from pocketbert.storage.locking import Lock
+from pocketbert.storage.texts import read_json
 
-__all__ = ["Stage", "finish_save", "make_folder", "remove_leftovers"]
+__all__ = ["Stage", "check_state", "finish_save", "make_folder", "remove_leftovers", "state_of"]
 
 _PREFIX = ".saving-"
 _COMMITTED = ".saving-committed"
@@ -168,6 +170,25 @@ def finish_save(folder: Path) -> None:
             ) from error
 
 
+def state_of(folder: Path) -> tuple[int, ...]:
+    """Return what tells one ``config.json`` of a folder from another: every save writes a new file."""
+    try:
+        facts = os.stat(folder / "config.json")
+    except OSError:
+        return ()
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+
+def check_state(folder: Path, before: tuple[int, ...]) -> None:
+    """Refuse weights that were opened after another configuration than theirs was read.
+
+    Raises:
+        CheckpointError: ``config.json`` has changed since ``state_of`` was ``before``.
+    """
+    if state_of(folder) != before:
+        raise CheckpointError(f"{folder} was saved into while it was loaded: config.json has changed; load it again")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed saves left in a folder; saves that are still at work keep theirs."""
     for path in folder.iterdir():
@@ -254,17 +275,18 @@ def _close(folder: Path, away: Path, lock: Lock) -> None:
 def _record(committed: Path) -> tuple[list[str], list[str]]:
     """Return the paths of a committed save's files, and the patterns of those that they supersede."""
     path = committed / "record.json"
-    try:
-        record = json.loads(path.read_text("utf-8"))
-        lists = record["files"], record["stale"]
-        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
-            raise ValueError("no two lists of strings")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}; remove the folder {committed}") from error
-    for name in (*lists[0], *lists[1]):
+    record = read_json(path)
+    files, stale = record.get("files"), record.get("stale")
+    if not _are_names(files) or not _are_names(stale):
+        raise CheckpointError(f"{path} does not list the files of a save; remove the folder {committed}")
+    for name in (*files, *stale):
         if set("\\:\x00") & {*name} or not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise UnsafeFileError(f"{path} names {name[:60]!r}, which leaves its folder")
-    return lists
+    return files, stale
+
+
+def _are_names(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _check_place(root: Path, name: str) -> None:
@@ -278,7 +300,7 @@ def _check_place(root: Path, name: str) -> None:
 
 
 def _is_entrance(name: str) -> bool:
-    return name in _ENTRANCES
+    return name.rpartition("/")[2] in _ENTRANCES
 
 
 def _files(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from pocketbert.storage.commits import Stage, finish_save, make_folder, remove_l
 __all__ = ["replacing"]
 
 
-_open: dict[Path, list[str]] = {}  # staging folder of a save at work -> patterns of the files that it supersedes
+_stages: dict[Path, list[str]] = {}  # staging folder of a save at work -> patterns of the files that it supersedes
 
 
 @contextmanager
@@ -35,8 +35,8 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
             or the folder may not be written.
     """
     folder = Path(os.path.expanduser(os.fspath(folder)))
-    if folder in _open:
-        _open[folder] += stale
+    if folder in _stages:
+        _stages[folder] += stale
         yield folder
         return
     made: list[Path] = []
@@ -45,12 +45,12 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
         finish_save(folder)
         remove_leftovers(folder)
         stage = Stage(folder)
-        _open[stage.new] = patterns = [*stale]
+        _stages[stage.new] = patterns = [*stale]
         try:
             yield stage.new
             stage.commit(patterns)
         finally:
-            del _open[stage.new]
+            del _stages[stage.new]
             stage.discard()
     except BaseException as error:
         for path in reversed(made):
@@ -67,5 +67,5 @@ def _clear(error: BaseException, folder: Path) -> CheckpointError | None:
     if not is_system and type(error).__name__ != "SafetensorError":
         return None
     clear = CheckpointError(f"cannot save into {folder}, which stays as it was: {error}")
-    clear.errno = getattr(error, "errno", None)
+    clear.errno = getattr(error, "errno", None)  # without strerror it is no part of the message
     return clear

@@ -198,7 +198,7 @@ class PreTrainedModel(HeadPruning, GradientOptions, Pushable, Recognized):
 
         Raises:
             InputError: ``max_shard_size`` or ``safe_serialization`` has no meaning.
-            OSError: the disk refused; the old checkpoint is intact.
+            CheckpointError: the folder cannot be written, or the disk is full; the old files are intact.
         """
         if not safe_serialization:
             raise InputError("safe_serialization=False would write a pickle; only safetensors is written")
