@@ -98,6 +98,7 @@ def test_a_model_over_one_in_shards(target):
     assert {**tree(target), **USERS} == tree(target)
 
 
+@pytest.mark.slow
 def test_a_model_in_shards_into_a_new_folder(target):
     shutil.rmtree(target)
     check_every_fault(
@@ -107,6 +108,7 @@ def test_a_model_in_shards_into_a_new_folder(target):
     )
 
 
+@pytest.mark.slow
 def test_a_tokenizer_over_another(target):
     old_checkpoint(target)
     check_every_fault(lambda: tokenizer().save_pretrained(target), target, lambda: load(target))

@@ -88,6 +88,7 @@ def test_a_module_in_a_subfolder_belongs_to_the_commit_of_its_folder(committed):
 
 
 @posix
+@pytest.mark.slow
 def test_finishing_may_itself_be_cut_short_anywhere(committed):
     found = outcomes(lambda: finish_save(committed), committed, tree(committed))
     assert len({fault for fault, *_ in found}) > 2 and KILLED in {status for _, _, status, _ in found}
