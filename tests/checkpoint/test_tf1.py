@@ -307,4 +307,4 @@ def test_names_that_grow_without_end(tmp_path):
 def test_a_large_index(tmp_path, monkeypatch):
     write(tmp_path, ONE)
     monkeypatch.setattr(bundle, "_LARGEST", 50)
-    refused(tmp_path, "more than the 50 of any checkpoint's index")
+    refused(tmp_path, "more than the 50 of any real file of its kind")

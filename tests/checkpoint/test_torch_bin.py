@@ -159,7 +159,7 @@ def pickled(body: bytes) -> bytes:
     ("body", "message"),
     [
         (b"X" + struct.pack("<I", 2**31), "a string of 2147483648 bytes"),
-        (b"]" * 2**23, "a pickle of more than 8388608 bytes"),
+        (b"]" * 2**22, "a pickle of more than 4194304 bytes"),
         (b"K\x01" + b"\x86".join([b"q\x00h\x00"] * 60) + b"q\x00}h\x00K\x01s", "is damaged"),  # a key of 2**60 parts
         (b"(" + b"K\x01" * 4000 + b"tq\x00" + b"ctorch\nSize\nh\x00R" * 9, "is damaged"),
     ],

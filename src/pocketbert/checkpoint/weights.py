@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.checkpoint.formats.h5 import read_h5
-from pocketbert.checkpoint.formats.safetensors_file import SafetensorsFile
+from pocketbert.checkpoint.formats.safetensors_file import read_safetensors
 from pocketbert.checkpoint.formats.stored import Tensor, WeightsFile
 from pocketbert.checkpoint.formats.tf1 import find_index, read_tf1
 from pocketbert.checkpoint.formats.torch_bin import TorchFile
@@ -23,6 +23,9 @@ from pocketbert.storage.pointers import refuse_pointer
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
+_MOST_TENSORS = 2**16  # the largest model here has about a thousand
+_MOST_TIMES = 4  # as many bytes as the files; a table that a head shares is read twice
+_FREE = 2**20  # bytes of tensors that are always read
 _TORCH = (".bin", ".pt", ".pth")
 
 
@@ -47,6 +50,18 @@ class Checkpoint:
                     raise CheckpointError(f"{tensor.name} stands twice, in {first} and {tensor.file.name}")
                 self.tensors[tensor.name] = tensor
                 self._holders[tensor.name] = weights
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Refuse tensors that share their numbers until they take far more memory than the files have."""
+        if len(self.tensors) > _MOST_TENSORS:
+            raise CheckpointError(f"{self.folder} holds {len(self.tensors)} tensors; at most {_MOST_TENSORS} are read")
+        needed = sum(tensor.nbytes for tensor in self.tensors.values())
+        if needed > _MOST_TIMES * self.size + _FREE:
+            raise CheckpointError(
+                f"the tensors of {self.folder} share their numbers: they take {needed} bytes, and the files have "
+                f"{self.size}; at most {_MOST_TIMES} times as many are read"
+            )
 
     @property
     def is_pickle(self) -> bool:
@@ -126,11 +141,13 @@ def _open(file: Path, is_shard: bool = False) -> WeightsFile:
             return TorchFile(file)
         if file.suffix == ".index":
             return read_tf1(file)
-        return read_h5(file, is_shard=is_shard) if file.suffix == ".h5" else SafetensorsFile(file)
+        return read_h5(file, is_shard=is_shard) if file.suffix == ".h5" else read_safetensors(file)
     except CheckpointError:
         for name in (file, *file.parent.glob(f"{glob.escape(file.stem)}.data-*")):
             refuse_pointer(name)
         raise
+    except OSError as error:
+        raise CheckpointError(f"cannot read {file}: {error}") from error
 
 
 def _shards(index: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.plan.int8.folder import WEIGHTS, load_quantized
 from pocketbert.storage.hub import HubOptions
-from pocketbert.storage.mapped import map_tensors
+from pocketbert.storage.safetensors_header import read_tensors
 
 __all__ = ["Inspection", "inspect_checkpoint"]
 
@@ -104,7 +104,7 @@ def _inspect_quantized(opened: Opened) -> Inspection:
         **_common(opened, plan.head, plan.branch("pooled") is not None if plan.head == BARE else None),
         guessed=False,
         facts=_facts(opened.config) | {"quantized": "int8, for the native and onnx runtimes"},
-        dtypes=dict(Counter(str(tensor.dtype) for tensor in map_tensors(file)[1].values())),
+        dtypes=dict(Counter(str(tensor.dtype) for tensor in read_tensors(file)[1].values())),
         files=[file.name],
         size=file.stat().st_size,
     )

@@ -21,8 +21,8 @@ from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.errors import CheckpointError, ConfigError
 from pocketbert.plan.check import check_plan
 from pocketbert.plan.structure import Array, Plan
-from pocketbert.storage.mapped import map_tensors
 from pocketbert.storage.replacing import replacing
+from pocketbert.storage.safetensors_header import read_tensors
 
 __all__ = ["VERSION", "load_plan", "save_plan"]
 
@@ -55,7 +55,7 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan and check it. Its arrays are read-only views into the mapped file.
+    """Read a plan and check it.
 
     Raises:
         CheckpointError: there is no such file; it is damaged, no plan, or of another version; or its operations and
@@ -65,7 +65,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     if not path.is_file():
         raise CheckpointError(f"no plan at {path}")
     try:
-        metadata, tensors = map_tensors(path)
+        metadata, tensors = read_tensors(path)
         text = _description(metadata)
         if len(tensors) > _TENSORS_LIMIT:
             raise CheckpointError(f"it has {len(tensors)} tensors")

@@ -23,7 +23,6 @@ from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import plan_of_checkpoint, plan_of_model
 from pocketbert.runtime.results import answer_of, check_positions, split_tokens
 from pocketbert.runtime.threads import check_threads
-from pocketbert.storage.mapped import release
 
 __all__ = ["CPU_VARIABLE", "NativeRunner", "load", "native_paths", "wrap"]
 
@@ -122,10 +121,7 @@ def load(
     """
     if device not in (None, "cpu"):
         raise InputError(f"device={device!r}: the native engine runs on the CPU; runtime='torch' knows other devices")
-    plan = plan_of_checkpoint(source, head, dtype)
-    runner = NativeRunner(plan, threads=threads)
-    release(plan.embeddings.positions)  # the engine packed the weights; the tables' rows come back as they are used
-    return runner
+    return NativeRunner(plan_of_checkpoint(source, head, dtype), threads=threads)
 
 
 def wrap(model: Any, head: str, *, threads: int | None = None) -> NativeRunner:

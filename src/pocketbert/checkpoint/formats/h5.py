@@ -11,6 +11,7 @@ from pocketbert.checkpoint.formats.names import keras_name
 from pocketbert.checkpoint.formats.stored import Plain, PlainTensor, damaged
 from pocketbert.errors import CheckpointError, UnsafeFileError
 from pocketbert.extras import require
+from pocketbert.storage.watched import WatchedFile
 
 __all__ = ["read_h5"]
 
@@ -34,7 +35,10 @@ def read_h5(file: Path, *, is_shard: bool = False) -> Plain:
         MissingExtra: h5py is not installed.
     """
     h5py = require("h5py")
+    watched = WatchedFile(file)
     try:
+        with watched.open():
+            pass  # whatever replaces the file from now on is seen
         with h5py.File(file, "r") as opened:
             if opened.userblock_size:
                 raise CheckpointError(f"{file} starts with {opened.userblock_size} bytes that are not HDF5; {_CURE}")
@@ -50,10 +54,10 @@ def read_h5(file: Path, *, is_shard: bool = False) -> Plain:
     if not found:
         raise CheckpointError(f"{file} holds no tensors; {_CURE}")
     if is_shard:
-        return Plain([file], found)
+        return Plain([file], found, [watched])
     borrowed = {tensor.name: tensor for tensor in found}
     owned = {t.name: t for t in found if (parts := t.stored_name.split("/"))[0] == parts[2]}
-    return Plain([file], list((borrowed | owned).values()))
+    return Plain([file], list((borrowed | owned).values()), [watched])
 
 
 def _datasets(h5py: Any, file: Path, root: Any) -> Iterator[tuple[str, Any]]:

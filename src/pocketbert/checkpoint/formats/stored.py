@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,8 +13,9 @@ from numpy.typing import NDArray
 
 from pocketbert.errors import CheckpointError
 from pocketbert.extras import require
+from pocketbert.storage.watched import WatchedFile
 
-__all__ = ["PlainTensor", "Plain", "Tensor", "WeightsFile", "damaged"]
+__all__ = ["PlainTensor", "Plain", "Tensor", "WeightsFile", "as_torch", "damaged", "number_dtype", "widened"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its numbers."""
+        return math.prod(self.shape) * number_dtype(self.dtype).itemsize
 
 
 class WeightsFile(Protocol):
@@ -66,27 +74,54 @@ class PlainTensor(Tensor):
 
 
 class Plain:
-    """Files of a format whose tensors lie there as plain numbers: only their places were parsed."""
+    """Files of a format whose tensors lie there as plain numbers: only their places were parsed.
 
-    def __init__(self, files: list[Path], tensors: list[PlainTensor]) -> None:
+    Args:
+        files: what was opened.
+        tensors: what lies there.
+        watched: the files that hold ``tensors``.
+    """
+
+    def __init__(self, files: list[Path], tensors: list[PlainTensor], watched: Sequence[WatchedFile]) -> None:
         self.files = files
         self.tensors: list[Tensor] = [*tensors]
+        self._places = {tensor.stored_name: tensor for tensor in tensors}
+        self._watched = {file.path: file for file in watched}
 
     def array(self, tensor: Tensor) -> NDArray[Any]:
         """See ``WeightsFile``."""
-        assert isinstance(tensor, PlainTensor)
-        count = int(np.prod(tensor.shape, dtype=np.int64))
-        dtype = np.dtype(tensor.dtype).newbyteorder("<")
-        values = np.fromfile(tensor.file, dtype, count, offset=tensor.offset)
-        if len(values) != count:
-            raise CheckpointError(f"{tensor.file} was cut short while it was read; {tensor.stored_name} is incomplete")
-        if tensor.transposed:
-            return np.ascontiguousarray(values.reshape(tensor.shape[::-1]).T)
-        return values.reshape(tensor.shape)
+        return widened(tensor, self._words(tensor))
 
     def torch_tensor(self, tensor: Tensor) -> Any:
         """See ``WeightsFile``."""
-        return require("torch").from_numpy(self.array(tensor))
+        return as_torch(tensor, self._words(tensor))
+
+    def _words(self, tensor: Tensor) -> NDArray[Any]:
+        """Read a tensor in PyTorch's layout; see ``number_dtype``."""
+        place = self._places[tensor.stored_name]
+        dtype = number_dtype(tensor.dtype).newbyteorder("<")
+        numbers = self._watched[tensor.file].numbers(dtype, math.prod(tensor.shape), place.offset)
+        if place.transposed:
+            return np.ascontiguousarray(numbers.reshape(tensor.shape[::-1]).T)
+        return numbers.reshape(tensor.shape)
+
+
+def number_dtype(name: str) -> np.dtype[Any]:
+    """Return the numpy dtype that a tensor's numbers are read as: 16-bit words for bfloat16, which numpy lacks."""
+    return np.dtype("uint16" if name == "bfloat16" else name)
+
+
+def widened(tensor: Tensor, numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return what was read of a tensor with bfloat16 as float32."""
+    return (numbers.astype(np.uint32) << 16).view(np.float32) if tensor.dtype == "bfloat16" else numbers
+
+
+def as_torch(tensor: Tensor, numbers: NDArray[Any]) -> Any:
+    """Return what was read of a tensor as a torch tensor of its dtype."""
+    torch = require("torch")
+    if tensor.dtype == "bfloat16":
+        return torch.from_numpy(numbers.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(numbers)
 
 
 def damaged(file: Path, kind: str, error: Exception) -> CheckpointError:

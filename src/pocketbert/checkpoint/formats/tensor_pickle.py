@@ -7,6 +7,7 @@ other instruction or name is refused. What ``torch.load(weights_only=True)`` rea
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pocketbert.errors import CheckpointError, UnsafeFileError
 
 __all__ = ["Storage", "View", "read_pickle"]
 
-_LIMIT = 2**23  # bytes of one pickle; that of a thousand tensors has about 150,000
+_LIMIT = 2**22  # bytes of one pickle; that of a thousand tensors has about 150,000
 _STRING_LIMIT = 2**20
 _MOST_ARGUMENTS = 16  # of a call, and dimensions of a tensor
 _DTYPES = {
@@ -40,12 +41,14 @@ _UNREADABLE = {
     "per_": _QUANTIZED,
     "sparse": "holds sparse tensors; save them with .to_dense()",
     "meta_tensor": "holds tensors without values (of the meta device)",
-    "nested": "holds nested tensors",
-    "Complex": "holds complex numbers",
-    "float8": "holds float8 numbers",
-    "UntypedStorage": "holds tensors of a dtype that no model here has",
-    "rebuild_tensor_v3": "holds tensors of a dtype that no model here has",
+    "Uninitialized": "holds parameters without values (of a lazy module that never ran)",
+    "nested": "holds nested tensors; save each of their tensors by itself",
+    "omplex": "holds complex numbers",
+    "float8": "holds float8 numbers; save them with .float()",
 }
+# How torch stores a dtype that has no storage of its own: as bytes, and the dtype is an argument of what rebuilds it.
+_BYTES, _OF_BYTES = "torch.storage.UntypedStorage", "torch._utils._rebuild_tensor_v3"
+_DTYPE_NAME = re.compile(r"torch\.(bfloat|float|complex|uint|int|bool|bits)\w*")
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,13 @@ def _set_items(machine: _Machine, pairs: list[Any]) -> None:
 
 def _global(machine: _Machine) -> None:
     name = f"{machine.line()}.{machine.line()}"
-    if name not in _CALLS and name not in _DTYPES and not _is_dtype(name):
-        why = next((what for part, what in _UNREADABLE.items() if part in name), None)
-        if why and name.startswith("torch."):
-            raise CheckpointError(f"{why} ({name})")
+    if (
+        name not in _CALLS
+        and name not in _DTYPES
+        and name not in (*_CLASSES, _BYTES)
+        and not _DTYPE_NAME.fullmatch(name)
+    ):
+        _refuse_tensor(name)
         raise UnsafeFileError(
             f"holds more than tensors: it asks to run {name[:100]}; nothing in it was run. Ask its author for "
             "model.safetensors, or save the model's state_dict()"
@@ -178,8 +184,11 @@ def _global(machine: _Machine) -> None:
     machine.push(_Name(name))
 
 
-def _is_dtype(name: str) -> bool:
-    return name.startswith("torch.") and name.removeprefix("torch.") in _DTYPES.values()
+def _refuse_tensor(name: str, otherwise: str | None = None) -> None:
+    """Say what kind of tensor a name of torch's belongs to, if it is one that cannot be read."""
+    why = next((what for part, what in _UNREADABLE.items() if part in name), otherwise)
+    if why and name.startswith("torch."):
+        raise CheckpointError(f"{why} ({name})")
 
 
 def _reduce(machine: _Machine) -> None:
@@ -202,7 +211,7 @@ def _persistent(machine: _Machine) -> None:
     if what != "storage" or type(kind) is not _Name or type(key) is not str or type(count) is not int or count < 0:
         raise ValueError
     machine.pop()
-    storage = Storage(key, _DTYPES[kind.name], count)
+    storage = Storage(key, "uint8" if kind.name == _BYTES else _DTYPES[kind.name], count)
     if rest and rest[0] is not None:
         _, start, part = rest[0]
         if not 0 <= start <= start + part <= count:
@@ -211,7 +220,11 @@ def _persistent(machine: _Machine) -> None:
     machine.push(storage)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> View:
+    if len(rest) > 2 and rest[2]:  # behind requires_grad and hooks; that numbers are stored negated, or conjugated
+        raise CheckpointError(
+            f"holds tensors that are views of complex ones ({str(rest[2])[:60]}); save copies of them"
+        )
     whole = [offset, *shape, *strides]
     if type(storage) is not Storage or type(shape) is not tuple or type(strides) is not tuple:
         raise TypeError
@@ -233,11 +246,32 @@ def _parameter(data: Any, *_: Any) -> View:
     return data
 
 
+def _tensor_of_bytes(*arguments: Any) -> View:
+    dtype = next((argument.name for argument in arguments if type(argument) is _Name), "")
+    _refuse_tensor(dtype, "holds tensors of a dtype that no model here has")
+    raise TypeError
+
+
+def _tensor_of_class(function: Any, kind: Any, arguments: Any, *_: Any) -> View:
+    """A tensor of a subclass, or one with attributes of its own, which say nothing about its numbers."""
+    if type(kind) is not _Name or kind.name not in _CLASSES or type(arguments) is not tuple:
+        raise TypeError
+    if type(function) is not _Name or function.name not in _PLAIN or len(arguments) > _MOST_ARGUMENTS:
+        raise TypeError
+    return _PLAIN[function.name](*arguments)
+
+
+_CLASSES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
+_PLAIN: dict[str, Callable[..., View]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    _OF_BYTES: _tensor_of_bytes,
+}
 # what a pickle may ask to be called -> what is done instead
 _CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": dict,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
+    **_PLAIN,
+    "torch._tensor._rebuild_from_type_v2": _tensor_of_class,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.Size": lambda *_: _IGNORED,

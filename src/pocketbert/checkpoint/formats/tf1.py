@@ -12,6 +12,8 @@ from pocketbert.checkpoint.formats.names import tf1_name
 from pocketbert.checkpoint.formats.stored import Plain, PlainTensor
 from pocketbert.checkpoint.formats.tf1_bundle import Variable, read_index
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.safetensors_header import MOST_DIMENSIONS
+from pocketbert.storage.watched import WatchedFile
 
 __all__ = ["find_index", "read_tf1"]
 
@@ -64,7 +66,7 @@ def read_tf1(index: Path) -> Plain:
             shape = variable.shape[::-1] if transposed else variable.shape
             file = files[variable.shard]
             tensors.append(PlainTensor(file, stored_name, name, shape, variable.dtype, variable.offset, transposed))
-    return Plain([index, *files], tensors)
+    return Plain([index, *files], tensors, [WatchedFile(file) for file in files])
 
 
 def _data_files(index: Path) -> list[Path]:
@@ -76,6 +78,10 @@ def _check(index: Path, name: str, variable: Variable, files: list[Path]) -> Non
     if variable.dtype not in _FLOATS or variable.sliced:
         how = "in parts" if variable.sliced else f"as {variable.dtype}"
         raise CheckpointError(f"{name} in {index} is stored {how}; {', '.join(_FLOATS)} in one piece can be read")
+    if len(variable.shape) > MOST_DIMENSIONS:
+        raise CheckpointError(
+            f"{name} in {index} has {len(variable.shape)} dimensions; at most {MOST_DIMENSIONS} are read"
+        )
     if variable.shard >= len(files):
         raise CheckpointError(f"{name} in {index} lies in data file {variable.shard} of {len(files)}: damaged")
     length, size = math.prod(variable.shape) * np.dtype(variable.dtype).itemsize, files[variable.shard].stat().st_size

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketbert.checkpoint.formats.stored import damaged
-from pocketbert.errors import CheckpointError
+from pocketbert.storage.opening import read_bytes
 
 __all__ = ["Variable", "read_index"]
 
-_LARGEST = 64 * 2**20  # bytes of an index; that of a 24-layer MobileBERT with optimizer state has 0.3 MB
-_LONGEST = 1024  # characters of a name
+_LARGEST = 16 * 2**20  # bytes of an index; that of a 24-layer MobileBERT with optimizer state has 0.3 MB
+_LONGEST = 1024  # bytes of a name
+_MOST_NAMES = 2**16  # each costs up to _LONGEST bytes, however short it is stored
 _FOOTER, _TRAILER = 48, 5
 _MAGIC = 0xDB4775248B80FB57
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 7: "string", 9: "int64", 14: "bfloat16", 19: "float16"}
@@ -50,11 +51,9 @@ def read_index(file: Path) -> tuple[int, dict[str, Variable]]:
     Raises:
         CheckpointError: it is damaged, truncated, no such index, or of a kind that TensorFlow does not write.
     """
-    size = file.stat().st_size
-    if size > _LARGEST:
-        raise CheckpointError(f"{file} has {size} bytes, more than the {_LARGEST} of any checkpoint's index")
+    content = read_bytes(file, _LARGEST)
     try:
-        entries = dict(_entries(file.read_bytes()))
+        entries = dict(_entries(content))
         header = _Message(entries.pop(""))
         if header.number(2):
             raise ValueError("it is big-endian")
@@ -74,14 +73,24 @@ def _variable(value: bytes) -> Variable:
 
 
 def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield every key and value of a table."""
+    """Yield every key and value of a table, whose blocks and keys ascend, so that none is read twice."""
     if len(table) < _FOOTER or int.from_bytes(table[-8:], "little") != _MAGIC:
         raise ValueError("its last bytes are not a table's")
     reader = _Bytes(table[-_FOOTER:])
     reader.varint(), reader.varint()  # location of the meta index, which is empty here
+    end, last, count = 0, b"", 0
     for _, handle in _block(table, reader.varint(), reader.varint()):
         reader = _Bytes(handle)
-        for key, value in _block(table, reader.varint(), reader.varint()):
+        begin, size = reader.varint(), reader.varint()
+        if begin < end:
+            raise ValueError("two blocks overlap")
+        end = begin + size
+        for key, value in _block(table, begin, size):
+            if count and key <= last:
+                raise ValueError("its names are not in order")
+            last, count = key, count + 1
+            if count > _MOST_NAMES:
+                raise ValueError(f"it has more than {_MOST_NAMES} names")
             yield key.decode(), value
 
 

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.checkpoint.formats.names import modern_name
-from pocketbert.checkpoint.formats.stored import Tensor
+from pocketbert.checkpoint.formats.stored import Tensor, as_torch, number_dtype, widened
 from pocketbert.checkpoint.formats.tensor_pickle import Storage, View, read_pickle
 from pocketbert.errors import CheckpointError
-from pocketbert.extras import require
-from pocketbert.storage.opening import open_file
+from pocketbert.storage.watched import WatchedFile
 
 __all__ = ["TorchFile"]
 
@@ -35,9 +34,9 @@ class TorchFile:
     """
 
     def __init__(self, file: Path) -> None:
-        self.files = [file]
+        self.files, self._watched = [file], WatchedFile(file)
         try:
-            with open_file(file) as stream:
+            with self._watched.open() as stream:
                 is_zip = stream.read(4) == _ZIP
                 stream.seek(0)
                 content, self._places, self._order = _read_zip(stream) if is_zip else _read_older(stream)
@@ -51,30 +50,22 @@ class TorchFile:
 
     def array(self, tensor: Tensor) -> NDArray[Any]:
         """See ``WeightsFile``."""
-        values = self._values(tensor)
-        if tensor.dtype == "bfloat16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values
+        return widened(tensor, self._words(tensor))
 
     def torch_tensor(self, tensor: Tensor) -> Any:
         """See ``WeightsFile``."""
-        torch, values = require("torch"), self._values(tensor)
-        if tensor.dtype == "bfloat16":
-            return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
-        return torch.from_numpy(values)
+        return as_torch(tensor, self._words(tensor))
 
-    def _values(self, tensor: Tensor) -> NDArray[Any]:
-        """Read a tensor's numbers; those of bfloat16 as 16-bit words, since numpy has no such dtype."""
+    def _words(self, tensor: Tensor) -> NDArray[Any]:
+        """Read a tensor's numbers; see ``number_dtype``."""
         view = self._views[tensor.stored_name]
-        dtype = _stored_dtype(view.storage.dtype, self._order)
+        dtype = number_dtype(view.storage.dtype).newbyteorder(self._order)
         native = dtype.newbyteorder("=")
         if not math.prod(view.shape):
             return np.zeros(view.shape, native)
         count = 1 + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides, strict=True))
         start = self._places[view.storage.key] + (view.storage.start + view.offset) * dtype.itemsize
-        numbers = np.fromfile(tensor.file, dtype, count, offset=start)
-        if len(numbers) != count:
-            raise CheckpointError(f"{tensor.file} was cut short while it was read; {tensor.stored_name} is incomplete")
+        numbers = self._watched.numbers(dtype, count, start)
         strides = [stride * dtype.itemsize for stride in view.strides]
         strided = np.lib.stride_tricks.as_strided(numbers, view.shape, strides)
         return strided.astype(native, order="C", copy=not strided.flags.c_contiguous)
@@ -100,7 +91,7 @@ def _read_zip(stream: BinaryIO) -> tuple[Any, dict[str, int], ByteOrder]:
     places = {}
     for storage in _storages(content):
         entry = names.get(f"{folder}/data/{storage.key}")
-        needed = (storage.start + storage.count) * _stored_dtype(storage.dtype, order).itemsize
+        needed = (storage.start + storage.count) * number_dtype(storage.dtype).itemsize
         if entry is None or entry.file_size < needed:
             raise CheckpointError(f"is damaged: storage {storage.key[:40]!r} is absent or has not {needed} bytes")
         places[storage.key] = _place(stream, entry, size)
@@ -142,7 +133,7 @@ def _read_older(stream: BinaryIO) -> tuple[Any, dict[str, int], ByteOrder]:
     content, keys = read_pickle(stream), read_pickle(stream)
     sizes: dict[str, int] = {}
     for storage in _storages(content):
-        width = _stored_dtype(storage.dtype, order).itemsize
+        width = number_dtype(storage.dtype).itemsize
         if sizes.setdefault(storage.key, width) != width:
             raise CheckpointError(f"is damaged: storage {storage.key[:40]!r} has two dtypes")
     if not isinstance(keys, list) or not all(type(key) is str for key in keys) or not sizes.keys() <= {*keys}:
@@ -189,7 +180,3 @@ def _storages(content: Any) -> list[Storage]:
         elif isinstance(value, dict):
             left.extend(value.values())
     return found
-
-
-def _stored_dtype(name: str, order: ByteOrder) -> np.dtype[Any]:
-    return np.dtype("uint16" if name == "bfloat16" else name).newbyteorder(order)

@@ -40,7 +40,7 @@ def save_quantized(plan: Plan, folder: Path) -> None:
 
 
 def load_quantized(source: str | os.PathLike[str] | Opened, head: str | None = None) -> Plan:
-    """Read an int8 checkpoint, with all its heads or one of them; weights are views into the mapped file.
+    """Read an int8 checkpoint, with all its heads or one of them.
 
     Raises:
         CheckpointError: a file is missing, damaged or not of an int8 checkpoint, the two files contradict each other,

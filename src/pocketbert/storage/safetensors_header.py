@@ -1,10 +1,9 @@
-"""Safetensors files: the header, checked, and the tensors as views into the mapped file."""
+"""Safetensors files: the header, checked, and the tensors."""
 
 from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.opening import open_file
 from pocketbert.storage.pointers import refuse_pointer
+from pocketbert.storage.watched import read_numbers
 
-__all__ = ["StoredTensor", "map_tensors", "read_header", "release"]
+__all__ = ["MOST_DIMENSIONS", "StoredTensor", "read_header", "read_tensors"]
 
 _HEADER_LIMIT = 2**26  # bytes; real headers have far below a million
+MOST_DIMENSIONS = 16  # of a tensor; the product of thousands of sizes would take forever
+# bytes of a number; who reads a tensor of another dtype refuses it by name
+_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "I8": np.int8}
 
 
@@ -32,18 +36,13 @@ class StoredTensor:
     size: int
 
 
-def read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredTensor]]:
+def read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor]]:
     """Return the metadata of a safetensors file, and its tensors by name, which are checked to fill the file.
 
     Raises:
         CheckpointError: the file is truncated, or its header is damaged or larger than 64 MiB.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        return _read_header(file)
-
-
-def _read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor]]:
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _HEADER_LIMIT):
@@ -55,13 +54,19 @@ def _read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor
         raise _damaged(f"its header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise _damaged("its header is no object")
-    metadata = header.pop("__metadata__", {})
+    metadata = {} if header.get("__metadata__") is None else header["__metadata__"]
+    header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _damaged("its metadata is no mapping of strings")
     begin, left = 8 + length, size - 8 - length
     tensors = {name: _stored(name, facts, begin, left) for name, facts in header.items()}
-    if (used := sum(tensor.size for tensor in tensors.values())) != left:
-        raise _damaged(f"its tensors have {used} bytes, {left} follow the header")
+    at = begin
+    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.offset, tensor.size)):
+        if tensor.offset != at:
+            raise _damaged(f"its tensors overlap or leave a gap at byte {min(at, tensor.offset)}")
+        at += tensor.size
+    if at != size:
+        raise _damaged(f"its tensors have {at - begin} bytes, {left} follow the header")
     return metadata, tensors
 
 
@@ -77,53 +82,37 @@ def _stored(name: str, facts: Any, begin: int, left: int) -> StoredTensor:
     start, stop = offsets
     if not start <= stop <= left:
         raise _damaged(f"tensor {name[:60]!r} lies at {start} .. {stop} of {left} bytes")
+    if dtype in _WIDTHS and stop - start != math.prod(shape) * _WIDTHS[dtype]:
+        raise _damaged(f"tensor {name[:60]!r} of shape {str(tuple(shape))[:60]} has {stop - start} bytes")
     return StoredTensor(dtype, tuple(shape), begin + start, stop - start)
 
 
-def map_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
-    """Map a safetensors file.
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Read a safetensors file.
 
     Returns:
-        its metadata, and its tensors by name, read-only; they keep the file mapped.
+        its metadata, and its tensors by name.
 
     Raises:
-        CheckpointError: see ``read_header``; or a tensor's size is not that of its shape, or its dtype is none of F64,
-            F32, I64 and I8.
-        OSError, ValueError: the file cannot be read or mapped.
+        CheckpointError: see ``read_header``; or a tensor's dtype is none of F64, F32, I64 and I8; or the file is no
+            regular one, or was cut short meanwhile.
+        OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        metadata, tensors = _read_header(file)
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return metadata, {name: _view(content, name, tensor) for name, tensor in tensors.items()}
+    with open_file(path) as file:
+        metadata, tensors = read_header(file)
+        return metadata, {name: _read(file, name, tensor) for name, tensor in tensors.items()}
 
 
-def _view(content: mmap.mmap, name: str, tensor: StoredTensor) -> NDArray[Any]:
+def _read(file: BinaryIO, name: str, tensor: StoredTensor) -> NDArray[Any]:
     if tensor.dtype not in _DTYPES:
         raise _damaged(f"tensor {name[:60]!r} has dtype {tensor.dtype[:20]!r}, which is none of {', '.join(_DTYPES)}")
-    count, dtype = math.prod(tensor.shape), np.dtype(_DTYPES[tensor.dtype])
-    if tensor.size != count * dtype.itemsize:
-        raise _damaged(f"tensor {name[:60]!r} of shape {str(tensor.shape)[:60]} has {tensor.size} bytes")
-    if not count:
-        return np.zeros(tensor.shape, dtype)
-    array: NDArray[Any] = np.frombuffer(content, dtype, count, tensor.offset).reshape(tensor.shape)
-    return array if array.flags.aligned else array.copy()
-
-
-def release(array: NDArray[Any]) -> None:
-    """Free the memory of the mapped file that ``array`` is a view of; pages that are used later are read again.
-
-    Does nothing for an array that is not mapped, or where the system has no such call.
-    """
-    owner: Any = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    owner = owner.obj if isinstance(owner, memoryview) else owner
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        owner.madvise(mmap.MADV_DONTNEED)
+    return read_numbers(file, _DTYPES[tensor.dtype], math.prod(tensor.shape), tensor.offset).reshape(tensor.shape)
 
 
 def _counts(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+    if not isinstance(values, list) or len(values) > MOST_DIMENSIONS:
+        return False
+    return all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
 def _damaged(what: str) -> CheckpointError:
