@@ -274,7 +274,7 @@ def test_entries_that_lie(tmp_path, changes, message):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (b"", "names 0 data files; 1 to 1000 can be"),
+        (b"", "names 0 data files; 1 to 256 can be"),
         (numbers(_1=10**6), "names 1000000 data files"),
         (numbers(_1=1, _2=1), "it is big-endian"),
         (b"\x0b", "a field of kind 3"),

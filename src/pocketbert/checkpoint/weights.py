@@ -24,6 +24,7 @@ from pocketbert.storage.pointers import refuse_pointer
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 _MOST_TENSORS = 2**16  # the largest model here has about a thousand
+_MOST_SHARDS = 256
 _MOST_TIMES = 4  # as many bytes as the files; a table that a head shares is read twice
 _FREE = 2**20  # bytes of tensors that are always read
 _TORCH = (".bin", ".pt", ".pth")
@@ -153,6 +154,8 @@ def _open(file: Path, is_shard: bool = False) -> WeightsFile:
 def _shards(index: Path) -> list[Path]:
     files = [index.parent / name for name in shard_names(index)]
     absent = [file.name for file in files if not os.path.isfile(file)]  # also of names that no file can have
+    if len(files) > _MOST_SHARDS:
+        raise CheckpointError(f"{index} names {len(files)} files; at most {_MOST_SHARDS} are read")
     if absent or not files:
         raise CheckpointError(f"{index} names files that are not there: {', '.join(absent) or 'none at all'}")
     return files

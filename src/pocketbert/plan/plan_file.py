@@ -64,8 +64,8 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"no plan at {path}")
+    metadata, tensors = read_tensors(path)
     try:
-        metadata, tensors = read_tensors(path)
         text = _description(metadata)
         if len(tensors) > _TENSORS_LIMIT:
             raise CheckpointError(f"it has {len(tensors)} tensors")
@@ -83,7 +83,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
         check_plan(plan)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (ConfigError, ValueError, RecursionError, TypeError, OSError) as error:
+    except (ConfigError, ValueError, RecursionError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged or no plan: {error}") from error
     return plan
 

@@ -30,7 +30,14 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
         OSError: it cannot be opened.
     """
     _check(path, os.stat(path).st_mode)  # before it is opened, which alone can make a device do something
-    return open(path, "rb", opener=_open)  # the caller closes it
+    # it may have become a pipe since, and must not wait for who writes
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _check(path, os.fstat(number).st_mode)
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -51,16 +58,6 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise CheckpointError(f"cannot read {path}: {error}") from error
-
-
-def _open(path: str, flags: int) -> int:
-    opened = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # it may have become a pipe since it was checked
-    try:
-        _check(path, os.fstat(opened).st_mode)
-    except BaseException:
-        os.close(opened)
-        raise
-    return opened
 
 
 def _check(path: str | os.PathLike[str], mode: int) -> None:

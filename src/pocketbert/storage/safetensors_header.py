@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.opening import open_file
 from pocketbert.storage.pointers import refuse_pointer
-from pocketbert.storage.watched import read_numbers
+from pocketbert.storage.watched import WatchedFile
 
 __all__ = ["MOST_DIMENSIONS", "StoredTensor", "read_header", "read_tensors"]
 
@@ -40,13 +39,13 @@ def read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, StoredTensor]
     """Return the metadata of a safetensors file, and its tensors by name, which are checked to fill the file.
 
     Raises:
-        CheckpointError: the file is truncated, or its header is damaged or larger than 64 MiB.
+        CheckpointError: the file is truncated, or its header is damaged or larger than 64 MiB. The message begins
+            where the file's name ends.
         OSError: the file cannot be read.
     """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _HEADER_LIMIT):
-        refuse_pointer(file.name)
         raise _damaged(f"a header of {length} bytes in a file of {size}")
     try:
         header = json.loads(file.read(length).decode("utf-8"))
@@ -94,19 +93,25 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
         its metadata, and its tensors by name.
 
     Raises:
-        CheckpointError: see ``read_header``; or a tensor's dtype is none of F64, F32, I64 and I8; or the file is no
-            regular one, or was cut short meanwhile.
-        OSError: the file cannot be read.
+        CheckpointError: it is damaged (see ``read_header``), no regular file, or cannot be read; a tensor's dtype is
+            none of F64, F32, I64 and I8.
     """
-    with open_file(path) as file:
-        metadata, tensors = read_header(file)
-        return metadata, {name: _read(file, name, tensor) for name, tensor in tensors.items()}
-
-
-def _read(file: BinaryIO, name: str, tensor: StoredTensor) -> NDArray[Any]:
-    if tensor.dtype not in _DTYPES:
-        raise _damaged(f"tensor {name[:60]!r} has dtype {tensor.dtype[:20]!r}, which is none of {', '.join(_DTYPES)}")
-    return read_numbers(file, _DTYPES[tensor.dtype], math.prod(tensor.shape), tensor.offset).reshape(tensor.shape)
+    try:
+        watched = WatchedFile(path)
+        metadata, tensors = read_header(watched.file)
+    except CheckpointError as error:
+        refuse_pointer(path)
+        raise CheckpointError(f"{path} {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            known = ", ".join(_DTYPES)
+            raise CheckpointError(f"{path}: tensor {name[:60]!r} has dtype {tensor.dtype[:20]!r}, none of {known}")
+    return metadata, {
+        name: watched.numbers(_DTYPES[tensor.dtype], math.prod(tensor.shape), tensor.offset).reshape(tensor.shape)
+        for name, tensor in tensors.items()
+    }
 
 
 def _counts(values: Any) -> bool:
@@ -116,4 +121,4 @@ def _counts(values: Any) -> bool:
 
 
 def _damaged(what: str) -> CheckpointError:
-    return CheckpointError(f"it is damaged or no safetensors file: {what}")
+    return CheckpointError(f"is damaged or no safetensors file: {what}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import weakref
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,59 +16,61 @@ from pocketbert.storage.opening import open_file
 
 __all__ = ["WatchedFile"]
 
+_windows = threading.Lock()  # which has no way to read at a place but to go there first
+
 
 class WatchedFile:
-    """A regular file that is opened several times, and refused once it is not the one that was opened first.
+    """A regular file that stays open, and is refused once somebody changes it; one that replaces it is not seen.
 
     What is read is copied: of a mapped file that is cut short while it is in use, the system would kill the process.
+    Threads, and processes that a fork made, may read at once.
 
     Attributes:
         path: where it lies.
+        file: it, opened for reading; closed when this object goes.
+
+    Raises:
+        CheckpointError: it is no regular file.
+        OSError: it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._state: tuple[int, ...] = ()
-
-    @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """Open it.
-
-        Raises:
-            CheckpointError: it was replaced or changed since it was first opened, or is no regular file.
-            OSError: it cannot be opened.
-        """
-        with open_file(self.path) as file:
-            found = os.fstat(file.fileno())
-            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-            if self._state not in ((), state):
-                raise CheckpointError(f"{self.path} was changed while it was read; load it again")
-            self._state = state
-            yield file
+        self.file = open_file(path)
+        weakref.finalize(self, self.file.close)
+        self._state = _state_of(self.file)
 
     def numbers(self, dtype: DTypeLike, count: int, offset: int) -> NDArray[Any]:
-        """Read ``count`` numbers from byte ``offset`` on, which the file must be known to have.
+        """Read ``count`` numbers from byte ``offset`` on, which the file had when it was opened.
 
         Raises:
-            CheckpointError: it was replaced, changed or cut short since it was first opened, or cannot be read.
+            CheckpointError: the file was changed since, or cannot be read.
         """
+        numbers = np.empty(count, dtype)
+        left = memoryview(numbers.view(np.uint8).data) if count else memoryview(b"")
         try:
-            with self.open() as file:
-                return read_numbers(file, dtype, count, offset)
-        except CheckpointError:
-            raise
+            while left:
+                done = _read_at(self.file, left, offset)
+                if done == 0:
+                    break
+                left, offset = left[done:], offset + done
+            is_whole = not left and _state_of(self.file) == self._state
         except OSError as error:
             raise CheckpointError(f"cannot read {self.path}: {error}") from error
+        if not is_whole:
+            raise CheckpointError(f"{self.path} was changed or cut short while it was read; load it again")
+        return numbers
 
 
-def read_numbers(file: BinaryIO, dtype: DTypeLike, count: int, offset: int) -> NDArray[Any]:
-    """Read ``count`` numbers from byte ``offset`` on, which the file must be known to have.
+def _read_at(file: BinaryIO, target: memoryview, offset: int) -> int:
+    """Read bytes from a place on, some or all of those that ``target`` has room for, and return how many."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [target], offset)
+    with _windows:
+        file.seek(offset)
+        return int(file.readinto(target))  # type: ignore[attr-defined]  # BinaryIO lacks it
 
-    Raises:
-        CheckpointError: it was cut short meanwhile.
-    """
-    numbers = np.empty(count, dtype)
-    file.seek(offset)
-    if file.readinto(numbers.view(np.uint8)) != numbers.nbytes:  # type: ignore[attr-defined]  # a BufferedReader
-        raise CheckpointError(f"{file.name} was cut short while it was read; load it again")
-    return numbers
+
+def _state_of(file: BinaryIO) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns

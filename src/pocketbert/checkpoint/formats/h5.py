@@ -37,8 +37,6 @@ def read_h5(file: Path, *, is_shard: bool = False) -> Plain:
     h5py = require("h5py")
     watched = WatchedFile(file)
     try:
-        with watched.open():
-            pass  # whatever replaces the file from now on is seen
         with h5py.File(file, "r") as opened:
             if opened.userblock_size:
                 raise CheckpointError(f"{file} starts with {opened.userblock_size} bytes that are not HDF5; {_CURE}")

@@ -25,10 +25,9 @@ def read_safetensors(file: Path) -> Plain:
     """
     watched = WatchedFile(file)
     try:
-        with watched.open() as opened:
-            metadata, stored = read_header(opened)
+        metadata, stored = read_header(watched.file)
     except CheckpointError as error:
-        raise CheckpointError(f"{file}: {error}; it has {file.stat().st_size} bytes: fetch it again") from error
+        raise CheckpointError(f"{file} {error}; it has {file.stat().st_size} bytes: fetch it again") from error
     if metadata.get("format") == "pocketbert plan":
         raise CheckpointError(
             f"{file} is in int8, written by pocketbert quantize; it runs with runtime='native' or 'onnx'. For "

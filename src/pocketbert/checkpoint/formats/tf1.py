@@ -18,7 +18,7 @@ from pocketbert.storage.watched import WatchedFile
 __all__ = ["find_index", "read_tf1"]
 
 _FLOATS = ("float32", "float64", "float16")
-_MOST_SHARDS = 1000
+_MOST_SHARDS = 256
 
 
 def find_index(folder: Path) -> Path | None:

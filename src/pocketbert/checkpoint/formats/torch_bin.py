@@ -36,10 +36,10 @@ class TorchFile:
     def __init__(self, file: Path) -> None:
         self.files, self._watched = [file], WatchedFile(file)
         try:
-            with self._watched.open() as stream:
-                is_zip = stream.read(4) == _ZIP
-                stream.seek(0)
-                content, self._places, self._order = _read_zip(stream) if is_zip else _read_older(stream)
+            stream = self._watched.file
+            is_zip = stream.read(4) == _ZIP
+            stream.seek(0)
+            content, self._places, self._order = _read_zip(stream) if is_zip else _read_older(stream)
             self._views = _views(content)
             self.tensors = [
                 Tensor(file, name, modern_name(name), view.shape, view.storage.dtype)
