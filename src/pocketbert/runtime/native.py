@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -121,12 +122,27 @@ def load(
     """
     if device not in (None, "cpu"):
         raise InputError(f"device={device!r}: the native engine runs on the CPU; runtime='torch' knows other devices")
-    return NativeRunner(plan_of_checkpoint(source, head, dtype), threads=threads)
+    plan = plan_of_checkpoint(source, head, dtype)
+    return NativeRunner(replace(plan, embeddings=_alone(plan.embeddings)), threads=threads)
 
 
 def wrap(model: Any, head: str, *, threads: int | None = None) -> NativeRunner:
     """Return a runner of a torch model's present parameters."""
     return NativeRunner(plan_of_model(model, head), threads=threads)
+
+
+def _alone(e: Embeddings) -> Embeddings:
+    """Copy tables that are views: the engine keeps them, and would keep the weights around them, which it packs."""
+
+    def own(array: Array) -> Array:
+        return array if array.base is None else array.copy()
+
+    words = e.words
+    if isinstance(words, Int8):
+        words = Int8(own(words.values), own(words.scale), own(words.outliers), own(words.outlier_weight))
+    else:
+        words = own(words)
+    return replace(e, words=words, positions=own(e.positions), types=None if e.types is None else own(e.types))
 
 
 # -- building --------------------------------------------------------------------------------------------------

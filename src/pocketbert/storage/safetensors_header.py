@@ -90,7 +90,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Read a safetensors file.
 
     Returns:
-        its metadata, and its tensors by name.
+        its metadata, and its tensors by name, views of one array.
 
     Raises:
         CheckpointError: it is damaged (see ``read_header``), no regular file, or cannot be read; a tensor's dtype is
@@ -104,14 +104,18 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
         raise CheckpointError(f"{path} {error}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    for name, tensor in tensors.items():
-        if tensor.dtype not in _DTYPES:
-            known = ", ".join(_DTYPES)
-            raise CheckpointError(f"{path}: tensor {name[:60]!r} has dtype {tensor.dtype[:20]!r}, none of {known}")
-    return metadata, {
-        name: watched.numbers(_DTYPES[tensor.dtype], math.prod(tensor.shape), tensor.offset).reshape(tensor.shape)
-        for name, tensor in tensors.items()
-    }
+    begin = min((tensor.offset for tensor in tensors.values()), default=0)
+    content = watched.numbers(np.uint8, sum(tensor.size for tensor in tensors.values()), begin)
+    return metadata, {name: _view(path, content, begin, name, tensor) for name, tensor in tensors.items()}
+
+
+def _view(path: Path, content: NDArray[Any], begin: int, name: str, tensor: StoredTensor) -> NDArray[Any]:
+    if tensor.dtype not in _DTYPES:
+        known = ", ".join(_DTYPES)
+        raise CheckpointError(f"{path}: tensor {name[:60]!r} has dtype {tensor.dtype[:20]!r}, none of {known}")
+    start = tensor.offset - begin
+    array = content[start : start + tensor.size].view(_DTYPES[tensor.dtype]).reshape(tensor.shape)
+    return array if array.flags.aligned else array.copy()
 
 
 def _counts(values: Any) -> bool:
