@@ -22,7 +22,7 @@ from pocketbert.runtime.batching import Row, pack
 from pocketbert.runtime.registry import load_runner
 file = Path(sys.argv[1]) / "model.safetensors"
 content = file.read_bytes()
-runners = [load_runner(file.parent, runtime=name) for name in sys.argv[2].split()]
+runners = [load_runner(file.parent, "none", name) for name in sys.argv[2].split()]
 batch = pack([Row(list(range(first, first + 50))) for first in range(0, 3900, 100)])
 before = [runner(batch) for runner in runners]
 for left in (len(content) // 2, 0):
@@ -30,7 +30,7 @@ for left in (len(content) // 2, 0):
     for runner, expected in zip(runners, before, strict=True):
         assert all((one == other).all() for one, other in zip(runner(batch), expected, strict=True))
 try:
-    load_runner(file.parent, runtime="native")
+    load_runner(file.parent, "none", "native")
 except OSError as error:
     print(error)
 """
