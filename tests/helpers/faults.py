@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import shutil
 import sys
 import traceback
@@ -61,6 +60,8 @@ class _Run:
             raise KeyboardInterrupt
         if self.fault == "refuse":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        import resource
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (_FILL, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 

@@ -70,8 +70,12 @@ class Opened:
     def weights(self) -> Checkpoint:
         """The weights, listed but not yet read; see ``open_checkpoint`` for what is raised."""
         weights = open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self.weight_files)
-        check_state(self.folder, self._state)
+        self.check_unchanged()
         return weights
+
+    def check_unchanged(self) -> None:
+        """Refuse weights that were opened after another save into the folder; see ``check_state``."""
+        check_state(self.folder, self._state)
 
     @cached_property
     def saved_heads(self) -> tuple[str, ...]:

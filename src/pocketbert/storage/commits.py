@@ -2,16 +2,17 @@
 
 A save works in a folder of its own, which carries everything that the commit needs:
 
-    .saving-k3x9_w2a/       uncommitted: a save at work, or the leftover of a killed one, which the next save removes
-        lock                held by the process that works here
+    .saving-3f9e02ab/       uncommitted: a save at work, or the leftover of a killed one, which the next save removes
         new/                the files to come, at the paths that they will have
         record.json         the paths of the files to come, and patterns of old files that they supersede
+    .saving-3f9e02ab.lock   held by the process that works there
     .saving-committed/      the same, renamed once all of it is on disk: whoever finds it puts its files in place
         old/                the old files, which go with it at the end
+    .saving-committed.lock  held by the process that commits, or finishes what a killed one has committed
 
-Renaming a folder is one step, and it fails where another save is committed but not yet at its end. Files are then
-moved one by one: all old ones out, then all new ones in, and ``config.json`` is the first to go and the last to come.
-So a reader that does not know of the commit sees files of one model only, and no ``config.json`` until all are there.
+Renaming a folder is one step. Files are then moved one by one: all old ones out, then all new ones in, and
+``config.json`` is the first to go and the last to come. So a reader that does not know of the commit sees files of one
+model only, and no ``config.json`` until all are there.
 
 Nothing in a committed folder is trusted, since it may have come with a stranger's checkpoint: no path in it leaves the
 folder, and no link is followed.
@@ -26,9 +27,8 @@ import re
 import secrets
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
@@ -38,7 +38,7 @@ from pocketbert.storage.texts import read_json
 
 __all__ = ["Stage", "check_state", "finish_save", "make_folder", "remove_leftovers", "state_of"]
 
-_PREFIX = ".saving-"
+_PREFIX, _LOCK = ".saving-", ".lock"
 _COMMITTED = ".saving-committed"
 _LEFTOVER = re.compile(r"\.saving-[a-z0-9_]{8}")
 _ENTRANCES = ("config.json", "saved_model.pb")  # no reader takes a folder without them
@@ -55,16 +55,12 @@ class Stage:
         self._folder, self._committed = folder, folder / _COMMITTED
         self._made: list[Path] = []  # subfolders of the target
         lock = None
-        while lock is None:  # another save may remove the folder before it is locked
-            self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
-            try:
-                lock = _take(self._path, wait=True)
-            except BaseException:
-                shutil.rmtree(self._path, ignore_errors=True)
-                raise
+        while lock is None:  # another save may take the file for a leftover before it is locked
+            self._path = _fresh(folder)
+            lock = _take(self._path, wait=True)
         self._lock, self.new = lock, self._path / "new"
         try:
-            self.new.mkdir()
+            self.new.mkdir(parents=True)
         except BaseException:
             self.discard()
             raise
@@ -77,9 +73,8 @@ class Stage:
             OSError: the system refused.
         """
         files = [path.relative_to(self.new).as_posix() for path in _files(self.new)]
-        usual = (self._path / "lock").stat().st_mode & 0o777  # by the process's umask, which only the system may ask
         for name in files:
-            _finish_file(self.new / name, self._folder / name, usual)
+            _finish_file(self.new / name, self._folder / name, self._lock.mode)
         if len(files) == 1 and not stale and "/" not in files[0]:
             _check_place(self._folder, files[0])
             os.replace(self.new / files[0], self._folder / files[0])
@@ -87,34 +82,23 @@ class Stage:
             return
         record = self._path / "record.json"
         record.write_text(json.dumps({"files": files, "stale": [*stale]}), "utf-8")
-        _finish_file(record, record, usual)
+        _finish_file(record, record, self._lock.mode)
         for path in {self._path, *((self.new / name).parent for name in files)}:
             _sync(path)
-        try:
-            self._declare()
-            _put_in_place(self._folder, self._made)
-            _close(self._folder, self._path, self._lock)
-        except BaseException:
-            self._undo_to_the_end()
-            raise
+        with _committing(self._folder):
+            _finish(self._folder)
+            try:
+                os.rename(self._path, self._committed)
+                _sync(self._folder)
+                _put_in_place(self._folder, self._made)
+                os.rename(self._committed, self._path)
+            except BaseException:
+                self._undo_to_the_end()
+                raise
 
     def discard(self) -> None:
         """Remove what is left of it."""
         _remove(self._path, self._lock)
-
-    def _declare(self) -> None:
-        while True:
-            finish_save(self._folder)
-            if sys.platform == "win32":  # which moves no folder with an open file
-                self._lock.release()
-            try:
-                os.rename(self._path, self._committed)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-                continue  # another save came first
-            _sync(self._folder)
-            return
 
     def _undo_to_the_end(self) -> None:
         while True:
@@ -130,8 +114,8 @@ class Stage:
 
     def _undo(self) -> None:
         """Put everything back, as far as it had come."""
-        if not self._lock.is_at(self._committed / "lock"):
-            return  # not yet declared, or at its end already
+        if self._path.exists():
+            return  # not yet committed, or at its end already
         new, old = self._committed / "new", self._committed / "old"
         for name in _record(self._committed)[0]:
             if not os.path.lexists(new / name) and os.path.lexists(self._folder / name):
@@ -150,17 +134,10 @@ def finish_save(folder: Path) -> None:
     Raises:
         CheckpointError: it cannot be finished, such as in a folder that may not be written.
     """
-    committed = folder / _COMMITTED
-    while committed.is_dir() and not committed.is_symlink():
+    while _is_folder(folder / _COMMITTED):
         try:
-            lock = _take(committed, wait=True)
-            if lock is None:
-                continue
-            try:
-                _put_in_place(folder, [])
-                _close(folder, folder / f"{_PREFIX}{secrets.token_hex(4)}", lock)
-            finally:
-                lock.release()
+            with _committing(folder):
+                _finish(folder)
         except CheckpointError:
             raise
         except OSError as error:
@@ -168,6 +145,27 @@ def finish_save(folder: Path) -> None:
                 f"a save into {folder} was cut short before all its files were in place, and it cannot be finished: "
                 f"{error.strerror or error}; load the folder once where it may be written, or save into it again"
             ) from error
+
+
+@contextmanager
+def _committing(folder: Path) -> Iterator[None]:
+    """Let no other save commit or be finished."""
+    lock = None
+    while lock is None:
+        lock = _take(folder / _COMMITTED, wait=True)
+    try:
+        yield
+    finally:
+        lock.remove()
+
+
+def _finish(folder: Path) -> None:
+    """Bring a committed save, if there is one, to its end: with its folder renamed, nobody will do it again."""
+    if _is_folder(folder / _COMMITTED):
+        _put_in_place(folder, [])
+        away = _fresh(folder)
+        os.rename(folder / _COMMITTED, away)
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def state_of(folder: Path) -> tuple[int, ...]:
@@ -191,30 +189,35 @@ def check_state(folder: Path, before: tuple[int, ...]) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed saves left in a folder; saves that are still at work keep theirs."""
-    for path in folder.iterdir():
-        if not _LEFTOVER.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
-            continue
-        with suppress(OSError):  # not ours to remove
-            if lock := _take(path, wait=False):
-                _remove(path, lock)
+    for name in {path.name.removesuffix(_LOCK) for path in folder.iterdir() if path.name.startswith(_PREFIX)}:
+        path = folder / name
+        is_leftover = _LEFTOVER.fullmatch(name) and (_is_folder(path) or not os.path.lexists(path))
+        is_lock = name == _COMMITTED and os.path.lexists(folder / (name + _LOCK))
+        if is_leftover or is_lock:
+            with suppress(OSError):  # not ours to remove
+                if lock := _take(path, wait=False):
+                    _remove(path, lock) if is_leftover else lock.remove()
+
+
+def _take(path: Path, *, wait: bool) -> Lock | None:
+    """Lock a save's folder; None if another process has it."""
+    return Lock.take(path.with_name(path.name + _LOCK), wait=wait)
 
 
 def _remove(path: Path, lock: Lock) -> None:
     """Remove a save's folder, and let its lock go."""
-    if sys.platform == "win32":  # which removes no open file
-        lock.release()
     try:
         shutil.rmtree(path, ignore_errors=True)
     finally:
-        lock.release()
+        lock.remove()
 
 
-def _take(folder: Path, *, wait: bool) -> Lock | None:
-    """Lock a save's folder; None if another process has it or has moved it."""
-    try:
-        return Lock.take(folder / "lock", wait=wait)
-    except FileNotFoundError:
-        return None
+def _fresh(folder: Path) -> Path:
+    return folder / f"{_PREFIX}{secrets.token_hex(4)}"
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _put_in_place(folder: Path, made: list[Path]) -> None:
@@ -262,14 +265,6 @@ def make_folder(folder: Path, made: list[Path]) -> None:
         made.append(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is a file or lies in one; pass a folder to save into")
-
-
-def _close(folder: Path, away: Path, lock: Lock) -> None:
-    """End a commit: with its folder renamed, nobody will do it again."""
-    if sys.platform == "win32":
-        lock.release()
-    os.rename(folder / _COMMITTED, away)
-    shutil.rmtree(away, ignore_errors=True)
 
 
 def _record(committed: Path) -> tuple[list[str], list[str]]:
