@@ -36,9 +36,7 @@ from pocketbert.plan.int8.folder import load_quantized
 from pocketbert.storage.commits import finish_save
 from pocketbert.storage.replacing import replacing
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="other systems do not let a process with libraries fork"
-)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process with threads may not fork")
 
 MEMORY = Path("/dev/shm")  # a quicker disk, where there is one
 VOCAB = {token: id_ for id_, token in enumerate(SPECIAL + WORDS)}

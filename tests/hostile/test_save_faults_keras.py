@@ -15,7 +15,7 @@ from pocketbert.checkpoint.opened import open_model
 
 pytestmark = [
     pytest.mark.slow,  # TensorFlow takes long to start
-    pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let a process with libraries fork"),
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process with threads may not fork"),
     *(pytest.mark.filterwarnings(warning) for warning in KERAS_OWN),
 ]
 

@@ -25,7 +25,7 @@ from pocketbert.storage.replacing import replacing
 OLD = {"config.json": "old", "weights": "old", "sub/part": "old", "shard-1": "old"}
 NEW = {"config.json": "new", "weights": "new", "sub/part": "new", "vocab.txt": "new"}
 SMALL = {"vocab_size": 9, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
-linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let a process with libraries fork")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process with threads may not fork")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions and pipes")
 
 
