@@ -54,6 +54,7 @@ class FillMaskPipeline(Pipeline[str, "list[Fill] | list[list[Fill]]", FillMaskOp
     name = "fill-mask"
     head: ClassVar[str] = "masked_lm"
     options_class = FillMaskOptions
+    shows_rest = True
     columns = ("token_str", "score", "sequence")
 
     def __call__(self, inputs: Any, **options: Any) -> Any:

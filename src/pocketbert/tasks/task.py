@@ -21,6 +21,8 @@ from pocketbert.tasks.parts import device_of, make_runner, make_tokenizer, model
 from pocketbert.tasks.saving import packed, save_parts, unpacked
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.call.encoding import Encoding
+from pocketbert.tokenizer.call.long_texts import LONG_TEXT, MAX_CHARACTERS, characters, check_size
+from pocketbert.tokenizer.call.truncation import Truncation
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
 __all__ = ["Answers", "Options", "Outputs", "Pipeline", "Text", "option"]
@@ -53,6 +55,8 @@ class Options:
         truncation: which text of a pair loses tokens: ``"longest_first"``, ``"only_first"`` or ``"only_second"``; by
             default what suits the task. ``truncation=True`` stands for ``overflow="truncate"``.
         add_special_tokens: whether a text gets its ``[CLS]`` and ``[SEP]``.
+        max_characters: the most characters of a text that are tokenized, as in a tokenizer's call; 5 million by
+            default.
     """
 
     overflow: str = "error"
@@ -60,6 +64,7 @@ class Options:
     stride: int | None = option(None, check_whole, 0, none="a quarter of the row")
     truncation: str | None = None
     add_special_tokens: bool = option(True, check_flag)
+    max_characters: int = option(MAX_CHARACTERS, check_whole, 1)
 
     def check(self) -> None:
         """Check the values.
@@ -113,6 +118,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
     truncates: ClassVar[str] = "longest_first"  # see Cut
     window_over: ClassVar[int | None] = None  # see Cut
     needs_details: ClassVar[bool] = False  # whether decoding reads offsets and words
+    shows_rest: ClassVar[bool] = False  # whether answers show what truncation cuts off
     columns: ClassVar[tuple[str, ...]]  # shown by `predict` in a table
     input_keys: ClassVar[tuple[str, ...]] = ("text",)  # keys of a dict input, or columns of a file
     optional_keys: ClassVar[tuple[str, ...]] = ()
@@ -383,7 +389,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         self, examples: Iterable[E | InputError | Pause], options: O, *, ramp: bool = False
     ) -> Iterator[A | InputError]:
         def size_of(example: E | InputError) -> int:
-            return sum(map(_characters, self._texts(example, options)))
+            return sum(map(_characters_of, self._texts(example, options)))
 
         limit = self.batch_tokens * _CHARACTERS
         made: Iterator[list[E | InputError]] = chunks(
@@ -396,7 +402,9 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
         return [] if isinstance(example, InputError) else self.texts(example, options)
 
     def _answer_chunk(self, chunk: Sequence[E | InputError], options: O) -> list[A | InputError]:
-        texts = [self._texts(example, options) for example in chunk]
+        bounded = [_attempt(self._bounded, example, options) for example in chunk]
+        chunk = [group if isinstance(group, InputError) else each for each, group in zip(chunk, bounded, strict=True)]
+        texts = [[] if isinstance(group, InputError) else group for group in bounded]
         encodings = iter(self._encode(list(chain.from_iterable(texts)), options))
         cut, types = self.cut(options), hasattr(self.config, "type_vocab_size")
 
@@ -416,9 +424,38 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
 
         return [_attempt(answer_of, group, example) for group, example in zip(made, chunk, strict=True)]
 
+    def _bounded(self, example: E, options: O) -> list[Text]:
+        """Return the texts of an example, long ones without what truncation cuts off; refuse those too long."""
+        texts, tokenizer = self.texts(example, options), self.tokenizer
+        if max(map(_characters_of, texts), default=0) <= min(LONG_TEXT, options.max_characters):
+            return texts
+        own = isinstance(tokenizer, PreTrainedTokenizerBase)
+        if own and options.overflow == "truncate" and not self.shows_rest:
+            cut = self.cut(options)
+            truncation = Truncation(cut.truncation, cut.limit, 0, cut.side)
+            texts = [self._shortened(text, truncation, options) for text in texts]
+        for text in texts:
+            for part in text if isinstance(text, tuple) else (text,):
+                check_size(part, "a text", options.max_characters, tokenizer.expansion if own else 1)
+        return texts
+
+    def _shortened(self, text: Text, cut: Truncation, options: O) -> Text:
+        row: tuple[Any, ...] = self.tokenizer.shortened(
+            text if isinstance(text, tuple) else (text,),
+            cut,
+            add_special_tokens=options.add_special_tokens,
+            is_split_into_words=isinstance(text, list),
+            split_special_tokens=self.tokenizer.split_special_tokens,
+        )
+        return row if isinstance(text, tuple) else row[0]
+
     def _encode(self, texts: Sequence[Text], options: O) -> list[Encoding]:
         """Tokenize texts and pairs in one call, and pre-split words in another."""
         encodings: list[Any] = [None] * len(texts)
+        # texts were checked; a tokenizer of another library has no such argument
+        larger: dict[str, Any] = (
+            {"max_characters": options.max_characters} if options.max_characters > MAX_CHARACTERS else {}
+        )
         for words in (False, True):
             places = [index for index, text in enumerate(texts) if isinstance(text, list) == words]
             if not places:
@@ -429,6 +466,7 @@ class Pipeline(ABC, Pushable, Generic[E, A, O]):
                 add_special_tokens=options.add_special_tokens,
                 return_offsets_mapping=self.needs_details,
                 verbose=False,
+                **larger,
             )
             assert batch.encodings is not None
             for index, encoding in zip(places, batch.encodings, strict=True):
@@ -453,8 +491,8 @@ def _at(index: int, error: InputError) -> InputError:
     return error
 
 
-def _characters(text: Text) -> int:
-    return len(text) if isinstance(text, str) else sum(map(len, text))
+def _characters_of(text: Text) -> int:
+    return sum(map(characters, text)) if isinstance(text, tuple) else characters(text)
 
 
 def _attempt(step: Callable[..., R], item: Any, *rest: Any) -> R | InputError:

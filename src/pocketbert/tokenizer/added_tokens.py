@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketbert.errors import InputError
 
-__all__ = ["AddedToken", "AddedVocabulary", "as_added"]
+__all__ = ["AddedToken", "AddedVocabulary", "as_added", "has_space"]
 
 
 @dataclass(unsafe_hash=True)
@@ -72,6 +72,11 @@ def as_added(token: Any, *, special: bool = False) -> AddedToken:
     return AddedToken(content, **rules)
 
 
+def has_space(content: str) -> bool:
+    """Return whether a token holds whitespace, or nothing: then it may be found across the spaces of a text."""
+    return not content or any(map(str.isspace, content))
+
+
 class AddedVocabulary:
     """The added tokens of a Python tokenizer, found in texts by the ``tokenizers`` library, as for the Fast ones.
 
@@ -87,6 +92,7 @@ class AddedVocabulary:
         self.ids: dict[str, int] = {}
         self.special: set[str] = set()  # the contents of special tokens
         self._last = -1  # the largest of these ids
+        self._crossing: bool | None = None  # see may_cross_spaces
         self._finders: dict[tuple[bool, bool], _Finder | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,13 +113,18 @@ class AddedVocabulary:
             self.ids[token.content] = id_
             self.by_id[id_] = token
             (self.special.add if token.special else self.special.discard)(token.content)
-        self._finders = {}
+        self._crossing, self._finders = None, {}
         return count
 
-    def contents(self) -> Iterator[str]:
-        """Each token as it is matched in a text."""
-        for token in self.by_id.values():
-            yield self._normalize(token.content) if token.normalized else token.content
+    @property
+    def may_cross_spaces(self) -> bool:
+        """Whether a match may begin before a space and end after it."""
+        if self._crossing is None:
+            tokens = self.by_id.values()
+            self._crossing = any(
+                has_space(self._normalize(token.content) if token.normalized else token.content) for token in tokens
+            )
+        return self._crossing
 
     def split(self, text: str, *, normalized: bool, keep_special: bool) -> Iterator[tuple[int | None, int, int]]:
         """Split text into ``(id, start, stop)``, with id None for the text between added tokens.

@@ -19,7 +19,7 @@ from pocketbert.storage.texts import parse_json, read_text
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["MAX_ADDED", "MAX_ID", "check_ids", "expansion", "flat_steps", "read_checked"]
+__all__ = ["MAX_ADDED", "MAX_ID", "check_ids", "expansion", "flat_steps", "read_checked", "state_of"]
 
 MAX_ID = 2**24 - 1  # of a token; far above any vocabulary
 MAX_ADDED = 2_000_000  # characters of all added tokens: the automaton that finds them takes much memory for each
@@ -156,19 +156,25 @@ def _is_linear(regex: str) -> bool:
     return bool(_LINEAR.fullmatch(regex)) and re.sub(_SET, "", regex).count("?") <= _MOST_OPTIONAL
 
 
+def state_of(step: Any) -> dict[str, Any] | None:
+    """Return a step of the library as its file holds it; None if there is none, of a custom type for a caller's own."""
+    if step is None:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(step.__getstate__())
+    except Exception:  # the library has no other error for steps that are written in Python
+        return {"type": "Custom"}
+    return found
+
+
 def expansion(library: tokenizers.Tokenizer) -> float:
     """Return the factor by which the steps of the library's tokenizer may lengthen a text; 1 for BERT's.
 
-    Steps that a caller wrote in Python are the caller's own and count 1.
+    Raises:
+        CheckpointError: it is above the limit.
     """
-    steps = []
-    for step in (library.normalizer, library.pre_tokenizer):
-        try:
-            steps.append(None if step is None else json.loads(step.__getstate__()))
-        except Exception:  # the library says of custom steps only that they cannot be written
-            steps.append(None)
     try:
-        return _expansion(*steps)
+        return _expansion(state_of(library.normalizer), state_of(library.pre_tokenizer))
     except _Refused as error:
         raise CheckpointError(f"the tokenizer cannot be used: {error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Any
 
@@ -13,11 +13,12 @@ from pocketbert.errors import InputError
 from pocketbert.notices import renamed
 from pocketbert.tokenizer.call.arrays import as_lists, kind_of
 from pocketbert.tokenizer.call.batch_encoding import BatchEncoding
-from pocketbert.tokenizer.call.encoding import Encoding
+from pocketbert.tokenizer.call.encoding import Encoding, Piece
+from pocketbert.tokenizer.call.long_texts import LONG_TEXT, MAX_CHARACTERS, beginnings, characters, check_size
 from pocketbert.tokenizer.call.padding import PADDINGS, Padding, pad_row
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.call.rows import Rows, Tokenized
-from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, Texts, choice, side_of, texts_of, whole_number
+from pocketbert.tokenizer.call.texts import NO_LIMIT, Side, Text, Texts, choice, side_of, texts_of, whole_number
 from pocketbert.tokenizer.call.truncation import Truncation, truncation_of
 from pocketbert.tokenizer.special_tokens import SpecialTokensMixin
 
@@ -48,6 +49,7 @@ class _Options:
     length: bool
     tensors: str | None
     warn_length: bool
+    max_characters: int
 
 
 class CallMethods(SpecialTokensMixin):
@@ -62,6 +64,12 @@ class CallMethods(SpecialTokensMixin):
     _warned_length = False
 
     _layouts: tuple[Layout, Layout]  # of a row of one text, and of a row of two
+    expansion: float = 1  # how many characters the steps before the model may make of one
+
+    @property
+    @abstractmethod
+    def _splits_at_spaces(self) -> bool:
+        """Whether the tokens before a space never depend on what follows it."""
 
     @abstractmethod
     def _tokenized(
@@ -124,7 +132,9 @@ class CallMethods(SpecialTokensMixin):
             return_offsets_mapping: return the characters (start, exclusive end) of each token.
             return_length: return the number of tokens of each row.
             verbose: log a warning, once per tokenizer, where a row is longer than the model takes.
-            extras: ``split_special_tokens=True`` reads special tokens in the text as ordinary characters.
+            extras: ``split_special_tokens=True`` reads special tokens in the text as ordinary characters;
+                ``max_characters`` is the most characters of a text that are tokenized, 5 million by default. What
+                truncation cuts off does not count where the rest can be told without it.
 
         Raises:
             InputError: an argument is wrong; the message says which, and what to pass instead.
@@ -134,6 +144,8 @@ class CallMethods(SpecialTokensMixin):
             padding = "max_length" if extras.pop("pad_to_max_length") else padding
             truncation = truncation if truncation is not None else max_length is not None
         split_special = extras.pop("split_special_tokens", self.split_special_tokens)
+        max_characters = extras.pop("max_characters", MAX_CHARACTERS)
+        whole_number("max_characters", max_characters, least=1)
         if extras:
             raise InputError(f"unknown argument {', '.join(map(repr, sorted(extras)))} in a tokenizer call")
         wanted = {
@@ -160,6 +172,7 @@ class CallMethods(SpecialTokensMixin):
             length=return_length,
             tensors=return_tensors,
             warn_length=verbose and max_length is None,
+            max_characters=max_characters,
         )
         if options.padding and options.truncation and options.truncation.length % (options.padding.multiple or 1):
             raise InputError(
@@ -342,8 +355,13 @@ class CallMethods(SpecialTokensMixin):
         return Rows(Tokenized(texts, []), [tuple(range(len(texts)))], layouts, None, overflow=False)[0]
 
     def _encode(self, texts: Texts, options: _Options) -> BatchEncoding:
+        flat = list(chain.from_iterable(texts.rows))
+        longest = max(map(characters if options.split_into_words else len, flat), default=0)
+        if longest > min(LONG_TEXT, options.max_characters / self.expansion):
+            texts = replace(texts, rows=self._bounded(texts.rows, options))
+            flat = list(chain.from_iterable(texts.rows))
         tokens = self._tokenized(
-            list(chain.from_iterable(texts.rows)),
+            flat,
             split_into_words=options.split_into_words,
             split_special_tokens=options.split_special_tokens,
             details="offset_mapping" in options.columns,
@@ -352,8 +370,7 @@ class CallMethods(SpecialTokensMixin):
         members = [tuple(next(numbers) for _ in row) for row in texts.rows]
         layouts = self._layouts if options.add_special_tokens else (Layout.bare(1), Layout.bare(2))
         rows = Rows(tokens, members, layouts, options.truncation, overflow=options.overflow)
-        longest = max(map(len, rows.ids), default=0)
-        self._warn_length(longest, None, options.warn_length)
+        self._warn_length(max(map(len, rows.ids), default=0), None, options.warn_length)
         if options.padding:
             rows.pad(options.padding)
         data: dict[str, Any] = {"input_ids": rows.ids}
@@ -365,6 +382,47 @@ class CallMethods(SpecialTokensMixin):
         if options.overflow:
             data["overflow_to_sample_mapping"] = rows.samples
         return BatchEncoding(data, rows, options.tensors)
+
+    def _bounded(self, rows: list[tuple[Text, ...]], options: _Options) -> list[tuple[Text, ...]]:
+        """Return rows of texts that are not too long to be tokenized, in place of ``rows``."""
+        if options.truncation and not options.overflow:
+            rows = [
+                self.shortened(
+                    row,
+                    options.truncation,
+                    add_special_tokens=options.add_special_tokens,
+                    is_split_into_words=options.split_into_words,
+                    split_special_tokens=options.split_special_tokens,
+                )
+                for row in rows
+            ]
+        for sample, row in enumerate(rows):
+            for text in row:
+                check_size(text, f"text {sample}", options.max_characters, self.expansion)
+        return rows
+
+    def shortened(
+        self,
+        row: tuple[Text, ...],
+        cut: Truncation,
+        *,
+        add_special_tokens: bool,
+        is_split_into_words: bool,
+        split_special_tokens: bool,
+    ) -> tuple[Text, ...]:
+        """Return the text or pair of a row, with long ones shortened so that the row, cut as ``cut`` says, is the same.
+
+        See :func:`pocketbert.tokenizer.call.long_texts.beginnings`; the other arguments are those of a call.
+        """
+
+        def tokens_of(text: Text) -> Piece:
+            found = self._tokenized(
+                [text], split_into_words=is_split_into_words, split_special_tokens=split_special_tokens, details=True
+            )
+            return found.pieces[0]
+
+        room = cut.length - (self.num_special_tokens_to_add(len(row) > 1) if add_special_tokens else 0)
+        return beginnings(row, room, cut, tokens_of, at_spaces=self._splits_at_spaces) if room > 0 else row
 
     def _warn_length(self, length: int, max_length: int | None, verbose: bool) -> None:
         """Log, once, that a row is longer than the model takes, where the caller did not choose a length."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from pocketbert.errors import InputError
 
-__all__ = ["NO_LIMIT", "Side", "Texts", "choice", "replace_surrogates", "side_of", "texts_of", "whole_number"]
+__all__ = ["NO_LIMIT", "Side", "Text", "Texts", "choice", "replace_surrogates", "side_of", "texts_of", "whole_number"]
 
 NO_LIMIT = int(1e30)  # model_max_length of a tokenizer whose model has none, as tokenizer_config.json writes it
 

@@ -15,8 +15,9 @@ from pocketbert.tokenizer.call.row_layout import Layout, Special
 from pocketbert.tokenizer.call.rows import Tokenized
 from pocketbert.tokenizer.call.texts import replace_surrogates
 from pocketbert.tokenizer.special_tokens import ROLES
+from pocketbert.tokenizer.steps import expansion
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
-from pocketbert.tokenizer.wordpiece.library import copied, library_errors, load, own_copy, written
+from pocketbert.tokenizer.wordpiece.library import copied, library_errors, load, own_copy, splits_at_spaces, written
 from pocketbert.tokenizer.wordpiece.training import trained
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         library.no_padding()
         library.no_truncation()
         self._init_shared(own, roles, **given)
+        self.expansion = expansion(self._library)
         self._layouts = layouts_of(self._library, path)
 
     @property
@@ -125,6 +127,10 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     @cached_property
     def _special_added(self) -> Set[str]:
         return {token.content for token in self._added_by_id.values() if token.special}
+
+    @cached_property
+    def _splits_at_spaces(self) -> bool:
+        return splits_at_spaces(self._library)
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Join tokens to a text: ``["un", "##known", "."]`` to ``"unknown."``."""

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pocketbert.errors import CheckpointError, PocketBertError
-from pocketbert.tokenizer.steps import check_ids, read_checked
+from pocketbert.tokenizer.added_tokens import has_space
+from pocketbert.tokenizer.steps import check_ids, flat_steps, read_checked, state_of
 from pocketbert.tokenizer.tokenizer_files import TokenizerJson
 
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["copied", "library_errors", "load", "own_copy", "written"]
+__all__ = ["copied", "library_errors", "load", "own_copy", "splits_at_spaces", "written"]
 
+_LOCAL = frozenset({"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"})
+_SPLITTING = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
 _STEPS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 
@@ -66,7 +69,27 @@ def own_copy(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
         raise CheckpointError(f"the tokenizer's vocabulary cannot be used: {fault}")
     if _has_holes(vocab):
         return copied(library, _with_vocab(library.model, vocab))
-    return type(library).from_str(library.to_str())
+    with library_errors(CheckpointError, "the tokenizers library cannot copy the tokenizer"):
+        return type(library).from_str(library.to_str())
+
+
+def splits_at_spaces(library: tokenizers.Tokenizer) -> bool:
+    """Return whether the tokens before a space never depend on what follows it.
+
+    So it is where every step before the words looks at single characters, or at those that compose with them, words
+    end at spaces, and no added token holds one.
+    """
+    normalizer, pre_tokenizer = state_of(library.normalizer), state_of(library.pre_tokenizer)
+    if any(step["type"] not in _LOCAL for step in flat_steps("normalizer", normalizer)):
+        return False
+    first = next(flat_steps("pre_tokenizer", pre_tokenizer), {"type": None})
+    if first["type"] not in _SPLITTING:
+        return False
+    contents = (
+        library.normalizer.normalize_str(token.content) if token.normalized and normalizer else token.content
+        for token in library.get_added_tokens_decoder().values()
+    )
+    return not any(map(has_space, contents))
 
 
 def written(library: tokenizers.Tokenizer, *, pretty: bool = False) -> str:

@@ -259,6 +259,10 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
                 self._add_words(text[start:stop], start, piece, keep_special, word)
 
     @property
+    def _splits_at_spaces(self) -> bool:
+        return not self._splits_itself and not self._added.may_cross_spaces
+
+    @property
     def _splits_itself(self) -> bool:
         """Whether a subclass splits texts in its own way; where in the text its tokens stand is then not known."""
         return type(self)._tokenize is not PreTrainedTokenizer._tokenize
