@@ -11,6 +11,7 @@ import pytest
 from helpers.fake import FakeRunner, tokenizer
 from pocketbert import extras
 from pocketbert.command.predict import Summary, fields_of_task, predict
+from pocketbert.command.writers import JsonLines
 from pocketbert.errors import InputError, MissingExtra
 from pocketbert.tasks.feature_extraction import FeatureExtractionPipeline
 from pocketbert.tasks.multiple_choice import MultipleChoicePipeline
@@ -225,6 +226,21 @@ def test_every_kind_of_answer_is_written():
     choices = MultipleChoicePipeline(FakeRunner("multiple_choice"), tokenizer())
     predict(choices, [Record(1, {"prompt": "a", "choices": ["b"]})], output=out)
     assert "choice" in out.getvalue()
+
+
+def test_json_lines_hold_no_character_that_a_terminal_or_a_reader_of_lines_obeys():
+    raw = io.BytesIO()
+    answer = {"label": "\x1b\x9b\x7f\x85\u2028\ud800 ü日"}
+    for encoding in ("utf-8", "ascii"):
+        file = io.TextIOWrapper(raw, encoding)
+        JsonLines(file).answer(1, "", answer, [])
+        file.detach()
+    first, second = raw.getvalue().splitlines()
+    assert json.loads(first)["answer"] == json.loads(second)["answer"] == answer
+    assert "ü日".encode() in first
+    assert b"ud800" in first
+    assert first.decode().isprintable()
+    assert second.isascii()
 
 
 def test_progress_goes_to_standard_error(capsys):

@@ -196,7 +196,7 @@ def test_a_partner_that_waits_for_each_answer(made):
 def test_a_pipe_by_its_name(made, tmp_path, capfd):
     folder = made("DistilBert", "ForSequenceClassification")
     os.mkfifo(tmp_path / "in.jsonl")
-    sender = threading.Thread(target=(tmp_path / "in.jsonl").write_text, args=('{"text": "the cat"}\n',))
+    sender = threading.Thread(target=(tmp_path / "in.jsonl").write_text, args=('{"text": "the cat"}\n',), daemon=True)
     sender.start()
     ran = run_main(capfd, "predict", "-m", folder, "-i", tmp_path / "in.jsonl", "--format", "jsonl")
     sender.join()

@@ -174,14 +174,18 @@ def test_the_input_is_never_the_output(classifier, tmp_path, capfd, monkeypatch)
         for more in (["--overwrite"], ["--resume"], []):
             out = tmp_path / name
             ran = run_main(capfd, "predict", "-m", classifier, "-i", source, "-o", out, *more)
-            assert ran == (1, "", f"error: --output {out} is the input, which would be lost; name another file\n")
+            assert ran == (1, "", f"error: --output {out} is what is read, and would be lost; name another file\n")
     command = [sys.executable, "-m", "pocketbert", "predict", "-m", str(classifier)]
     with source.open("rb") as opened, source.open("ab") as appended:
         for more, stdout in ((["-o", str(source), "--overwrite"], subprocess.PIPE), ([], appended)):
             ran = subprocess.run([*command, *more], stdin=opened, stdout=stdout, stderr=subprocess.PIPE, check=False)
             assert ran.returncode == 1
-            assert b"the input, which would" in ran.stderr
+            assert b"would be lost" in ran.stderr or b"would never end" in ran.stderr
     assert source.read_text() == "good\nbad\n"
+    for name in ("config.json", "model.safetensors"):
+        ran = run_main(capfd, "predict", "-m", classifier, "the cat", "-o", classifier / name, "--overwrite")
+        assert ran.status == 1
+        assert ran.err.endswith(f"{name} is what is read, and would be lost; name another file\n")
 
 
 def test_one_process_writes_a_file(classifier, tmp_path, capfd):

@@ -36,7 +36,8 @@ def status_of(run: Callable[[], object], *, debug: bool = False) -> int:
         return _STOPPED + _received[0] if stopped else ending.exit_code
     except BaseException as error:  # not only Exception: what native code panics with is none
         if debug:
-            traceback.print_exception(error)
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                say(line)
         line, status = _told(error)
         say(line)
         return status
@@ -45,9 +46,8 @@ def status_of(run: Callable[[], object], *, debug: bool = False) -> int:
 
 def _told(error: BaseException) -> tuple[str, int]:
     """Return one line about an error, and the status."""
-    usage = getattr(error, "format_message", None)
-    if usage is not None:  # wrong usage; where its class is depends on the version of typer
-        return f"error: {usage()}", int(getattr(error, "exit_code", 2))
+    if hasattr(error, "format_message"):  # wrong usage; where its class is depends on the version of typer
+        return f"error: {error.format_message()}", int(getattr(error, "exit_code", 2))
     if isinstance(error, SystemExit):
         return ("stopped", error.code) if isinstance(error.code, int) else (f"error: {error.code}", 1)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):

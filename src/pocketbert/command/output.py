@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -32,12 +33,12 @@ def is_stdout(path: Path) -> bool:
     return str(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
-def check_output(path: Path, source: str | None, *, resume: bool, overwrite: bool) -> None:
+def check_output(path: Path, sources: Iterable[str | Path], *, resume: bool, overwrite: bool) -> None:
     """Refuse a file that cannot or must not be written, before anything is touched.
 
     Args:
         path: the file.
-        source: the file that is read, ``"-"`` for standard input, None for neither.
+        sources: the files that are read; ``"-"`` is standard input.
         resume: the file is to be continued.
         overwrite: the file is to be replaced.
 
@@ -51,8 +52,8 @@ def check_output(path: Path, source: str | None, *, resume: bool, overwrite: boo
     if not path.parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}; make it first")
     if os.path.lexists(path):
-        if source is not None and path.exists() and _same(path.stat(), source):
-            raise InputError(f"--output {path} is the input, which would be lost; name another file")
+        if path.exists() and any(_same(path.stat(), source) for source in sources):
+            raise InputError(f"--output {path} is what is read, and would be lost; name another file")
         if not (resume or overwrite) and not is_device(path):
             raise InputError(f"{path} exists; pass --resume to continue it or --overwrite to replace it")
     if resume and is_device(path):
@@ -73,7 +74,7 @@ def check_stdout(stream: TextIO, source: str) -> None:
         raise InputError("standard output goes to the input, which would never end; send it to another file")
 
 
-def _same(output: os.stat_result, source: str) -> bool:
+def _same(output: os.stat_result, source: str | Path) -> bool:
     """Whether an output is the regular file that is read; ``"-"`` is standard input."""
     with suppress(OSError):  # it is not there, or closed: whoever reads it says so
         there = os.fstat(0) if source == "-" else os.stat(source)

@@ -87,7 +87,7 @@ def predict(
     if resume and (path is None or style != "jsonl"):
         raise InputError("--resume needs --output with a file, and --format jsonl")
     if path is not None:
-        check_output(path, None, resume=resume, overwrite=overwrite)
+        check_output(path, [], resume=resume, overwrite=overwrite)
     options = options or {}
     facts = {"task": task.name, **(made_with or {}), **task.chosen(**options)}
     counts = {"answered": 0, "broken": 0}

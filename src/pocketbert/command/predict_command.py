@@ -20,6 +20,7 @@ from pocketbert.errors import InputError
 if TYPE_CHECKING:
     from pocketbert.runtime.batching import Pause
     from pocketbert.tasks.records import Fields, Record
+    from pocketbert.tasks.task import Pipeline
 
 
 def predict_command(
@@ -60,7 +61,7 @@ def predict_command(
     Order is kept. A broken record is reported with its line and the rest goes on. Ctrl-C leaves what is finished, and
     --resume continues it, with the same model, task, options and input. What is piped in is answered as it comes.
     """
-    from pocketbert.command.model_files import model_digest
+    from pocketbert.command.model_files import model_files
     from pocketbert.command.predict import fields_of_task, predict
     from pocketbert.tasks import pipeline
     from pocketbert.tasks.records import MAX_CHARACTERS, count_records
@@ -74,18 +75,16 @@ def predict_command(
         output = None
     source = (file or "-") if not texts else None
     if output is not None:
-        check_output(output, source, resume=resume, overwrite=overwrite)
+        check_output(output, [source] if source else [], resume=resume, overwrite=overwrite)
     elif source is not None:
         check_stdout(results(), source)
     answerer = pipeline(task, model=model, runtime=runtime, dtype=dtype, threads=threads)
+    if output is not None:
+        check_output(output, model_files(answerer.source), resume=resume, overwrite=overwrite)
     records = _records(texts or [], file, kind, fields_of_task(answerer), max_characters or MAX_CHARACTERS)
     style = style or ("jsonl" if output is not None else "table")
     progress = output is not None and sys.stderr.isatty()
-    made_with = {
-        "model": model_digest(answerer.source),
-        "runtime": answerer.loading.runtime or "",
-        "dtype": dtype or "",
-    }
+    to_resume = output is not None and style == "jsonl"
     try:
         summary = predict(
             answerer,
@@ -94,19 +93,30 @@ def predict_command(
             style=style,
             resume=resume,
             overwrite=overwrite,
-            made_with=made_with if output is not None and style == "jsonl" else None,
+            made_with=_made_with(answerer, dtype) if to_resume else None,
             report=lambda line, message: say(f"line {line}: {message}"),
             progress=progress,
             total=count_records(file, kind) if progress and file is not None and os.path.isfile(file) else None,
             options=options,
         )
     except KeyboardInterrupt:
-        say("stopped; what is finished was written" + ("; --resume continues" if output and style == "jsonl" else ""))
+        say("stopped; what is finished was written" + ("; --resume continues" if to_resume else ""))
         raise typer.Exit(130) from None
     if summary.skipped or summary.broken:
         say(f"{summary.answered} answered, {summary.broken} broken, {summary.skipped} done before")
     if summary.broken:
         raise typer.Exit(2)
+
+
+def _made_with(answerer: Pipeline[Any, Any, Any], dtype: str | None) -> dict[str, str]:
+    """Return what the answers depend on beside task, options and records."""
+    from pocketbert.command.model_files import model_digest
+
+    return {
+        "model": model_digest(answerer.source),
+        "runtime": str(answerer.loading.runtime),
+        "dtype": dtype or "float32",
+    }
 
 
 def _records(

@@ -87,9 +87,7 @@ def standard_streams() -> Iterator[None]:
     if sys.stdout is not None:
         sys.stdout.flush()
     os.dup2(2, 1)
-    out = io.TextIOWrapper(
-        io.BufferedWriter(_Stdout(own, "w")), encoding, "backslashreplace", line_buffering=os.isatty(own)
-    )
+    out = _Stdout(open(own, "wb"), encoding, "backslashreplace", line_buffering=os.isatty(own))  # noqa: SIM115
     sys.stdout = out
     try:
         yield
@@ -101,11 +99,24 @@ def standard_streams() -> Iterator[None]:
         sys.stdin, sys.stdout, sys.stderr = before
 
 
-class _Stdout(io.FileIO):
-    """Standard output, whose errors say that it is."""
+class _Stdout(io.TextIOWrapper):
+    """Standard output, whose errors say that it is.
 
-    def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, "standard output") from None
+    What it wraps must be of native code: Ctrl-C between a write and the note of it would have the text written twice.
+    """
+
+    def write(self, text: str, /) -> int:
+        with _naming_stdout():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _naming_stdout():
+            super().flush()
+
+
+@contextmanager
+def _naming_stdout() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
