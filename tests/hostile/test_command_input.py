@@ -17,7 +17,7 @@ from helpers.command import run_main
 from pocketbert.errors import InputError
 from pocketbert.runtime.batching import PAUSE, chunks
 from pocketbert.tasks.incoming import as_they_come
-from pocketbert.tasks.records import MAX_CHARACTERS, Fields, Record, count_records, read_file, read_stream
+from pocketbert.tasks.records import MAX_RECORD, Fields, Record, count_records, read_file, read_stream
 
 TEXT = Fields(("text",), ("text_pair",))
 
@@ -36,7 +36,7 @@ class Watched(io.BytesIO):
 
 def read(content, kind, most):
     stream = Watched(content)
-    records = list(read_stream(stream, TEXT, kind, max_characters=most))
+    records = list(read_stream(stream, TEXT, kind, max_record=most))
     assert stream.most <= max(4 * most + 10, 1 << 20)
     return [(r.line, str(r.value) if isinstance(r.value, InputError) else r.value) for r in records]
 
@@ -45,20 +45,20 @@ def read(content, kind, most):
 
 
 def test_a_record_has_a_limit():
-    long = "the record has more than 1,000 characters; split it, or raise max_characters"
+    long = "the record has more than 1,000 characters; split it, or raise max_record"
     for line in ("é" * 1001, "a" * 1001, "日" * 2_000_000):
         assert read(f"one\n{line}\ntwo".encode(), "txt", 1000) == [(1, "one"), (2, long), (3, "two")]
     for line in ("\ufeff" + "日" * 1000, "a" * 1000 + "\r\n"):
         assert len(read(line.encode(), "txt", 1000)[0][1]) == 1000
     found = read(b'{"text": "a"}\n"' + b"x" * 5000 + b'"\n{"text": "b"}\n', "jsonl", 1000)
     assert found == [(1, {"text": "a"}), (2, long), (3, {"text": "b"})]
-    assert MAX_CHARACTERS == 10_000_000  # as --help says
+    assert MAX_RECORD == 10_000_000  # as --help says
 
 
 def test_a_row_that_is_too_long_ends_the_reading():
     """Its rest would be taken for rows of their own: texts that nobody wrote."""
     for content in ("text\na\n" + "b" * 1002 + "\nc\n", 'text\na\n"' + "b\n" * 600 + '"\nc\n'):
-        rows = read_stream(io.BytesIO(content.encode()), TEXT, "csv", max_characters=1000)
+        rows = read_stream(io.BytesIO(content.encode()), TEXT, "csv", max_record=1000)
         assert next(rows) == Record(2, {"text": "a"})
         with pytest.raises(InputError, match=r"line 3: .* more than 1,000 characters.*if quotes are not closed"):
             next(rows)
@@ -71,11 +71,11 @@ def test_the_command_has_the_limit(made, tmp_path, capfd):
     source = tmp_path / "in.txt"
     source.write_text("the cat\n" + "a" * 200 + "\nthe dog\n")
     folder = made("DistilBert", "ForSequenceClassification")
-    ran = run_main(capfd, "predict", "-m", folder, "-i", source, "--max-characters", 100, "--format", "jsonl")
+    ran = run_main(capfd, "predict", "-m", folder, "-i", source, "--max-record", 100, "--format", "jsonl")
     assert ran.status == 2
     assert ["answer" in json.loads(line) for line in ran.out.splitlines()] == [True, False, True]
     assert ran.err.startswith("line 2: the record has more than 100 characters")
-    assert "max-characters" in run_main(capfd, "predict", "-m", folder, "x", "--max-characters", 0).err
+    assert "max-record" in run_main(capfd, "predict", "-m", folder, "x", "--max-record", 0).err
 
 
 # -- names that stand twice, damage ----------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_damaged_parquet(tmp_path):
 
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.table({"text": [f"text {n}" for n in range(2000)] + ["x" * 99]}), path)
-    assert str(list(read_file(path, TEXT, max_characters=50))[-1].value).startswith("the record has more than 50")
+    assert str(list(read_file(path, TEXT, max_record=50))[-1].value).startswith("the record has more than 50")
     whole = path.read_bytes()
     told = []
     for place in range(0, len(whole), len(whole) // 60):
@@ -121,7 +121,7 @@ def test_what_is_read_before_the_damage_is_answered(made, tmp_path, capfd):
     source.write_text('text\nthe cat\n"the\n' + "dog\n" * 50)
     folder = made("DistilBert", "ForSequenceClassification")
     out = tmp_path / "out.jsonl"
-    ran = run_main(capfd, "predict", "-m", folder, "-i", source, "-o", out, "--max-characters", 100)
+    ran = run_main(capfd, "predict", "-m", folder, "-i", source, "-o", out, "--max-record", 100)
     assert ran.status == 1
     assert ran.err.startswith("error: line 3: the record has more than 100 characters")
     assert [json.loads(line)["line"] for line in out.read_text().splitlines()] == [2]

@@ -39,15 +39,17 @@ def status_of(run: Callable[[], object], *, debug: bool = False) -> int:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 say(line)
         line, status = _told(error)
-        say(line)
+        if line:
+            say(line)
         return status
     return 0
 
 
 def _told(error: BaseException) -> tuple[str, int]:
-    """Return one line about an error, and the status."""
+    """Return one line about an error, and the status; no line where all was told."""
     if hasattr(error, "format_message"):  # wrong usage; where its class is depends on the version of typer
-        return f"error: {error.format_message()}", int(getattr(error, "exit_code", 2))
+        message = error.format_message()  # none where the help was printed instead
+        return f"error: {message}" if message else "", int(getattr(error, "exit_code", 2))
     if isinstance(error, SystemExit):
         return ("stopped", error.code) if isinstance(error.code, int) else (f"error: {error.code}", 1)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from pocketbert.errors import InputError
+from pocketbert.storage.locking import acquire
 
 __all__ = ["Device", "OutputFile", "Sink", "check_output", "check_stdout", "is_device", "is_stdout"]
-
-_BUSY = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what a lock says that another process holds
 
 
 class Sink(Protocol):
@@ -116,12 +114,13 @@ class OutputFile:
                 raise InputError(f"{path} exists; pass --resume to continue it or --overwrite to replace it") from None
             self.descriptor, self.is_new = os.open(path, flags), False
         try:
-            _lock(self.descriptor)
+            if sys.platform == "win32":
+                os.lseek(self.descriptor, 2**62, os.SEEK_SET)  # there, others may still read what is in the file
+            if not acquire(self.descriptor, wait=False, without=True):
+                raise InputError(f"another process writes {path}; wait for it, or name another file")
             self.end = os.fstat(self.descriptor).st_size
-        except OSError as error:
+        except BaseException:
             os.close(self.descriptor)
-            if error.errno in _BUSY:
-                raise InputError(f"another process writes {path}; wait for it, or name another file") from None
             raise
 
     def write(self, text: str, /) -> None:
@@ -183,24 +182,3 @@ class Device:
     def close(self) -> None:
         """Write no more."""
         self._file.close()
-
-
-def _lock(descriptor: int) -> None:
-    """Lock a file against other processes that lock it; the system unlocks it when this process ends.
-
-    Raises:
-        OSError: another process has locked it.
-    """
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(descriptor, 2**62, os.SEEK_SET)  # there, others may still read what is in the file
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _BUSY:  # others mean that the file system has no locks
-            raise

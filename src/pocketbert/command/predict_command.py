@@ -48,7 +48,7 @@ def predict_command(
     style: Annotated[str, typer.Option("--format", help="table (to read) or jsonl (to process).")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --output ends.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --output if it is there.")] = False,
-    max_characters: Annotated[
+    max_record: Annotated[
         int | None, typer.Option(min=1, help="Most characters of a record of --input; by default 10 million.")
     ] = None,
     option: Annotated[
@@ -64,7 +64,7 @@ def predict_command(
     from pocketbert.command.model_files import model_files
     from pocketbert.command.predict import fields_of_task, predict
     from pocketbert.tasks import pipeline
-    from pocketbert.tasks.records import MAX_CHARACTERS, count_records
+    from pocketbert.tasks.records import MAX_RECORD, count_records
 
     if not model:
         raise InputError("pass --model with a checkpoint folder or a hub name")
@@ -81,7 +81,7 @@ def predict_command(
     answerer = pipeline(task, model=model, runtime=runtime, dtype=dtype, threads=threads)
     if output is not None:
         check_output(output, model_files(answerer.source), resume=resume, overwrite=overwrite)
-    records = _records(texts or [], file, kind, fields_of_task(answerer), max_characters or MAX_CHARACTERS)
+    records = _records(texts or [], file, kind, fields_of_task(answerer), max_record or MAX_RECORD)
     style = style or ("jsonl" if output is not None else "table")
     progress = output is not None and sys.stderr.isatty()
     to_resume = output is not None and style == "jsonl"
@@ -132,7 +132,7 @@ def _records(
     plain = "txt" if fields.are_text else "jsonl"
     if file is not None and file != "-":
         if os.path.isfile(file):
-            return read_file(file, fields, kind, max_characters=most)
+            return read_file(file, fields, kind, max_record=most)
         if os.path.isdir(file) or not os.path.exists(file):
             raise InputError(f"--input {file}: " + ("it is a folder" if os.path.isdir(file) else "no such file"))
         return as_they_come(_piped(file, fields, kind or kind_by_name(file) or plain, most))
@@ -143,7 +143,7 @@ def _records(
     if not is_file:
         # The thread that reads it may wait for ever: Python could not close its own stream, which that would hold.
         stream = open(stream.fileno(), "rb", closefd=False)  # noqa: SIM115
-    records = _named(read_stream(stream, fields, kind or plain, max_characters=most), "standard input")
+    records = _named(read_stream(stream, fields, kind or plain, max_record=most), "standard input")
     return records if is_file else as_they_come(records)
 
 
@@ -151,7 +151,7 @@ def _piped(file: str, fields: Fields, kind: str, most: int) -> Iterator[Record]:
     from pocketbert.tasks.records import read_stream
 
     with open(file, "rb") as pipe:
-        yield from _named(read_stream(pipe, fields, kind, max_characters=most), file)
+        yield from _named(read_stream(pipe, fields, kind, max_record=most), file)
 
 
 def _named(records: Iterable[Record], name: str) -> Iterator[Record]:

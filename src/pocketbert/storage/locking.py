@@ -14,7 +14,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["Lock"]
+__all__ = ["Lock", "acquire"]
 
 # a stranger's folder may hold a link or a pipe where the lock should be: the one is refused, the other does not block
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -36,7 +36,8 @@ class Lock:
         """
         file = os.open(path, _FLAGS, 0o666)
         try:
-            if _acquire(file, wait) and _is_at(file, path):
+            # without locks, a save that waits goes on unprotected, but nobody's file is taken for abandoned
+            if acquire(file, wait=wait, without=wait) and _is_at(file, path):
                 return cls(path, file)
         except BaseException:
             os.close(file)
@@ -67,7 +68,17 @@ class Lock:
                 os.unlink(self._path)
 
 
-def _acquire(file: int, wait: bool) -> bool:
+def acquire(file: int, *, wait: bool, without: bool) -> bool:
+    """Lock an open file, at its position where locks are of bytes, and return whether it is this process's.
+
+    Args:
+        file: its descriptor.
+        wait: until another process lets it go.
+        without: what to return where the file system has no locks.
+
+    Raises:
+        OSError: it cannot be locked.
+    """
     while True:
         try:
             if sys.platform == "win32":
@@ -82,7 +93,7 @@ def _acquire(file: int, wait: bool) -> bool:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            return wait  # unprotected, but nobody's file is taken for abandoned
+            return without
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -16,10 +16,10 @@ from pocketbert.errors import InputError
 from pocketbert.storage.pointers import refuse_pointer
 from pocketbert.tasks.parquet import count_rows, open_rows
 
-__all__ = ["FORMATS", "MAX_CHARACTERS", "Fields", "Record"]
+__all__ = ["FORMATS", "MAX_RECORD", "Fields", "Record"]
 __all__ += ["count_records", "kind_by_name", "read_file", "read_stream", "read_texts"]
 
-MAX_CHARACTERS = 10_000_000  # of a record; a thick book has a million
+MAX_RECORD = 10_000_000  # of a record; a thick book has a million
 FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet")
 _SUFFIXES = {f".{kind}": kind for kind in FORMATS} | {".text": "txt", ".ndjson": "jsonl", ".pq": "parquet"}
 _LISTS = ("choices", "tokens")  # fields that hold a list; in a cell it is written as JSON
@@ -79,7 +79,7 @@ def read_texts(texts: Iterable[str], fields: Fields) -> Iterator[Record]:
 
 
 def read_file(
-    path: str | os.PathLike[str], fields: Fields, kind: str | None = None, *, max_characters: int = MAX_CHARACTERS
+    path: str | os.PathLike[str], fields: Fields, kind: str | None = None, *, max_record: int = MAX_RECORD
 ) -> Iterator[Record]:
     """Read a file lazily.
 
@@ -87,7 +87,7 @@ def read_file(
         path: the file.
         fields: what to read of each record.
         kind: one of ``FORMATS``; by default what the file's name ends in.
-        max_characters: most characters of a record; a longer one is an error, and memory never holds all of it.
+        max_record: most characters of a record; a longer one is an error, and memory never holds all of it.
 
     Raises:
         InputError: the format is unknown, or has no place for what the task needs; the file is damaged.
@@ -97,15 +97,15 @@ def read_file(
     kind = _kind(path, kind)
     refuse_pointer(path)
     if kind == "parquet":
-        return _parquet(path, fields, max_characters)
+        return _parquet(path, fields, max_record)
     if kind == "txt":
         fields.text_only("a txt file")
     Path(path).open("rb").close()  # so that a file that cannot be read is refused now, not at its first record
-    return _opening(Path(path), fields, kind, max_characters)
+    return _opening(Path(path), fields, kind, max_record)
 
 
 def read_stream(
-    stream: BinaryIO, fields: Fields, kind: str = "txt", *, max_characters: int = MAX_CHARACTERS
+    stream: BinaryIO, fields: Fields, kind: str = "txt", *, max_record: int = MAX_RECORD
 ) -> Iterator[Record]:
     """Read an open binary stream, such as ``sys.stdin.buffer``; see ``read_file``.
 
@@ -116,10 +116,10 @@ def read_stream(
         raise InputError(f"a stream of {kind!r} cannot be read; choose from {', '.join(FORMATS[:-1])}")
     if kind == "txt":
         fields.text_only("a txt file")
-        return _lines(stream, str, max_characters)
+        return _lines(stream, str, max_record)
     if kind == "jsonl":
-        return _lines(stream, partial(_parsed, fields=fields), max_characters)
-    return _csv(stream, fields, "\t" if kind == "tsv" else ",", max_characters)
+        return _lines(stream, partial(_parsed, fields=fields), max_record)
+    return _csv(stream, fields, "\t" if kind == "tsv" else ",", max_record)
 
 
 def count_records(path: str | os.PathLike[str], kind: str | None = None) -> int:
@@ -147,7 +147,7 @@ def _kind(path: str | os.PathLike[str], kind: str | None) -> str:
 
 def _opening(path: Path, fields: Fields, kind: str, most: int) -> Iterator[Record]:
     with path.open("rb") as file:
-        yield from read_stream(file, fields, kind, max_characters=most)
+        yield from read_stream(file, fields, kind, max_record=most)
 
 
 def _capped(stream: BinaryIO, most: int) -> Iterator[bytes | None]:
@@ -163,7 +163,7 @@ def _capped(stream: BinaryIO, most: int) -> Iterator[bytes | None]:
 
 
 def _too_long(most: int) -> InputError:
-    return InputError(f"the record has more than {most:,} characters; split it, or raise max_characters")
+    return InputError(f"the record has more than {most:,} characters; split it, or raise max_record")
 
 
 def _lines(stream: BinaryIO, parse: Callable[[str], Any], most: int) -> Iterator[Record]:
