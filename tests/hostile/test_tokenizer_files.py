@@ -203,6 +203,8 @@ def test_repeated_tokens_are_named_and_nothing_is_printed(
         3,
     ]
     assert again.train_new_from_iterator(["a cow"], 20, show_progress=False)("a").input_ids
+    with pytest.raises(InputError, match="'vocabulary' is no argument of the library's WordPieceTrainer"):
+        again.train_new_from_iterator(["a cow"], 20, vocabulary=3)
     assert PreTrainedTokenizerFast(tokenizer_object=fast.backend_tokenizer)("a cow").input_ids == [2, 10, 11, 3]
     assert capfd.readouterr().out == ""
 

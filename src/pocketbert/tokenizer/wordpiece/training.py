@@ -57,7 +57,11 @@ def trained(
             options.setdefault(name, model[name])
     blank = Tokenizer.from_str(json.dumps(parts | {"added_tokens": [], "post_processor": None}))
     tokens = [LibraryToken(**token.to_dict()) for token in special]
-    trainer = getattr(trainers, _TRAINERS[model["type"]])(vocab_size=vocab_size, special_tokens=tokens, **options)
+    kind = getattr(trainers, _TRAINERS[model["type"]])
+    for name in options:
+        if not hasattr(kind, name):  # the library would print on stdout that it ignores it
+            raise InputError(f"{name!r} is no argument of the library's {kind.__name__}; leave it out")
+    trainer = kind(vocab_size=vocab_size, special_tokens=tokens, **options)
     with library_errors(InputError, "the tokenizers library cannot learn from these texts"):
         blank.train_from_iterator(texts, length=length, trainer=trainer)
     if rows is not None:
