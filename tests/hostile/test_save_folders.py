@@ -235,6 +235,14 @@ def test_a_save_in_the_middle_of_a_load_is_told(tmp_path, monkeypatch):
         small(1).save_pretrained(tmp_path)
         return open_checkpoint(*args, **kwargs)
 
+    small(2).save_pretrained(tmp_path)
+    opened = open_model(tmp_path)
+    small(1).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()  # as between two renames
+    with pytest.raises(CheckpointError, match="was saved into while it was loaded"):
+        _ = opened.weights
+    small(1).save_pretrained(tmp_path)
+
     monkeypatch.setattr(loading, "open_checkpoint", open_late)
     with pytest.raises(CheckpointError, match="was saved into while it was loaded"):
         BertModel.from_pretrained(tmp_path)

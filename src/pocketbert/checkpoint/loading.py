@@ -138,9 +138,11 @@ def open_source(
         return Source(cls, own, options, folder, None, tensors, {key: describe(x) for key, x in tensors.items()})
     assert folder is not None
     if opened is None:
-        weights = open_checkpoint(file or folder, tied=own.tie_word_embeddings, files=hub.weight_files)
-        if config is None:
-            check_state(folder, state)
+        try:
+            weights = open_checkpoint(file or folder, tied=own.tie_word_embeddings, files=hub.weight_files)
+        finally:  # a file that a save took away is no matter of the file
+            if config is None:
+                check_state(folder, state)
     else:
         same = opened.config.tie_word_embeddings == own.tie_word_embeddings
         weights = (opened if same else opened.with_config(own)).weights

@@ -69,9 +69,10 @@ class Opened:
     @cached_property
     def weights(self) -> Checkpoint:
         """The weights, listed but not yet read; see ``open_checkpoint`` for what is raised."""
-        weights = open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self.weight_files)
-        self.check_unchanged()
-        return weights
+        try:
+            return open_checkpoint(self.folder, tied=self.config.tie_word_embeddings, files=self.weight_files)
+        finally:  # a file that a save took away is no matter of the file
+            self.check_unchanged()
 
     def check_unchanged(self) -> None:
         """Refuse weights that were opened after another save into the folder; see ``check_state``."""

@@ -66,6 +66,9 @@ def _clear(error: BaseException, folder: Path) -> CheckpointError | None:
     is_system = isinstance(error, OSError) and not isinstance(error, PocketBertError)
     if not is_system and type(error).__name__ != "SafetensorError":
         return None
-    clear = CheckpointError(f"cannot save into {folder}, which stays as it was: {error}")
+    reason = getattr(error, "strerror", None) or str(error)
+    if name := getattr(error, "filename", None):
+        reason += f": {name}"
+    clear = CheckpointError(f"cannot save into {folder}, which stays as it was: {reason}")
     clear.errno = getattr(error, "errno", None)  # without strerror it is no part of the message
     return clear

@@ -49,8 +49,10 @@ def load_quantized(source: str | os.PathLike[str] | Opened, head: str | None = N
     """
     opened = open_model(source)
     folder, config = opened.folder, opened.config
-    plan = load_plan(folder / WEIGHTS)
-    opened.check_unchanged()
+    try:
+        plan = load_plan(folder / WEIGHTS)
+    finally:
+        opened.check_unchanged()
     ours, theirs = _facts(config), _facts(plan.config)
     if different := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
         raise CheckpointError(f"{folder}: config.json and {WEIGHTS} contradict each other: {', '.join(different)}")
