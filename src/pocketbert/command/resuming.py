@@ -25,6 +25,7 @@ __all__ = ["Resumable"]
 _MAKER = "pocketbert predict"
 _LARGEST = 64 * 2**20  # bytes of the file beside; long lists of labels may be among the options
 _SHOWN = 60  # characters of a value in an error
+_JSON = json.JSONEncoder(default=str).encode  # json.dumps with a default builds an encoder at each call
 _BEGIN = b'{"line": '  # of each line of the output
 
 
@@ -49,7 +50,7 @@ class Resumable:
         self._path = output.path.with_name(output.path.name + ".resume")
         self._digest = hashlib.sha256()
         self.done = self.skipped = 0
-        facts = json.loads(json.dumps({"made by": _MAKER, **facts}, default=str))
+        facts = json.loads(_JSON({"made by": _MAKER, **facts}))
         found = self._read()
         if resume and output.end:
             self._check(facts, found)
@@ -105,7 +106,7 @@ class Resumable:
                 self.skipped += 1
 
     def _add(self, record: Record) -> None:
-        self._digest.update(json.dumps([record.line, record.value], default=str).encode() + b"\n")
+        self._digest.update(_JSON([record.line, record.value]).encode() + b"\n")
 
     def _refusal(self, why: str) -> InputError:
         return InputError(

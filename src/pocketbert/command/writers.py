@@ -27,7 +27,8 @@ class JsonLines:
 
     def __init__(self, file: Sink) -> None:
         self._file = file
-        self._is_utf8 = codecs.lookup(getattr(file, "encoding", None) or "utf-8").name == "utf-8"
+        is_utf8 = codecs.lookup(getattr(file, "encoding", None) or "utf-8").name == "utf-8"
+        self._json = json.JSONEncoder(ensure_ascii=not is_utf8).encode
 
     def answer(self, line: int, item: Any, answer: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the answer of a record."""
@@ -38,7 +39,7 @@ class JsonLines:
         self._write({"line": line, "error": message})
 
     def _write(self, record: dict[str, Any]) -> None:
-        text = json.dumps(record, ensure_ascii=not self._is_utf8)
+        text = self._json(record)
         text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         self._file.write(text + "\n")
         self._file.flush()
