@@ -270,13 +270,13 @@ def test_a_tensor_in_two_shards(tmp_path):
 # -- does it fit? ----------------------------------------------------------------------------------------------
 
 
-def shapes(head="none", config=CONFIG):
-    return {name: value.shape for name, value in arrays(config, head).items()}
+def stored(head="none", config=CONFIG):
+    return {name: (value.shape, value.dtype.name) for name, value in arrays(config, head).items()}
 
 
 def test_a_fit_with_and_without_the_prefix():
     wanted = families.parameters(CONFIG, "masked_lm")
-    for given in (shapes("masked_lm"), {n.removeprefix("distilbert."): s for n, s in shapes("masked_lm").items()}):
+    for given in (stored("masked_lm"), {n.removeprefix("distilbert."): s for n, s in stored("masked_lm").items()}):
         found = fit(given, wanted, CONFIG)
         assert found.complaint() is None
         assert set(found.sources.values()) == set(given)
@@ -284,7 +284,7 @@ def test_a_fit_with_and_without_the_prefix():
 
 
 def test_a_tied_name_stands_for_its_source():
-    given = shapes("masked_lm")
+    given = stored("masked_lm")
     given["vocab_projector.weight"] = given.pop("distilbert.embeddings.word_embeddings.weight")
     found = fit(given, families.parameters(CONFIG, "masked_lm"), CONFIG)
     assert found.complaint() is None
@@ -292,7 +292,8 @@ def test_a_tied_name_stands_for_its_source():
 
 
 def test_other_heads_and_known_buffers_are_unused_and_the_rest_is_unexpected():
-    given = shapes() | {"embeddings.position_ids": (1, 6), "classifier.weight": (2, 8), "extra.weight": (1,)}
+    given = stored() | {"embeddings.position_ids": ((1, 6), "int64"), "classifier.weight": ((2, 8), "float32")}
+    given["extra.weight"] = ((1,), "float32")
     found = fit(given, families.parameters(CONFIG), CONFIG)
     assert found.unused == ["classifier.weight", "embeddings.position_ids"]
     assert found.unexpected == ["extra.weight"]
@@ -300,25 +301,28 @@ def test_other_heads_and_known_buffers_are_unused_and_the_rest_is_unexpected():
 
 
 def test_one_complaint_names_everything():
-    given = shapes() | {"extra.weight": (1,), "transformer.layer.2.ffn.lin1.bias": (12,)}
+    given = stored() | dict.fromkeys(("extra.weight", "transformer.layer.2.ffn.lin1.bias"), ((1,), "float32"))
     del given["embeddings.LayerNorm.bias"], given["transformer.layer.0.ffn.lin1.bias"]
-    given["embeddings.word_embeddings.weight"] = (13, 8)
+    given["embeddings.word_embeddings.weight"] = ((13, 8), "float32")
+    given["transformer.layer.0.ffn.lin2.bias"] = ((8,), "int8")
     complaint = fit(given, families.parameters(CONFIG), CONFIG).complaint()
     assert complaint == (
         "2 missing (embeddings.LayerNorm.bias, transformer.layer.0.ffn.lin1.bias); "
         "1 misshaped (embeddings.word_embeddings.weight is (13, 8), the configuration gives (11, 8)); "
-        "2 unexpected (extra.weight, transformer.layer.2.ffn.lin1.bias)"
+        "2 unexpected (extra.weight, transformer.layer.2.ffn.lin1.bias); "
+        "1 not stored as float64, float32, float16, bfloat16 (transformer.layer.0.ffn.lin2.bias is int8): "
+        "take the checkpoint that was quantized into this one"
     )
 
 
 def test_a_name_with_and_without_prefix_is_ambiguous():
-    given = shapes() | {"distilbert.embeddings.LayerNorm.bias": (8,)}
+    given = stored() | {"distilbert.embeddings.LayerNorm.bias": ((8,), "float32")}
     assert "distilbert.embeddings.LayerNorm.bias" in fit(given, families.parameters(CONFIG), CONFIG).unexpected
 
 
 def test_berts_names_do_not_fit_distilbert():
     bert = BertConfig(vocab_size=11, hidden_size=8, num_attention_heads=2, num_hidden_layers=2, intermediate_size=12)
-    found = fit(shapes(config=bert), families.parameters(CONFIG), CONFIG)
+    found = fit(stored(config=bert), families.parameters(CONFIG), CONFIG)
     assert len(found.missing) == 32
     assert "encoder.layer.0.attention.self.query.weight" in found.unexpected
 

@@ -70,12 +70,12 @@ def bert_to_distilbert(
 
     Raises:
         ConfigError: DistilBERT cannot express this BERT.
-        CheckpointError: parameters are missing or misshaped; all are listed.
+        CheckpointError: parameters are missing, misshaped or no floats; all are listed.
     """
     ours = distilbert_config(config)
     head = "masked_lm" if any(name.startswith(_BERT.words.transform) for name in arrays) else BARE
     wanted = parameters(config, head, pooler=False)
-    found = fit({name: array.shape for name, array in arrays.items()}, wanted, config)
+    found = fit({name: (array.shape, array.dtype.name) for name, array in arrays.items()}, wanted, config)
     complaint = found.complaint()
     if complaint:
         raise CheckpointError(f"no complete BERT encoder: {complaint}")

@@ -23,8 +23,6 @@ from pocketbert.storage.hub import CONFIG_FILES, LOOKUP, HubOptions, given_file,
 
 __all__ = ["Matched", "Source", "open_source"]
 
-_FLOATS = ("float64", "float32", "float16", "bfloat16")
-
 
 @dataclass(frozen=True)
 class Source:
@@ -58,13 +56,8 @@ class Source:
         Raises:
             CheckpointError: names are missing, misshaped or unexpected (all are listed), or are not stored as floats.
         """
-        shapes = {name: shape for name, (shape, _) in self.stored.items()}
-        whole = fit(shapes, wanted, self.config, getattr(self.cls, "base_model_prefix", ""))
+        whole = fit(self.stored, wanted, self.config, getattr(self.cls, "base_model_prefix", ""))
         fresh = _fresh_parameters(self, whole, wanted, ignore_mismatched_sizes)
-        own = {p.name for p in wanted if p.kind == "own"}
-        for name, source in whole.sources.items():
-            if name not in own and (dtype := self.stored[source][1]) not in _FLOATS:
-                raise CheckpointError(f"{name} is stored as {dtype}, not as {', '.join(_FLOATS)}: quantized?")
         info: dict[str, list[Any]] = {
             "missing_keys": [p.name for p in whole.missing],
             "unexpected_keys": sorted(whole.unused + whole.foreign),

@@ -110,9 +110,9 @@ class Opened:
         """Compare the weights with what a head needs; see ``families.parameters``."""
         key = (head, pooler)
         if key not in self._fits:
-            shapes = {name: tensor.shape for name, tensor in self.weights.tensors.items()}
+            stored = {name: (tensor.shape, tensor.dtype) for name, tensor in self.weights.tensors.items()}
             wanted = families.parameters(self.config, head, pooler=pooler)
-            self._fits[key] = fit(shapes, wanted, self.config)
+            self._fits[key] = fit(stored, wanted, self.config)
         return self._fits[key]
 
     def _head_of_weights(self) -> str:

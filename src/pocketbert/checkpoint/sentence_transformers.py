@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketbert.checkpoint.fitting import FLOATS
 from pocketbert.checkpoint.weights import open_checkpoint
 from pocketbert.errors import CheckpointError, UnsafeFileError
 from pocketbert.storage.hub import WEIGHT_FILES, HubOptions, find_file, local_folder
@@ -234,6 +235,9 @@ def _dense(path: Path) -> Dense:
     weights = open_checkpoint(path.parent).arrays()
     weight, bias = weights.get("linear.weight"), weights.get("linear.bias")
     out, width = config.get("out_features"), config.get("in_features")
+    for name, array in weights.items():
+        if array.dtype.name not in FLOATS:
+            raise CheckpointError(f"{path.parent}: {name} is {array.dtype}, not stored as {', '.join(FLOATS)}")
     if weight is None or weight.shape != (out, width) or (bias is not None and bias.shape != (out,)):
         raise CheckpointError(
             f"{path.parent}: its weights are {', '.join(f'{n} {a.shape}' for n, a in weights.items())}; its "

@@ -35,6 +35,7 @@ class Inspection:
         size: bytes of the weight files.
         missing: names that the architecture needs and the files lack.
         misshaped: (name, shape on disk, shape that the configuration gives).
+        not_floats: (name, dtype) of parameters that are integers or the like.
         unexpected: names that belong to no head of the family.
         unused: names of other heads, and known buffers.
     """
@@ -51,6 +52,7 @@ class Inspection:
     size: int
     missing: list[str] = field(default_factory=list)
     misshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    not_floats: list[tuple[str, str]] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class Inspection:
     @property
     def complete(self) -> bool:
         """Whether the architecture loads from these files."""
-        return not (self.missing or self.misshaped or self.unexpected)
+        return not (self.missing or self.misshaped or self.not_floats or self.unexpected)
 
 
 def inspect_checkpoint(source: str | os.PathLike[str] | Opened, options: HubOptions | None = None) -> Inspection:
@@ -92,6 +94,7 @@ def _inspect_float(opened: Opened) -> Inspection:
         size=opened.weights.size,
         missing=[parameter.name for parameter in fit.missing],
         misshaped=[(parameter.name, disk, ours) for parameter, disk, ours in fit.misshaped],
+        not_floats=[(parameter.name, dtype) for parameter, dtype in fit.not_floats],
         unexpected=fit.unexpected,
         unused=fit.unused,
     )

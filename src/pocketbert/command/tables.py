@@ -44,6 +44,8 @@ def print_inspection(inspection: Inspection, console: Console) -> None:
         console.print(f"[bold]{title}[/]: {_safe(', '.join(names)) if names else 'none'}")
     for name, disk, ours in inspection.misshaped:
         console.print(f"[bold]misshaped: {_safe(name)}[/]: {disk} on disk, the configuration gives {ours}")
+    for name, dtype in inspection.not_floats:
+        console.print(f"[bold]no floats: {_safe(name)}[/] is {_safe(dtype)} on disk")
     if not inspection.complete:
         console.print(f"[bold red]{_safe(inspection.architecture)} cannot be loaded from this checkpoint.[/]")
 

@@ -41,20 +41,19 @@ def make_plan(
         dtype: float32 or float64.
 
     Raises:
-        CheckpointError: a parameter is missing, misshaped or unknown, or holds NaN or infinity.
+        CheckpointError: a parameter is missing, misshaped, unknown or no float, or holds NaN or infinity.
         ConfigError: the family has no such head, or an activation is a function.
         InputError: the dtype is neither.
     """
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise InputError(f"dtype {dtype} must be float32 or float64; quantize makes int8 weights")
-    shapes = {checkpoint.modern_name(name): array.shape for name, array in arrays.items()}
-    pooler = head == BARE and any(name.endswith("pooler.dense.weight") for name in shapes)
+    stored = {checkpoint.modern_name(name): array for name, array in arrays.items()}
+    pooler = head == BARE and any(name.endswith("pooler.dense.weight") for name in stored)
     wanted = families.parameters(config, head, pooler=pooler if head == BARE else None)
-    fit = checkpoint.fit(shapes, wanted, config)
+    fit = checkpoint.fit({name: (array.shape, array.dtype.name) for name, array in stored.items()}, wanted, config)
     if complaint := fit.complaint():
         raise CheckpointError(complaint)
-    stored = {checkpoint.modern_name(name): array for name, array in arrays.items()}
     prefix = "" if head == BARE else families.family_of(config).prefix
     reader = Reader({name: stored[source] for name, source in fit.sources.items()}, prefix, dtype)
     table = reader.table(f"{prefix}embeddings.word_embeddings.weight")

@@ -50,5 +50,6 @@ def plan_of_model(model: Any, head: str) -> Plan:
     """
     if not isinstance(getattr(model, "config", None), PretrainedConfig) or not hasattr(model, "state_dict"):
         raise InputError(f"model must be a folder, a hub name or a model of this library, not {type(model).__name__}")
-    arrays = {name: tensor.detach().cpu().float().numpy() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    arrays = {name: (t.float() if t.is_floating_point() else t).numpy() for name, t in tensors.items()}
     return make_plan(model.config, head, arrays)

@@ -116,13 +116,13 @@ def save(
 
     wanted = model.parameters_on_disk()
     state = dict(model.state_dict() if state_dict is None else state_dict)
-    shapes = {key: tuple(value.shape) for key, value in state.items() if isinstance(value, Tensor)}
-    _warn_of_another_shape(model, shapes)
-    whole = fit(shapes, wanted, model.config)
+    stored = {key: describe(value) for key, value in state.items() if isinstance(value, Tensor)}
+    _warn_of_what_does_not_fit(model, stored)
+    whole = fit(stored, wanted, model.config)
     found = {p.name: whole.sources.get(p.name) for p in wanted if p.tied_to is None}
     tensors = {name: state[source] for name, source in found.items() if source is not None}
     tied = {p.name for p in wanted if p.tied_to is not None}
-    tensors |= {n: state[n] for n in shapes if n not in whole.sources.values() and n not in tied}
+    tensors |= {n: state[n] for n in stored if n not in whole.sources.values() and n not in tied}
     for name in model._keys_to_ignore_on_save or ():
         tensors.pop(name, None)
     dtypes = {describe(value)[1] for value in tensors.values() if value.is_floating_point()}
@@ -138,12 +138,12 @@ def save(
     write_checkpoint(folder, config, sizes, write, max_shard_size, variant)
 
 
-def _warn_of_another_shape(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _warn_of_what_does_not_fit(model: Any, stored: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
     """Say so where a class of this library holds other parameters than its configuration gives."""
     if type(model).__module__.partition(".")[0] != __name__.partition(".")[0]:
         return
     name = type(model).__name__
-    if complaint := fit(shapes, model.library_parameters(), model.config).of_the_library().complaint():
+    if complaint := fit(stored, model.library_parameters(), model.config).of_the_library().complaint():
         warn(
             f"this {name} is not what its configuration says: {complaint}; it is saved as it is, and "
             f"{name}.from_pretrained will refuse it: write a class of your own for it"
