@@ -116,25 +116,26 @@ struct Plan {
     state_scale = floats(width, 1);
     state_shift = floats(width, 1);
     const int all = heads * size;
-    if (trigram) projection = product({4, 0, 3 * word_width}, {0, 0, width}, int8, true, "linear", draw(0, 1));
+    if (trigram) projection = product({5, 0, 3 * word_width}, {0, 0, width}, int8, true, "linear", draw(0, 1));
     for (int i = 0; i < layers; i++)
       ops.push_back({product({0, 0, width}, {1, 0, 3 * all}, int8, false, "linear", false),
                      product({2, 0, all}, {0, 0, width}, int8, true, "linear", draw(0, 1)),
                      product({0, 0, width}, {3, 0, middle}, int8, false, kActivations[draw(0, 5)], false),
                      product({3, 0, middle}, {0, 0, width}, int8, true, draw(0, 3) ? "linear" : "tanh", draw(0, 1))});
-    branch = {product({0, 0, width}, {5, 0, kLabels}, false, false, "linear", false),
-              product({3, 0, 1}, {5, 0, kLabels}, false, true, "linear", false)};
+    branch = {product({0, 0, width}, {4, 0, kLabels}, false, false, "linear", false),
+              product({3, 0, 1}, {4, 0, kLabels}, false, true, "linear", false)};
     branch[1].source = {0, 0, 1};
   }
 
   std::unique_ptr<pb::Engine> build(const pb::Kernels& kernels) const {
     auto m = std::make_unique<pb::Model>(kernels);
     const int all = heads * size;
-    for (int columns : {width, 3 * all, all, middle, 3 * word_width, int{kLabels}}) m->add_buffer(columns);
+    for (int columns : {width, 3 * all, all, middle, int{kLabels}}) m->add_buffer(columns);
+    if (trigram) m->add_buffer(3 * word_width);
     pb::WeightView table = pb::Matrix<float>{words.data(), kWords, word_width};
     if (!word_bytes.empty()) table = pb::Int8View{{word_bytes.data(), kWords, word_width}, word_scale.data(), {}, {}};
     pb::Embeddings e{table, {positions.data(), kTokens, width}, {{types.data(), 2, width}}, trigram, {}, {}, {}};
-    if (trigram) e.gathered = 4;
+    if (trigram) e.gathered = 5;
     m->set_embeddings(e);
     if (projection) m->add_dense(view(*projection));
     for (const auto& layer : ops) {

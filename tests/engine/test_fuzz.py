@@ -6,40 +6,18 @@ Needs neither a framework nor a compiler, so every built wheel is tested with it
 from __future__ import annotations
 
 import random
-from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 
-from pocketbert import BertConfig, DistilBertConfig, MobileBertConfig, PocketBertError
-from pocketbert.architecture import families
+from helpers.plan_mutations import CONFIGS, changed, damage, places, program
+from pocketbert import PocketBertError
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.plan import ReferenceRunner, make_plan, quantize
-from pocketbert.plan.structure import Array
+from pocketbert.plan import ReferenceRunner, quantize
 from pocketbert.runtime.batching import PackedBatch, Row, pack
 from pocketbert.runtime.native import NativeRunner, native_paths
 
-COMMON = {"vocab_size": 31, "max_position_embeddings": 40}
-CONFIGS = {
-    "MobileBERT": MobileBertConfig(
-        hidden_size=32, num_attention_heads=2, num_hidden_layers=2, intermediate_size=20, embedding_size=12,
-        intra_bottleneck_size=16, **COMMON,
-    ),
-    "BERT": BertConfig(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=40, **COMMON),
-    "DistilBERT": DistilBertConfig(dim=24, n_heads=4, n_layers=2, hidden_dim=40, **COMMON),
-}  # fmt: skip
 BATCH = pack([Row([1, 2, 3]), Row(list(range(30))), Row([7])])
-
-
-def program(name="MobileBERT", head="token_classification"):
-    generator = np.random.default_rng(0)
-    config = CONFIGS[name]
-    arrays = {}
-    for p in families.parameters(config, head):
-        noise = generator.standard_normal(p.shape).astype(np.float32)
-        size = 0.7 * p.shape[1] ** -0.5 if p.kind == "linear_weight" else 0.3
-        arrays[p.name] = 1 + 0.1 * noise if p.kind == "norm_scale" else np.float32(size) * noise
-    return make_plan(config, head, arrays)
 
 
 @pytest.fixture(scope="module", params=["float32", "int8"])
@@ -110,63 +88,6 @@ def test_batches_of_every_kind(path, whole):
 def test_threads(threads):
     with pytest.raises(InputError, match="threads="):
         NativeRunner(program(), threads=threads)
-
-
-def places(value, name=()):
-    """Yield the path of every array, number and name in a program."""
-    if is_dataclass(value):
-        for field in fields(value):
-            if field.name not in ("config", "measured"):
-                yield from places(getattr(value, field.name), (*name, field.name))
-    elif isinstance(value, tuple):
-        for index, inner in enumerate(value):
-            yield from places(inner, (*name, index))
-    elif value is not None and not isinstance(value, dict):
-        yield name
-
-
-def changed(value, name, change):
-    """Return a copy of a program with what stands at ``name`` changed."""
-    if not name:
-        return change(value)
-    if isinstance(value, tuple):
-        inner = changed(value[name[0]], name[1:], change)
-        return (*value[: name[0]], inner, *value[name[0] + 1 :])
-    return replace(value, **{name[0]: changed(getattr(value, name[0]), name[1:], change)})
-
-
-def damage(chance: random.Random):
-    def of(value):
-        if isinstance(value, np.ndarray):
-            return damaged_array(value, chance)
-        if isinstance(value, bool):
-            return not value
-        if isinstance(value, (int, float)):
-            return chance.choice((0, -1, 1, 7, value + 1, 2**31, 2**40, -(2**63)))
-        return chance.choice(("", "x", "inner", "qkvr", "relu", "gelu", "masked_lm"))
-
-    return of
-
-
-def damaged_array(value: Array, chance: random.Random):
-    kind = chance.randrange(8)
-    if kind == 0:
-        return value[:-1]
-    if kind == 1:
-        return value[..., :-1]
-    if kind == 2:
-        return value.astype(chance.choice((np.float64, np.int64, np.int32, np.float16, object)))
-    if kind == 3:
-        return value.ravel()
-    if kind == 4:
-        return chance.choice((None, value.tolist(), np.zeros((0, 0), value.dtype), np.zeros((), value.dtype)))
-    if kind == 5:
-        return np.asfortranarray(value)[::-1]
-    other = value.copy()
-    if other.size:
-        extremes = (np.nan, np.inf, -np.inf, 3e38) if value.dtype.kind == "f" else (-128, 127, 0)
-        other.flat[chance.randrange(other.size)] = chance.choice(extremes)
-    return other
 
 
 def test_programs_of_every_kind(path, whole):

@@ -235,9 +235,9 @@ def _dense(path: Path) -> Dense:
     weights = open_checkpoint(path.parent).arrays()
     weight, bias = weights.get("linear.weight"), weights.get("linear.bias")
     out, width = config.get("out_features"), config.get("in_features")
-    for name, array in weights.items():
+    for stored, array in weights.items():
         if array.dtype.name not in FLOATS:
-            raise CheckpointError(f"{path.parent}: {name} is {array.dtype}, not stored as {', '.join(FLOATS)}")
+            raise CheckpointError(f"{path.parent}: {stored} is {array.dtype}, not stored as {', '.join(FLOATS)}")
     if weight is None or weight.shape != (out, width) or (bias is not None and bias.shape != (out,)):
         raise CheckpointError(
             f"{path.parent}: its weights are {', '.join(f'{n} {a.shape}' for n, a in weights.items())}; its "

@@ -1,4 +1,4 @@
-"""The check of a plan: every shape, span and name, so that engines need not check them."""
+"""The check of a plan: every shape, span, name and value, so that engines need not check them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from pocketbert.architecture.heads import HEADS
 from pocketbert.errors import CheckpointError
 from pocketbert.plan.structure import ACTIVATIONS, STREAM, Affine, Array, Attention, Dense, Int8, Norm, Op, Plan, Span
 
-__all__ = ["check_plan", "used_buffers"]
+__all__ = ["check_plan", "check_structure", "used_buffers"]
 
-_MAX_COLUMNS = 2**24  # of a buffer; the widest real one holds logits of the vocabulary
+# The native engine has the same two limits. A thread keeps some hundred rows of every buffer.
+_MAX_COLUMNS = 2**20  # of all buffers; the widest real one holds logits of the vocabulary
+_MAX_BUFFERS = 256
+_MAX_REPEATS = 2  # how often the numbers of weights may be used; a decoder shares the word table
 _INT8_DTYPES = {"values": np.int8, "scale": np.float32, "outliers": np.int64, "outlier_weight": np.float32}
 
 
@@ -29,19 +32,45 @@ def used_buffers(plan: Plan) -> dict[str, int]:
 
 
 def check_plan(plan: Plan) -> None:
-    """Check that operations, buffers and arrays fit together.
+    """Check that operations, buffers and arrays fit together, and that arrays hold what they may.
 
     Raises:
         CheckpointError: they don't; the message names the operation.
     """
+    _check(plan, values=True)
+
+
+def check_structure(plan: Plan) -> None:
+    """Check all but the arrays' values, which the native engine checks itself as it packs them.
+
+    Raises:
+        CheckpointError: see ``check_plan``.
+    """
+    _check(plan, values=False)
+
+
+def _check(plan: Plan, values: bool) -> None:
+    _require(len(plan.buffers) <= _MAX_BUFFERS, f"{len(plan.buffers)} buffers, at most {_MAX_BUFFERS} are allowed")
     for name, columns in plan.buffers.items():
         _require(type(columns) is int and 0 < columns <= _MAX_COLUMNS, f"buffer {name!r} has {columns!r} columns")
+    total = sum(plan.buffers.values())
+    _require(total <= _MAX_COLUMNS, f"the buffers have {total} columns, at most {_MAX_COLUMNS} are allowed")
     _require(plan.buffers.get(STREAM) == plan.config.hidden_size, f"buffer {STREAM!r} is not hidden_size wide")
     _require(len(plan.layers) == plan.config.num_hidden_layers, f"{len(plan.layers)} layers")
     _require(plan.head in HEADS, f"plan.head is {plan.head!r}")
     _require(plan.dtype in (np.float32, np.float64), f"arrays of {plan.dtype}")
-    _Checker(plan).check()
+    _Checker(plan, values).check()
+    _check_repeats(plan)
     _require(plan.buffers == used_buffers(plan), "buffers are declared otherwise than operations use them")
+
+
+def _check_repeats(plan: Plan) -> None:
+    """Refuse operations that use one weight again and again: an engine packs it for each of them."""
+    weights = [plan.embeddings.words, *(op.weight for op in plan.dense_ops())]
+    numbers = [weight.values if isinstance(weight, Int8) else weight for weight in weights]
+    used = sum(array.size for array in numbers)
+    stored = sum({id(array): array.size for array in numbers}.values())
+    _require(used <= _MAX_REPEATS * stored, f"operations use {used} numbers, and the weights have {stored}")
 
 
 def _reads(op: Op) -> list[Span]:
@@ -60,6 +89,7 @@ class _Checker:
     """Checks the parts of a plan; ``where`` names a part in messages."""
 
     plan: Plan
+    values: bool  # check those of arrays, too
 
     def check(self) -> None:
         self.embeddings()
@@ -150,6 +180,8 @@ class _Checker:
         shapes["outlier_weight"] = (out, columns.size)
         for name, dtype in _INT8_DTYPES.items():
             self.array(f"{where}: {name}", getattr(weight, name), shapes[name], dtype)
+        if not self.values:
+            return
         inside = columns.size == 0 or (columns[0] >= 0 and columns[-1] < into and (np.diff(columns) > 0).all())
         _require(bool(inside), f"{where}: outliers are no ascending columns")
         _require(weight.values.size == 0 or int(weight.values.min()) > -128, f"{where}: values reach -128")
@@ -166,9 +198,15 @@ class _Checker:
             width = self.plan.width if width is None else width
             self.array(f"{where}: scale", affine.scale, (width,))
             self.array(f"{where}: shift", affine.shift, (width,))
+            self.finite(f"{where}: scale", affine.scale)  # the engine is not given those of hidden states but the last
+            self.finite(f"{where}: shift", affine.shift)
 
     def array(self, where: str, array: Array, shape: tuple[Any, ...], dtype: DTypeLike | None = None) -> None:
         dtype = self.plan.dtype if dtype is None else dtype
         fits = array.shape == shape and array.dtype == dtype
         _require(fits, f"{where} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
-        _require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{where} holds NaN or infinity")
+        if self.values and array.dtype.kind == "f":
+            self.finite(where, array)
+
+    def finite(self, where: str, array: Array) -> None:
+        _require(bool(np.isfinite(array).all()), f"{where} holds NaN or infinity")

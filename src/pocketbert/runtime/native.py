@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, InputError, MissingExtra
+from pocketbert.plan.check import check_structure
 from pocketbert.plan.structure import STREAM, Array, Attention, Dense, Embeddings, Int8, Norm, Plan, Span
 from pocketbert.runtime.batching import PackedBatch
 from pocketbert.runtime.plans import plan_of_checkpoint, plan_of_model
@@ -60,6 +61,7 @@ class NativeRunner:
     """
 
     def __init__(self, plan: Plan, head: str | None = None, *, threads: int | None = None) -> None:
+        _check(plan)
         self.config, self.head = plan.config, plan.head if head is None else head
         self.threads = check_threads(threads)
         names = [branch.name for branch in plan.branches]
@@ -157,6 +159,14 @@ def _extension() -> ModuleType:
             "compiler (g++ 12, clang 14 or later) and then: "
             "pip install --force-reinstall --no-deps --no-binary pocketbert pocketbert"
         ) from error
+
+
+def _check(plan: Plan) -> None:
+    """Check what the engine is not told of a plan; the values of arrays it checks as it packs them."""
+    try:
+        check_structure(plan)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a part is of another type altogether
+        raise CheckpointError(f"the plan does not hold together: {error}") from error
 
 
 def _build(plan: Plan, path: str) -> Any:

@@ -8,7 +8,8 @@
 namespace pb {
 namespace {
 
-constexpr Index kMaxColumns = 1 << 24;
+constexpr Index kMaxColumns = 1 << 20;      // of all buffers; as many as pocketbert.plan.check allows
+constexpr Index kMaxBuffers = 256;
 constexpr Index kMaxInt8Columns = 1 << 16;  // sums of 255 * 127 stay below 2^31
 constexpr Index kPanel = 32;                // columns of the widest panel
 
@@ -17,6 +18,21 @@ constexpr Index kPanel = 32;                // columns of the widest panel
 void check_finite(const float* values, Index count, const char* what) {
   if (!std::all_of(values, values + count, [](float value) { return std::isfinite(value); }))
     refuse(std::string(what) + " holds NaN or infinity");
+}
+
+// The values of int8 weights: -128 would leave the range that the products are computed in.
+void check_int8(const Int8View& w) {
+  const Index in = w.values.columns, out = w.values.rows;
+  for (Index i = 0; i < std::ssize(w.outliers); i++)
+    if (w.outliers[i] < 0 || w.outliers[i] >= in || (i > 0 && w.outliers[i] <= w.outliers[i - 1]))
+      refuse("outlier columns must ascend within the weight's columns");
+  if (std::find(w.values.data, w.values.data + in * out, -128) != w.values.data + in * out)
+    refuse("an int8 weight holds -128");
+  if (std::any_of(w.scale, w.scale + out, [](float scale) { return !(scale >= 0); }))
+    refuse("a weight's scale is negative or holds NaN");
+  for (int64_t column : w.outliers)
+    for (Index row = 0; row < out; row++)
+      if (w.values.data[row * in + column]) refuse("an int8 weight is not 0 in an outlier column");
 }
 
 void check_finite(const Matrix<float>& m, const char* what) { check_finite(m.data, m.rows * m.columns, what); }
@@ -59,7 +75,11 @@ Index Model::stream_width() const {
 }
 
 Index Model::add_buffer(Index width) {
-  if (width < 1 || width > kMaxColumns) refuse("a buffer of " + std::to_string(width) + " columns");
+  Index used = 0;
+  for (Index other : widths) used += other;
+  if (width < 1 || width > kMaxColumns - used)
+    refuse("a buffer of " + std::to_string(width) + " columns; all buffers may have " + std::to_string(kMaxColumns));
+  if (std::ssize(widths) == kMaxBuffers) refuse("more than " + std::to_string(kMaxBuffers) + " buffers");
   widths.push_back(width);
   strides.push_back(round_up(width, 16) + 16);
   return std::ssize(widths) - 1;
@@ -83,6 +103,7 @@ const float* Model::copy(const float* values, Index count, Index padded, const c
 
 std::optional<Norm> Model::copy(const std::optional<Norm>& norm, Index width) {
   if (!norm) return {};
+  if (!(norm->eps >= 0 && norm->eps < 1)) refuse("a norm's eps must be at least 0 and below 1");
   const float* scale = copy(norm->scale, width, width, "a norm's scale");
   return Norm{scale, copy(norm->bias, width, width, "a norm's bias"), norm->eps};
 }
@@ -96,12 +117,14 @@ void Model::set_embeddings(Embeddings e) {
     const auto& int8 = std::get<Int8View>(e.words);
     if (!int8.outliers.empty()) refuse("a word table has no outlier columns");
     check_finite(int8.scale, int8.values.rows, "the word table's scale");
+    check_int8(int8);
   }
   check_finite(e.positions, "the position table");
   if (e.types) check_finite(*e.types, "the token type table");
   if (e.gathered) {
     check({*e.gathered, 0, e.gathered_width()}, "gathered words");
     if (*e.gathered == 0) refuse("gathered words cannot be in the stream");
+    if (e.norm) refuse("where words are projected, the projection has the norm");
   } else {
     if (e.trigram) refuse("a trigram needs a projection");
     if (columns(e.words) != width) refuse("the word table must be as wide as the stream, or be projected");
@@ -120,9 +143,7 @@ FloatWeight Model::pack(const Matrix<float>& w) {
 Int8Product Model::pack(const Int8View& w) {
   const Index in = w.values.columns, out = w.values.rows, padded = round_up(out, kPanel);
   if (in > kMaxInt8Columns) refuse("an int8 product of " + std::to_string(in) + " columns");
-  for (Index i = 0; i < std::ssize(w.outliers); i++)
-    if (w.outliers[i] < 0 || w.outliers[i] >= in || (i > 0 && w.outliers[i] <= w.outliers[i - 1]))
-      refuse("outlier columns must ascend within the weight's columns");
+  check_int8(w);
   auto* panels = arena_.take<int8_t>(round_up(in, kernels.int8_group) * round_up(out, kernels.int8_columns));
   auto* offset_sum = arena_.take<int32_t>(padded);
   kernels.pack_int8(w.values.data, in, out, panels, offset_sum);
@@ -149,6 +170,7 @@ Dense Model::pack(const DenseView& view) {
     if (*view.residual != view.target && view.residual->overlaps(view.target))
       refuse("a residual overlaps its target in part");
   }
+  if (view.carry && !view.residual) refuse("a carry without a residual");
   const Named activation = activation_of(view.activation);
   Dense d{.source = view.source,
           .target = view.target,
@@ -166,7 +188,11 @@ Dense Model::pack(const DenseView& view) {
 }
 
 void Model::add_dense(const DenseView& view) {
-  (branches.empty() ? segments.back().ops : branches.back()).push_back(pack(view));
+  Dense dense = pack(view);
+  Step step{{dense.source}, dense.target};
+  if (dense.residual) step.reads.push_back(*dense.residual);
+  (branches.empty() ? segments.back().ops : branches.back()).push_back(std::move(dense));
+  (branches.empty() ? steps_ : branch_steps_.back()).push_back(std::move(step));
 }
 
 void Model::add_attention(const Attention& a) {
@@ -181,6 +207,7 @@ void Model::add_attention(const Attention& a) {
     refuse(std::to_string(a.heads) + " heads do not divide " + std::to_string(a.target.width) + " columns");
   segments.back().stores = a;
   segments.emplace_back().attention = a;
+  steps_.push_back({{a.query, a.key, a.value}, a.target});
 }
 
 void Model::set_state(const Affine& affine) {
@@ -191,6 +218,7 @@ void Model::set_state(const Affine& affine) {
 
 Index Model::add_branch() {
   branches.emplace_back();
+  branch_steps_.emplace_back();
   return std::ssize(branches) - 1;
 }
 
@@ -204,6 +232,9 @@ void Model::finish() {
   if (!embeddings) refuse("the embeddings are missing");
   for (const auto& ops : branches)
     if (ops.empty()) refuse("a branch has no product");
+  check_projection();
+  check_reads();
+  check_widths();
   find_inputs();
   find_direct();
   choose_attention();
@@ -229,11 +260,62 @@ Index Model::attention_scratch(Index tokens) const {
   return bytes;
 }
 
+// Gathered words become the stream before anything else happens.
+void Model::check_projection() const {
+  if (!embeddings->gathered) return;
+  const Span stream{0, 0, widths[0]}, words{*embeddings->gathered, 0, embeddings->gathered_width()};
+  if (steps_.empty() || steps_[0].reads != std::vector<Span>{words, stream} || steps_[0].target != stream)
+    refuse("gathered words need a product that adds them to the stream, before all others");
+}
+
+// Nothing is read before it is written; a branch comes after all layers, and knows nothing of other branches.
+void Model::check_reads() const {
+  using Written = std::vector<std::vector<bool>>;
+  const auto write = [](Written& written, const Span& span) {
+    std::fill_n(written[span.buffer].begin() + span.start, span.width, true);
+  };
+  const auto follow = [&](Written& written, const std::vector<Step>& steps) {
+    for (const Step& step : steps) {
+      for (const Span& span : step.reads) {
+        const auto first = written[span.buffer].begin() + span.start;
+        if (std::find(first, first + span.width, false) != first + span.width)
+          refuse("buffer " + std::to_string(span.buffer) + " is read before it is written");
+      }
+      write(written, step.target);
+    }
+  };
+  Written written;
+  for (Index width : widths) written.emplace_back(width, false);
+  write(written, {0, 0, widths[0]});
+  if (embeddings->gathered) write(written, {*embeddings->gathered, 0, embeddings->gathered_width()});
+  follow(written, steps_);
+  for (const auto& steps : branch_steps_) {
+    Written after = written;
+    follow(after, steps);
+  }
+}
+
+// A buffer is as wide as it is used, so that no description asks for memory without need.
+void Model::check_widths() const {
+  std::vector<Index> used(widths.size(), 0);
+  used[0] = widths[0];
+  const auto count = [&](const std::vector<Step>& steps) {
+    for (const Step& step : steps) {
+      for (const Span& span : step.reads) used[span.buffer] = max(used[span.buffer], span.start + span.width);
+      used[step.target.buffer] = max(used[step.target.buffer], step.target.start + step.target.width);
+    }
+  };
+  count(steps_);
+  for (const auto& steps : branch_steps_) count(steps);
+  if (used != widths) refuse("a buffer is wider than what uses it");
+}
+
 // A buffer is shared if a segment reads a column of it that it has not written itself.
 void Model::find_inputs() {
   const Span stream{0, 0, widths[0]};
   shared.assign(widths.size(), false);
   for (Segment& segment : segments) {
+    segment.inputs.clear();
     std::vector<std::vector<bool>> written;
     for (Index width : widths) written.emplace_back(width, false);
     std::vector<bool> needed(widths.size(), false);
@@ -270,7 +352,6 @@ void Model::find_inputs() {
     }
     for (Index b = 0; b < std::ssize(widths); b++)
       if (needed[b]) {
-        if (first) refuse("buffer " + std::to_string(b) + " is read before it is written");
         segment.inputs.push_back(b);
         shared[b] = true;
       }

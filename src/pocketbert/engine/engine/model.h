@@ -115,12 +115,19 @@ struct Segment {
   std::vector<Index> inputs;        // buffers whose rows come from an earlier segment
 };
 
+// What an operation reads and writes, in the order of the program.
+struct Step {
+  std::vector<Span> reads;
+  Span target;
+};
+
 class Model {
  public:
   explicit Model(const Kernels& kernels) : kernels(kernels) {}
 
-  // In this order: buffers, the first of which is the stream; embeddings; products and attentions; branches, each
-  // followed by its products.
+  // In this order: buffers, the first of which is the stream; embeddings, and their projection if they have one;
+  // products and attentions; branches, each followed by its products. finish() refuses what reads a column that nothing
+  // has written, and may be called again after it refused.
   Index add_buffer(Index width);
   void set_embeddings(Embeddings e);
   void add_dense(const DenseView& view);
@@ -155,10 +162,15 @@ class Model {
   void check(const Span& span, const char* what) const;
   const float* copy(const float* values, Index count, Index padded, const char* what);
   std::optional<Norm> copy(const std::optional<Norm>& norm, Index width);
+  void check_projection() const;
+  void check_reads() const;
+  void check_widths() const;
   void find_inputs();
   void find_direct();
   void choose_attention();
   Arena arena_;
+  std::vector<Step> steps_;
+  std::vector<std::vector<Step>> branch_steps_;
 };
 
 }  // namespace pb
