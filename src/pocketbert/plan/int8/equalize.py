@@ -75,7 +75,8 @@ def _agreed(channels: Channels, total: Double, readers: Double) -> Double:
 
 def rescale(plan: Plan, channels: Channels, factors: Double) -> Plan:
     """Return a float plan with its channels divided by positive factors (count,), 1 where they are not free."""
-    assert (factors > 0).all() and (factors[~channels.free] == 1).all()
+    if not ((factors > 0).all() and (factors[~channels.free] == 1).all()):
+        raise ValueError("channels are divided by positive factors only, and by 1 where they are not free")
 
     def rescaled(op: Dense) -> Dense:
         into, out = factors[channels.read[op]], factors[channels.written[op]]
