@@ -61,7 +61,6 @@ class NativeRunner:
     """
 
     def __init__(self, plan: Plan, head: str | None = None, *, threads: int | None = None) -> None:
-        _check(plan)
         self.config, self.head = plan.config, plan.head if head is None else head
         self.threads = check_threads(threads)
         names = [branch.name for branch in plan.branches]
@@ -69,10 +68,12 @@ class NativeRunner:
             raise InputError(f"the plan has no {self.head} answer; it has: {', '.join(names) or 'none'}")
         self._answer = answer_of(plan.head, self.head)
         self._branch: int | None = None if self.head == BARE else names.index(self.head)
-        if plan.dtype != np.float32:
-            raise InputError(f"the native engine runs float32 and int8 plans, this one is {plan.dtype}")
+        dtype = getattr(plan.embeddings.positions, "dtype", None)
+        if dtype != np.float32:
+            raise InputError(f"the native engine runs float32 and int8 plans, this one is {dtype}")
         self._takes_types = plan.embeddings.types is not None
         self._engine = _build(plan, os.environ.get(CPU_VARIABLE, ""))
+        _check(plan)
         self._width = int(self._engine.result_width(self._branch))
 
     @property
@@ -162,10 +163,10 @@ def _extension() -> ModuleType:
 
 
 def _check(plan: Plan) -> None:
-    """Check what the engine is not told of a plan; the values of arrays it checks as it packs them."""
+    """Check what the engine was not told of a plan; the values of arrays it checked as it packed them."""
     try:
         check_structure(plan)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a part is of another type altogether
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # a part is of another type altogether
         raise CheckpointError(f"the plan does not hold together: {error}") from error
 
 
@@ -177,7 +178,7 @@ def _build(plan: Plan, path: str) -> Any:
         raise InputError(f"{CPU_VARIABLE}={path!r}: {error}") from error
     try:
         return _Writer(extension, builder, plan).finish()
-    except (TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"the native engine cannot run this plan: {error}") from error
 
 

@@ -20,6 +20,8 @@ void check_finite(const float* values, Index count, const char* what) {
     refuse(std::string(what) + " holds NaN or infinity");
 }
 
+void check_finite(const Matrix<float>& m, const char* what) { check_finite(m.data, m.rows * m.columns, what); }
+
 // The values of int8 weights: -128 would leave the range that the products are computed in.
 void check_int8(const Int8View& w) {
   const Index in = w.values.columns, out = w.values.rows;
@@ -28,14 +30,12 @@ void check_int8(const Int8View& w) {
       refuse("outlier columns must ascend within the weight's columns");
   if (std::find(w.values.data, w.values.data + in * out, -128) != w.values.data + in * out)
     refuse("an int8 weight holds -128");
-  if (std::any_of(w.scale, w.scale + out, [](float scale) { return !(scale >= 0); }))
-    refuse("a weight's scale is negative or holds NaN");
+  check_finite(w.scale, out, "a weight's scale");
+  if (std::any_of(w.scale, w.scale + out, [](float scale) { return scale < 0; })) refuse("a weight's scale is negative");
   for (int64_t column : w.outliers)
     for (Index row = 0; row < out; row++)
       if (w.values.data[row * in + column]) refuse("an int8 weight is not 0 in an outlier column");
 }
-
-void check_finite(const Matrix<float>& m, const char* what) { check_finite(m.data, m.rows * m.columns, what); }
 
 // An activation by its name in a plan: the floor and the function of Output.
 struct Named {
@@ -116,7 +116,6 @@ void Model::set_embeddings(Embeddings e) {
   } else {
     const auto& int8 = std::get<Int8View>(e.words);
     if (!int8.outliers.empty()) refuse("a word table has no outlier columns");
-    check_finite(int8.scale, int8.values.rows, "the word table's scale");
     check_int8(int8);
   }
   check_finite(e.positions, "the position table");
