@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pocketbert.paths import add_modules
+
 __version__ = "0.1.0"
 
 _HEADS = (
@@ -69,6 +71,9 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "MultipleChoicePipeline",
         "NextSentencePredictionPipeline",
     ),
+    "constants": ("CONFIG_NAME", "TF2_WEIGHTS_NAME", "WEIGHTS_NAME"),
+    "extras": ("is_tf_available", "is_torch_available"),
+    "seeds": ("set_seed",),
     "quantization": ("quantize", "QuantizationReport"),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
@@ -82,6 +87,13 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         *(f"MobileBert{head}" for head in _BERT_HEADS),
     ),
     "torch.bert": ("BertPreTrainedModel", "BertModel", *(f"Bert{head}" for head in _BERT_HEADS)),
+    "torch.training": (
+        "DataCollatorWithPadding",
+        "get_constant_schedule",
+        "get_constant_schedule_with_warmup",
+        "get_cosine_schedule_with_warmup",
+        "get_linear_schedule_with_warmup",
+    ),
     "torch.auto": ("AutoModel", *(f"AutoModel{head}" for head in _BERT_HEADS)),
     "keras.auto": ("TFAutoModel", *(f"TFAutoModel{head}" for head in _BERT_HEADS)),
     "keras.model": ("TFPreTrainedModel",),
@@ -117,12 +129,15 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from pocketbert.architecture.config import *
     from pocketbert.architecture.outputs import *
+    from pocketbert.constants import *
     from pocketbert.errors import *
+    from pocketbert.extras import *
     from pocketbert.keras.auto import *
     from pocketbert.keras.distilbert import *
     from pocketbert.keras.mobilebert import *
     from pocketbert.keras.model import *
     from pocketbert.quantization import *
+    from pocketbert.seeds import *
     from pocketbert.tasks import *
     from pocketbert.tokenizer import *
     from pocketbert.torch.auto import *
@@ -130,3 +145,6 @@ if TYPE_CHECKING:
     from pocketbert.torch.distilbert import *
     from pocketbert.torch.mobilebert import *
     from pocketbert.torch.model import *
+    from pocketbert.torch.training import *
+
+add_modules()

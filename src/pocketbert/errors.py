@@ -5,7 +5,7 @@
     ├── InputError        (ValueError)    ids, masks, labels or texts that the model or tokenizer cannot take
     │   └── PipelineException             a text that a pipeline's task cannot be done on
     ├── PrecisionError    (ValueError)    a dtype in which the model would give NaN
-    ├── CheckpointError   (OSError)       a checkpoint that is missing, damaged, incomplete or does not fit
+    ├── CheckpointError   (OSError, RuntimeError)  a checkpoint that is missing, damaged, incomplete or does not fit
     │   └── UnsafeFileError               a file that tries to run code or to leave its folder
     ├── HubError          (OSError)       a hub name that could not be turned into a local folder
     └── MissingExtra      (ImportError)   an optional package that the call needs
@@ -53,7 +53,7 @@ class PrecisionError(PocketBertError, ValueError):
     """A dtype in which the model's activations overflow."""
 
 
-class CheckpointError(PocketBertError, OSError):
+class CheckpointError(PocketBertError, OSError, RuntimeError):
     """A checkpoint that is missing, damaged, incomplete or does not fit its configuration."""
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from types import ModuleType
 
 from pocketbert.errors import MissingExtra
 
-__all__ = ["require"]
+__all__ = ["is_tf_available", "is_torch_available", "require"]
 
 # package -> (what needs it, what to install)
 _EXTRAS = {
@@ -34,3 +36,19 @@ def require(package: str) -> ModuleType:
         if error.name != package:
             raise
         raise MissingExtra(f"{what} need {package}; pip install {install}") from error
+
+
+def is_torch_available() -> bool:
+    """Return whether PyTorch is installed."""
+    return _installed("torch")
+
+
+def is_tf_available() -> bool:
+    """Return whether TensorFlow and Keras 3 are installed."""
+    return _installed("tensorflow") and _installed("keras")
+
+
+def _installed(package: str) -> bool:
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None

@@ -148,7 +148,7 @@ def test_what_stands_for_the_model(folder, runtime):
     needs(runtime)
     made = pipeline("text-classification", folder, runtime=runtime)
     model = made.model
-    assert (model.config.num_labels, model.dtype, model.training, made.framework) == (3, "float32", False, "pt")
+    assert (model.config.num_labels, model.dtype, model.training, made.framework) == (3, torch.float32, False, "pt")
     assert model.eval() is model.to("cpu") is model
     assert str(made.device) == str(model.device) == made.device.type == "cpu"
     assert model.name_or_path == str(folder)
@@ -344,7 +344,7 @@ def test_an_int8_pipeline_is_saved_and_pickles(folder, tmp_path):
     assert (tmp_path / "saved" / "report.json").is_file()
     for again in (pipeline(model=tmp_path / "saved"), pickle.loads(pickle.dumps(made))):  # noqa: S301
         assert again(TEXTS) == made(TEXTS)
-        assert again.model.dtype == "int8"
+        assert again.model.dtype == torch.int8
     with pytest.raises(InputError, match="is in int8, whose configuration cannot be replaced"):
         pipeline("text-classification", tmp_path / "int8", model_kwargs={"id2label": {0: "a", 1: "b", 2: "c"}})
 

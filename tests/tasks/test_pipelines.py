@@ -221,12 +221,15 @@ def test_loaded_models_and_runners(made):
     for options, loaded, source in (
         ({"device": "cpu"}, FakeRunner("none"), tokenizer()),
         ({"dtype": "int8"}, FakeRunner("none"), tokenizer()),
-        ({"dtype": "int8"}, model, folder),
     ):
         with pytest.raises(InputError, match=r"are for checkpoints; a \w+ keeps what it has"):
             pipeline("feature-extraction", model=loaded, tokenizer=source, **options)
     for options in ({"device": "cpu"}, {"device": -1}, {"dtype": torch.float32}, {"framework": "pt"}):
         assert pipeline("text-classification", model=model, **options)("the cat") == by_folder
+    with pytest.warns(
+        UserWarning, match="dtype='bfloat16' is for checkpoints: this MobileBertForS.* keeps its float32"
+    ):
+        assert pipeline("text-classification", model=model, dtype=torch.bfloat16)("the cat") == by_folder
     with pytest.raises(InputError, match="runtime='torch': a FakeRunner is a runner already"):
         pipeline("feature-extraction", model=FakeRunner("none"), tokenizer=tokenizer(), runtime="torch")
 

@@ -28,14 +28,14 @@ class ModelView:
     Attributes:
         config: the model's configuration.
         device: where it runs.
-        dtype: of its parameters.
+        dtype: of its parameters: a ``torch.dtype`` where PyTorch is loaded, else its name.
         runtime: what runs it.
         training: always false.
     """
 
     training = False
 
-    def __init__(self, config: PretrainedConfig, device: Any, dtype: str, runtime: str) -> None:
+    def __init__(self, config: PretrainedConfig, device: Any, dtype: Any, runtime: str) -> None:
         self.config = config
         self.device = device
         self.dtype = dtype

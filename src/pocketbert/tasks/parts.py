@@ -9,6 +9,7 @@ from typing import Any
 from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
+from pocketbert.notices import warn
 from pocketbert.runtime.batching import Runner
 from pocketbert.runtime.registry import check_runtime, default_runtime, load_runner, wrap_model
 from pocketbert.tasks.arguments import Loading
@@ -71,8 +72,13 @@ def make_runner(source: Any, task: str, head: str, loading: Loading) -> Runner:
             source.to(device)
         if device == "cpu" or hasattr(source, "state_dict"):
             device = None
-        if dtype in ("auto", str(getattr(source, "dtype", None)).removeprefix("torch.")):
-            dtype = None
+        own = str(getattr(source, "dtype", None)).removeprefix("torch.")
+        if dtype not in (None, "auto", own):
+            warn(
+                f"dtype={dtype!r} is for checkpoints: this {type(source).__name__} keeps its {own}; convert it first, "
+                "as in model.to(torch.bfloat16)"
+            )
+        dtype = None
     return wrap_model(source, head, loading.runtime, device=device, dtype=dtype, threads=loading.threads)
 
 
@@ -117,7 +123,8 @@ def model_of(source: Any, runner: Any, loading: Loading) -> Any:
     if (model := getattr(runner, "model", None)) is not None:
         return model
     quantized = isinstance(source, Opened) and source.is_quantized
-    dtype = "int8" if quantized or loading.dtype == "int8" else "float32"
+    name = "int8" if quantized or loading.dtype == "int8" else "float32"
+    dtype = getattr(sys.modules.get("torch"), name, name)  # PyTorch's own where it is loaded
     return ModelView(runner.config, device_of(runner), dtype, loading.runtime or type(runner).__name__)
 
 

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.config.recognition import family_by_fields, family_by_path
-from pocketbert.errors import CheckpointError
+from pocketbert.errors import CheckpointError, InputError
 from pocketbert.storage.hub import CONFIG_FILES, TOKENIZER_FILES, given_file, local_folder
 from pocketbert.storage.keywords import loading_options
 from pocketbert.storage.texts import read_json
@@ -16,6 +17,8 @@ from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 from pocketbert.tokenizer.tokenizer_files import CLASSES, TokenizerFolder
 
 __all__ = ["AutoTokenizer", "load_tokenizer"]
+
+_registered: dict[str, tuple[type[PreTrainedTokenizerBase], type[PreTrainedTokenizerBase]]] = {}  # Fast, Python
 
 
 class AutoTokenizer:
@@ -34,6 +37,33 @@ class AutoTokenizer:
     def __init__(self) -> None:
         """There are no instances: use :meth:`from_pretrained`."""
         raise TypeError("AutoTokenizer has no instances; call AutoTokenizer.from_pretrained(name_or_path)")
+
+    @classmethod
+    def register(
+        cls,
+        config_class: type[PretrainedConfig],
+        slow_tokenizer_class: type[PreTrainedTokenizerBase] | None = None,
+        fast_tokenizer_class: type[PreTrainedTokenizerBase] | None = None,
+        exist_ok: bool = False,
+    ) -> None:
+        """Let checkpoints of a configuration class give tokenizers of yours.
+
+        Args:
+            config_class: the configurations; their ``model_type`` is what counts.
+            slow_tokenizer_class: your class for ``use_fast=False``, and for all where it is the only one.
+            fast_tokenizer_class: your class for ``use_fast=True``, and for all where it is the only one.
+            exist_ok: whether they may take the place of others.
+
+        Raises:
+            InputError: no class is given, or the configurations have tokenizers already and ``exist_ok`` is false.
+        """
+        name = config_class.model_type
+        given = [kind for kind in (fast_tokenizer_class, slow_tokenizer_class) if kind is not None]
+        if not given:
+            raise InputError("pass slow_tokenizer_class, fast_tokenizer_class or both")
+        if not exist_ok and (name in CLASSES or name in _registered):
+            raise InputError(f"{config_class.__name__} has tokenizers already; pass exist_ok=True to replace them")
+        _registered[name] = (given[0], given[-1])
 
     @classmethod
     def from_pretrained(
@@ -97,6 +127,8 @@ def _class_of(
     model_type: str | None, use_fast: bool, source: str | os.PathLike[str], named: str | None = None
 ) -> type[PreTrainedTokenizerBase]:
     """Return the class of the name ``named``, which may end in Fast, else of the model."""
+    if (of_user := _registered.get(str(model_type))) and named in (None, *(each.__name__ for each in of_user)):
+        return of_user[0 if use_fast else 1]
     name = str(named or CLASSES.get(str(model_type))).removesuffix("Fast")
     if name not in (*CLASSES.values(), "PreTrainedTokenizer"):
         raise CheckpointError(

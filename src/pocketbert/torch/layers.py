@@ -19,6 +19,7 @@ from pocketbert.architecture.outputs import BaseModelOutput
 from pocketbert.torch.masks_and_ids import scores_bias
 
 __all__ = [
+    "ACTIVATIONS",
     "CHECKPOINT",
     "Dropout",
     "ExtraColumns",
@@ -32,7 +33,7 @@ __all__ = [
     "untouched",
 ]
 
-_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": partial(nn.GELU, approximate="none"),
     "gelu_new": partial(nn.GELU, approximate="tanh"),
     "gelu_pytorch_tanh": partial(nn.GELU, approximate="tanh"),
@@ -47,7 +48,7 @@ CHECKPOINT: Callable[..., Any] = partial(checkpoint, use_reentrant=False)
 
 def activation(name: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a module for a configuration's activation; a function that stands there is returned as it is."""
-    return _ACTIVATIONS[name]() if isinstance(name, str) else name
+    return ACTIVATIONS[name]() if isinstance(name, str) else name
 
 
 def untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
