@@ -116,6 +116,7 @@ void Model::set_embeddings(Embeddings e) {
   } else {
     const auto& int8 = std::get<Int8View>(e.words);
     if (!int8.outliers.empty()) refuse("a word table has no outlier columns");
+    check_finite(int8.scale, int8.values.rows, "the word table's scale");
     check_int8(int8);
   }
   check_finite(e.positions, "the position table");
