@@ -34,6 +34,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "HubError",
         "MissingExtra",
         "PipelineException",
+        "TrainingError",
     ),
     "architecture.outputs": (
         "ModelOutput",
@@ -75,6 +76,8 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "extras": ("is_tf_available", "is_torch_available"),
     "seeds": ("set_seed",),
     "quantization": ("quantize", "QuantizationReport"),
+    "training.callbacks": ("Callback",),
+    "training.finetune": ("finetune",),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
         "DistilBertPreTrainedModel",
@@ -146,5 +149,7 @@ if TYPE_CHECKING:
     from pocketbert.torch.mobilebert import *
     from pocketbert.torch.model import *
     from pocketbert.torch.training import *
+    from pocketbert.training.callbacks import *
+    from pocketbert.training.finetune import *
 
 add_modules()

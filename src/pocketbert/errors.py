@@ -8,6 +8,7 @@
     ├── CheckpointError   (OSError, RuntimeError)  a checkpoint that is missing, damaged, incomplete or does not fit
     │   └── UnsafeFileError               a file that tries to run code or to leave its folder
     ├── HubError          (OSError)       a hub name that could not be turned into a local folder
+    ├── TrainingError     (RuntimeError)  a run whose loss or gradient is no longer finite
     └── MissingExtra      (ImportError)   an optional package that the call needs
 
 Each also derives from the built-in error that a caller would expect, so ``except ValueError`` keeps working.
@@ -16,7 +17,7 @@ Each also derives from the built-in error that a caller would expect, so ``excep
 from __future__ import annotations
 
 __all__ = ["PocketBertError", "ConfigError", "InputError", "PrecisionError", "CheckpointError", "UnsafeFileError"]
-__all__ += ["HubError", "MissingExtra", "PipelineException"]
+__all__ += ["HubError", "MissingExtra", "PipelineException", "TrainingError"]
 
 
 class PocketBertError(Exception):
@@ -63,6 +64,10 @@ class UnsafeFileError(CheckpointError):
 
 class HubError(PocketBertError, OSError):
     """A hub name that could not be turned into a local folder."""
+
+
+class TrainingError(PocketBertError, RuntimeError):
+    """A run whose loss or gradient is no longer finite; its last checkpoint is kept."""
 
 
 class MissingExtra(PocketBertError, ImportError):

@@ -19,6 +19,9 @@ _EXTRAS = {
     "onnx": ("ONNX files", "'pocketbert[onnx]'"),
     "onnxruntime": ("ONNX files", "'pocketbert[onnx]'"),
     "pyarrow": ("Parquet files", "'pocketbert[parquet]'"),
+    "accelerate": ("training", "'pocketbert[train]'"),
+    "datasets": ("training", "'pocketbert[train]'"),
+    "matplotlib": ("curves", "'pocketbert[train]'"),
     "h5py": (".h5 files", "'pocketbert[h5]'"),
 }
 

@@ -10,8 +10,9 @@ import pytest
 from helpers.quantize_models import LOOSE, checkpoint_of
 from pocketbert import pipeline
 from pocketbert.errors import InputError, PrecisionError
+from pocketbert.evaluation import metrics
 from pocketbert.plan import ReferenceRunner, plan_checkpoint
-from pocketbert.quantization import metrics, quantize
+from pocketbert.quantization import quantize
 from pocketbert.tasks.entities import tags_of
 
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"}

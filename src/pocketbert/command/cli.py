@@ -16,6 +16,7 @@ from pocketbert.command.inspect_command import inspect_command
 from pocketbert.command.predict_command import predict_command
 from pocketbert.command.quantize_command import quantize_command
 from pocketbert.command.streams import printing_results, standard_streams
+from pocketbert.command.training_command import finetune_command
 
 __all__ = ["app", "main"]
 
@@ -32,6 +33,9 @@ app.add_typer(export_app, name="export")
 app.command("quantize")(printing_results(quantize_command))
 app.command("predict")(printing_results(predict_command))
 app.command("bench")(printing_results(bench_command))
+# its own parser reads its options, `--help` too
+_later = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+app.command("finetune", context_settings=_later)(finetune_command)
 
 
 def main() -> None:

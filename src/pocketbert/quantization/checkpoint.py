@@ -14,14 +14,14 @@ from pocketbert.checkpoint import WRITTEN, copy_tokenizer
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.checkpoint.sentence_transformers import copy_sentences
 from pocketbert.errors import InputError, MissingExtra, PrecisionError
+from pocketbert.evaluation.labeled import Records, read_labeled
+from pocketbert.evaluation.scoring import scores as score
 from pocketbert.plan import Plan, ReferenceRunner, agreement, center, equalize, plan_checkpoint
 from pocketbert.plan.batch import PackedBatch
 from pocketbert.plan.int8.folder import REPORT, WEIGHTS, save_quantized
 from pocketbert.plan.int8.narrow import narrow
-from pocketbert.quantization.labeled import Records, read_labeled
 from pocketbert.quantization.parts import cosine, part_losses, part_names
 from pocketbert.quantization.quantization_report import Part, QuantizationReport, Score
-from pocketbert.quantization.scoring import scores as score
 from pocketbert.quantization.texts import batch_of_texts, beginning, tokenizer_of
 from pocketbert.runtime.batching import Runner
 from pocketbert.runtime.native import NativeRunner
@@ -57,7 +57,7 @@ def quantize(
         folder: a folder with ``config.json``, weights and tokenizer files, or a hub name.
         out: a folder, made if absent; an int8 checkpoint in it is replaced once the new one is complete.
         data: labeled records, such as a .jsonl file, on which the task's metric is measured before and after;
-            ``quantization.labeled`` lists the fields. By default int8 results are compared with float32 on ``texts``.
+            ``evaluation.labeled`` lists the fields. By default int8 results are compared with float32 on ``texts``.
         texts: at least two texts typical of the model's input, to calibrate and measure on; built-in ones by default.
         max_loss: largest allowed loss: the fall of the metric, or without ``data`` 1 minus the cosine between int8 and
             float32 results, with each column's mean subtracted. 0.01 is one percentage point.

@@ -102,7 +102,10 @@ def start_afresh(model: Any, names: Collection[str], empty: Collection[str]) -> 
         paths = {""} | {name.rsplit(".", count)[0] for name in names for count in range(1, name.count(".") + 1)}
         named = dict(model.named_modules())
         owners = {path: module for path, module in named.items() if hasattr(module, "_init_weights")}
-        for path in sorted(paths & named.keys(), key=lambda path: -path.count(".") if path else 1):
+        chosen = [
+            path for path in named if path in paths
+        ]  # in the model's order, so that a seed gives the same weights
+        for path in sorted(chosen, key=lambda path: -path.count(".") if path else 1):
             above = [path.rsplit(".", count)[0] for count in range(path.count(".") + 1)] + [""]
             owner = next(owners[place] for place in above if place in owners)
             owner._init_weights(named[path])

@@ -2,7 +2,7 @@
 
 head                        fields                                                    metrics
 sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
-                            (label: a list, if several may hold)                      F1 of labels
+                            (label or labels: a list, if several may hold)            F1 of labels
 token_classification        tokens, tags                                              entity F1, or accuracy of words
 question_answering          question, context, answers                                F1, exact match
 multiple_choice             prompt, choices, label                                    accuracy
@@ -14,55 +14,92 @@ none                        text, text_pair, label (or sentence1, sentence2, sco
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
-from pocketbert.tasks.records import Fields, read_file
+from pocketbert.tasks.records import Fields, Record, read_file
 
-__all__ = ["Records", "is_multi_label", "is_regression", "read_labeled"]
+__all__ = [
+    "Labeled",
+    "Records",
+    "is_multi_label",
+    "is_regression",
+    "read_fields",
+    "read_labeled",
+    "source_name",
+]
 
 _SHOWN = 3  # broken records that a message names
 
 Records = Sequence[Mapping[str, Any]]
+Labeled = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
 
 
-def read_labeled(path: str | os.PathLike[str], head: str, config: Any) -> Records:
-    """Return the fields of at least two labeled records, checked against a model; labels by name.
+def read_labeled(source: Labeled, head: str, config: Any, least: int = 2) -> list[dict[str, Any]]:
+    """Return the fields of labeled records, checked against a model; labels by name.
 
-    The file is JSON Lines, or of another format by its suffix; ``head`` is the one whose answer is scored.
+    Args:
+        source: a file in JSON Lines, or of another format by its suffix; or records in memory.
+        head: the one whose answer is scored or trained.
+        config: the model's configuration.
+        least: how many records are needed.
 
     Raises:
         InputError: there is no such file or it is empty; or records lack fields or have labels that the model lacks, in
             lines that the message names.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file")
-    if head not in _RECORDS:
-        raise InputError(f"no metric is known for the head {head}; leave data= out, or pass texts=")
-    fields, check = _RECORDS[head]
+    name = source_name(source)
     records, broken = [], []
-    for record in read_file(path, fields):
+    for record in read_fields(source, head):
         value = record.value
         try:
             if isinstance(value, InputError):
                 raise value
-            records.append(check(value, config))
+            records.append(_RECORDS[head][1](value, config))
         except InputError as error:
             broken.append(f"line {record.line}: {error}")
     if broken:
         more = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
-        raise InputError(f"{path} has broken records: {'; '.join(broken[:_SHOWN])}{more}")
-    if len(records) < 2:
-        raise InputError(f"{path} has {len(records)} records; a metric needs at least 2")
+        raise InputError(f"{name} has broken records: {'; '.join(broken[:_SHOWN])}{more}")
+    if len(records) < least:
+        raise InputError(f"{name} has {len(records)} records; at least {least} are needed")
     return records
+
+
+def read_fields(source: Labeled, head: str) -> Iterator[Record]:
+    """Yield what a head's labeled records hold, not yet checked against a model.
+
+    Raises:
+        InputError: there is no such file, or nothing is known of the head.
+    """
+    if head not in _RECORDS:
+        raise InputError(f"no metric is known for the head {head}; leave data= out, or pass texts=")
+    fields = _RECORDS[head][0]
+    if isinstance(source, (str, os.PathLike)):
+        if not os.path.isfile(source):
+            raise InputError(f"{source}: no such file")
+        yield from read_file(source, fields)
+        return
+    for number, row in enumerate(source, 1):
+        yield Record(number, fields.pick(row) if isinstance(row, Mapping) else InputError(f"no dict but {row!r:.40}"))
+
+
+def source_name(source: Labeled) -> str:
+    """Return what to call a source in messages."""
+    return str(source) if isinstance(source, (str, os.PathLike)) else "the data"
 
 
 # -- records ---------------------------------------------------------------------------------------------------
 
 
 def _classified(row: dict[str, Any], config: Any) -> dict[str, Any]:
+    if "labels" in row:
+        row = {**row, "label": row.pop("labels")}
+    if "label" not in row:
+        raise InputError("no field 'label'")
     if is_regression(config):
         return row | {"label": _number("label", row["label"])}
     if is_multi_label(config):
@@ -80,11 +117,21 @@ def _tagged(row: dict[str, Any], config: Any) -> dict[str, Any]:
 
 
 def _answered(row: dict[str, Any], _: Any) -> dict[str, Any]:
-    answers = row["answers"]
-    answers = answers.get("text") if isinstance(answers, dict) else answers
+    answers: Any = row["answers"]
+    starts: Any = None
+    if isinstance(answers, dict):
+        answers, starts = answers.get("text"), answers.get("answer_start")
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-        raise InputError('answers must be a list of strings, or {"text": [...]}')
-    return row | {"answers": answers}
+        raise InputError('answers must be a list of strings, or {"text": [...], "answer_start": [...]}')
+    if starts is None:
+        return row | {"answers": answers}
+    context = str(row["context"])
+    if not isinstance(starts, list) or len(starts) != len(answers) or not all(type(start) is int for start in starts):
+        raise InputError("answer_start must be a list of as many whole numbers as there are answers")
+    for answer, start in zip(answers, starts, strict=True):
+        if start < 0 or context[start : start + len(answer)] != answer:
+            raise InputError(f"the answer {answer[:40]!r} does not stand in the context at {start}")
+    return row | {"answers": answers, "starts": starts}
 
 
 def _chosen(row: dict[str, Any], _: Any) -> dict[str, Any]:
@@ -111,7 +158,7 @@ def _compared(row: dict[str, Any], _: Any) -> dict[str, Any]:
 
 # head -> the fields of a record, and what checks them
 _RECORDS: dict[str, tuple[Fields, Callable[[dict[str, Any], Any], dict[str, Any]]]] = {
-    "sequence_classification": (Fields(("text", "label"), ("text_pair",)), _classified),
+    "sequence_classification": (Fields(("text",), ("label", "labels", "text_pair")), _classified),
     "token_classification": (Fields(("tokens", "tags")), _tagged),
     "question_answering": (Fields(("question", "context", "answers")), _answered),
     "multiple_choice": (Fields(("prompt", "choices", "label")), _chosen),
@@ -123,6 +170,8 @@ _RECORDS: dict[str, tuple[Fields, Callable[[dict[str, Any], Any], dict[str, Any]
 
 def _label(value: Any, config: Any) -> str:
     """Return the name of a label, which may be given by its index."""
+    if type(value) is int and str(value) in config.label2id:  # numbers are their names
+        return str(value)
     if type(value) is int and value in config.id2label:
         return str(config.id2label[value])
     if isinstance(value, str) and value in config.label2id:
@@ -132,6 +181,9 @@ def _label(value: Any, config: Any) -> str:
 
 
 def _number(name: str, value: Any) -> float:
+    if isinstance(value, str):  # a cell of a CSV file
+        with suppress(ValueError):
+            value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{name} must be a number, not {value!r}")
     return float(value)

@@ -9,9 +9,9 @@ import numpy as np
 
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
+from pocketbert.evaluation import metrics
+from pocketbert.evaluation.labeled import Records, is_multi_label, is_regression
 from pocketbert.plan.batch import Row
-from pocketbert.quantization import metrics
-from pocketbert.quantization.labeled import Records, is_multi_label, is_regression
 from pocketbert.runtime.batching import Runner, run_rows
 from pocketbert.tasks.entities import tags_of
 from pocketbert.tasks.feature_extraction import FeatureExtractionPipeline

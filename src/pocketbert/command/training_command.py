@@ -1,0 +1,96 @@
+"""``pocketbert finetune``: options that come from the fields of a run's settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pocketbert.command.streams import printing_results, results, say
+from pocketbert.errors import InputError
+
+__all__ = ["finetune_command"]
+
+
+def finetune_command(context: typer.Context) -> None:
+    """Fine-tune a checkpoint on labeled records."""
+    from pocketbert.training.runs import Finetune
+
+    def command(task: str, **given: Any) -> None:
+        """Fine-tune a checkpoint on labeled records; the best model goes into --out."""
+        from pocketbert.training.finetune import dry_run, run_finetune
+
+        _train(Finetune, {"task": task, **given}, run_finetune, dry_run)
+
+    argument = Annotated[str, typer.Argument(help=_about(Finetune, "task"))]
+    _call(_with_options(command, Finetune, {"task": argument}), context)
+
+
+def _call(command: Callable[..., None], context: typer.Context) -> None:
+    """Read the arguments with the options of a command that is made only now, since other commands need none of it."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(printing_results(command))
+    typer.main.get_command(app).main(context.args, prog_name=context.command_path, standalone_mode=False)
+
+
+def _with_options(command: Callable[..., None], settings: Any, arguments: Mapping[str, Any]) -> Callable[..., None]:
+    """Give a function with ``**given`` one option per setting, as typer reads them; None is one that is not given."""
+    from pocketbert.training.settings import type_of
+
+    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, positional, annotation=hint) for name, hint in arguments.items()]
+    for each in fields(settings):
+        if each.name not in arguments:
+            shown = each.default if each.default not in (None, "") else None
+            parameters.append(_option(each.name, type_of(settings, each.name), each.metadata["about"], shown))
+    parameters += [
+        _option("recipe", Path, "settings from a TOML file, such as a run's run.toml; options override it"),
+        _option("resume", bool, "go on from the latest checkpoint in --out", False, default=False),
+        _option("dry_run", bool, "print sizes, steps and the first batch, and stop", False, default=False),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def _option(name: str, kind: Any, about: str, shown: object = None, default: Any = None) -> inspect.Parameter:
+    """Return a parameter as typer reads it."""
+    option = typer.Option(help=about, show_default=False if shown is None else str(shown))
+    hint: Any = Annotated[kind if default is not None else kind | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _about(settings: Any, name: str) -> str:
+    return next(str(each.metadata["about"]) for each in fields(settings) if each.name == name)
+
+
+def _train(settings: Any, given: dict[str, Any], run: Callable[..., Any], show: Callable[..., str]) -> None:
+    """Make a run from what the command line gave, and print its scores."""
+    from pocketbert.command.training_progress import TrainingProgress
+    from pocketbert.training.loop import Stopped
+    from pocketbert.training.settings import read_settings
+
+    recipe, resume, dry = given.pop("recipe"), given.pop("resume"), given.pop("dry_run")
+    values = {name: value for name, value in given.items() if value is not None}
+    chosen = settings(**values) if recipe is None else read_settings(settings, recipe, **values)
+    for name in ("model", "train", "out"):
+        if not getattr(chosen, name):
+            raise InputError(f"--{name} is missing: {_about(settings, name)}")
+    if dry:
+        print(show(chosen), file=results())
+        return
+    progress = TrainingProgress()
+    try:
+        done = run(chosen, callbacks=[progress], resume=resume)
+    except Stopped as stopped:
+        say(f"{stopped}: the same command with --resume")
+        raise typer.Exit(128 + stopped.signal if stopped.signal else 0) from None
+    finally:
+        progress.close()
+    for name, value in done.scores.items():
+        print(f"{name} {value:.4f}", file=results())
+    say(f"wrote {done.folder}")

@@ -1,0 +1,1 @@
+"""Scoring answers: labeled records, metrics, and a model's score on the records."""

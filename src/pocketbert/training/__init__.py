@@ -1,0 +1,1 @@
+"""Training: fine-tuning and distillation, on one process or many."""

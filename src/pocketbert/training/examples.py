@@ -1,0 +1,184 @@
+"""From labeled records to what a model is trained on: rows of ids, and labels.
+
+An example is a dict:
+
+rows     lists of ids, one per row of the model's input: one, or as many as there are choices, or two texts to compare
+types    the token types of each row, where the model takes them
+size     tokens of the longest row
+...      labels, named as in the model's call: a number, or one number per label or token
+
+Long texts: a classifier sees the first ``max_length`` tokens; tags and answers are learned in overlapping windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
+from pocketbert.evaluation.labeled import is_multi_label, is_regression
+from pocketbert.runtime.batching import Row
+from pocketbert.tasks.windows import Cut, Document, split
+from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
+
+__all__ = ["Encoder", "Example"]
+
+Example = dict[str, Any]
+Records = Iterable[Mapping[str, Any]]
+
+IGNORED = -100  # a token's label that counts nothing
+_AT_ONCE = 1000  # records that are tokenized in one call
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Makes examples of records.
+
+    Attributes:
+        head: the head that is trained.
+        config: the model's configuration, which knows the labels.
+        tokenizer: the model's tokenizer.
+        max_length: most tokens of a row.
+        stride: tokens that consecutive windows share.
+    """
+
+    head: str
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    stride: int = 0
+
+    def __call__(self, records: Records) -> Iterator[Example]:
+        """Yield the examples of records in their order; a record may have several."""
+        make = _MAKERS[self.head]
+        waiting = iter(records)
+        while part := list(islice(waiting, _AT_ONCE)):
+            yield from make(self, part)
+
+    # -- texts to rows ---------------------------------------------------------------------------------------------
+
+    def documents(
+        self, texts: Sequence[Any], overflow: str, *, truncation: str = "longest_first", over: int | None = None
+    ) -> list[Document]:
+        """Tokenize texts, pairs or lists of words, and cut those that are too long."""
+        words = bool(texts) and isinstance(texts[0], list)
+        batch = self.tokenizer(list(texts), is_split_into_words=words, verbose=False)
+        cut = Cut(
+            overflow,
+            self.max_length,
+            f"max_length={self.max_length}",
+            self.stride,
+            exact=False,
+            truncation=truncation,
+            window_over=over,
+        )
+        assert batch.encodings is not None
+        return [split(each, cut, types=hasattr(self.config, "type_vocab_size")) for each in batch.encodings]
+
+    def example(self, rows: Sequence[Row], **labels: Any) -> Example:
+        """Return rows and labels as one example."""
+        example: Example = {"rows": [list(row.input_ids) for row in rows], "size": max(map(len, rows))}
+        if hasattr(self.config, "type_vocab_size"):
+            example["types"] = [list(row.token_type_ids or [0] * len(row)) for row in rows]
+        return example | labels
+
+    def whole(self, texts: Sequence[Any], truncation: str = "longest_first") -> list[Row]:
+        """Return one row per text or pair, cut where it is too long."""
+        return [each.windows[0].row for each in self.documents(texts, "truncate", truncation=truncation)]
+
+
+def _pairs(records: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return texts, or pairs of texts: of one batch, all or none have a second text."""
+    if any(record.get("text_pair") is not None for record in records):
+        return [(record["text"], record.get("text_pair") or "") for record in records]
+    return [record["text"] for record in records]
+
+
+def _classified(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
+    config = encoder.config
+    for row, record in zip(encoder.whole(_pairs(records)), records, strict=True):
+        label = record["label"]
+        if is_regression(config):
+            yield encoder.example([row], labels=float(label))
+        elif is_multi_label(config):
+            yield encoder.example([row], labels=[float(name in label) for name in config.label2id])
+        else:
+            yield encoder.example([row], labels=config.label2id[label])
+
+
+def _tagged(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
+    documents = encoder.documents([list(record["tokens"]) for record in records], "window")
+    for document, record in zip(documents, records, strict=True):
+        labels = []
+        before = None
+        for word in document.encoding.word_ids:  # a word's label stands at its first token
+            starts = word is not None and word != before
+            labels.append(encoder.config.label2id[record["tags"][word]] if starts and word is not None else IGNORED)
+            before = word
+        for window in document.windows:
+            tokens = range(len(document)) if window.tokens is None else window.tokens.tolist()
+            yield encoder.example([window.row], labels=[labels[token] for token in tokens])
+
+
+def _answered(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
+    pairs = [(record["question"], record["context"]) for record in records]
+    for document, record in zip(encoder.documents(pairs, "window", over=1), records, strict=True):
+        first, last = _span(document, record)
+        for window in document.windows:
+            tokens = range(len(document)) if window.tokens is None else window.tokens.tolist()
+            place = {token: index for index, token in enumerate(tokens)}
+            start, end = place.get(first, 0), place.get(last, 0)  # an answer outside is answered at [CLS]
+            inside = first in place and last in place
+            yield encoder.example(
+                [window.row],
+                start_positions=start if inside else 0,
+                end_positions=end if inside else 0,
+            )
+
+
+def _span(document: Document, record: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the first and last token of the first right answer, in the whole document; -1 where there is none."""
+    if not record["answers"]:
+        return -1, -1
+    start = record["starts"][0] if "starts" in record else record["context"].find(record["answers"][0])
+    if start < 0:
+        return -1, -1
+    stop = start + len(record["answers"][0])
+    encoding = document.encoding
+    inside = [
+        token
+        for token, (text, (begin, end)) in enumerate(zip(encoding.sequence_ids, encoding.offsets, strict=True))
+        if text == 1 and begin < stop and start < end
+    ]
+    return (inside[0], inside[-1]) if inside else (-1, -1)
+
+
+def _chosen(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
+    pairs = [(record["prompt"], choice) for record in records for choice in record["choices"]]
+    rows = iter(encoder.whole(pairs, "only_first"))
+    for record in records:
+        yield encoder.example([next(rows) for _ in record["choices"]], labels=record["label"])
+
+
+def _continued(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
+    for row, record in zip(encoder.whole(_pairs(records)), records, strict=True):
+        yield encoder.example([row], labels=int(not record["is_next"]))
+
+
+def _compared(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
+    rows = iter(encoder.whole([record[name] for record in records for name in ("text", "text_pair")]))
+    for record in records:
+        yield encoder.example([next(rows), next(rows)], labels=float(record.get("label", 1.0)))
+
+
+_MAKERS: dict[str, Callable[[Encoder, Sequence[Mapping[str, Any]]], Iterator[Example]]] = {
+    "sequence_classification": _classified,
+    "token_classification": _tagged,
+    "question_answering": _answered,
+    "multiple_choice": _chosen,
+    "next_sentence": _continued,
+    BARE: _compared,
+}

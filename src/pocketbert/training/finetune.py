@@ -1,0 +1,162 @@
+"""Fine-tuning: a checkpoint, labeled records, and a head that learns them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.errors import InputError
+from pocketbert.evaluation.labeled import Labeled, read_labeled, source_name
+from pocketbert.evaluation.scoring import scores
+from pocketbert.extras import require
+from pocketbert.tokenizer import AutoTokenizer
+from pocketbert.torch.auto import model_class
+from pocketbert.torch.runner import TorchRunner
+from pocketbert.training.batches import Padder
+from pocketbert.training.callbacks import Callback
+from pocketbert.training.examples import Encoder
+from pocketbert.training.labels import Labels, labels_in
+from pocketbert.training.objectives.objective import HeadLoss
+from pocketbert.training.runs import TASKS, Finetune
+from pocketbert.training.session import Session, Trained
+from pocketbert.training.tables import digest, make_table
+
+__all__ = ["dry_run", "finetune", "run_finetune"]
+
+_LENGTHS = {"question_answering": 384}  # most tokens of a row, by head; else _LENGTH
+_LENGTH = 128
+
+
+def finetune(
+    task: str = "text-classification",
+    *,
+    model: str | Path,
+    train: Labeled,
+    out: str | Path,
+    eval: Labeled | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Fine-tune a checkpoint on labeled records, and write the best model with its tokenizer into ``out``.
+
+    Args:
+        task: what the model learns: ``"text-classification"``, ``"token-classification"``, ``"question-answering"``,
+            ``"multiple-choice"`` or ``"next-sentence-prediction"``.
+        model: a checkpoint folder or a name on the hub.
+        train: a file of labeled records (``evaluation.labeled`` lists the fields), or the records themselves.
+        out: folder to write; it also gets the run's settings, its history and its checkpoints.
+        eval: records to score the model on.
+        callbacks: who listens.
+        resume: go on from the latest checkpoint in ``out``.
+        **settings: see ``Finetune``: ``epochs``, ``batch_size``, ``learning_rate``, ...
+
+    Returns:
+        the model in eval mode, its tokenizer, and what was measured.
+
+    Raises:
+        InputError: a setting or the data is wrong; records are named by line.
+        CheckpointError: the model does not load.
+        TrainingError: the loss or the gradient is not finite.
+        MissingExtra: ``pocketbert[train]`` is not installed.
+
+    Example:
+        >>> from pocketbert import finetune
+        >>> done = finetune(
+        ...     "text-classification", model="minilm", train="train.jsonl", eval="dev.jsonl", out="mine"
+        ... )  # doctest: +SKIP
+        >>> done.scores  # doctest: +SKIP
+        {'accuracy': 0.86}
+    """
+    run = Finetune(
+        task=task, model=str(model), train=source_name(train), out=str(out),
+        eval=None if eval is None else source_name(eval), **settings,
+    )  # fmt: skip
+    return run_finetune(run, train=train, eval=eval, callbacks=callbacks, resume=resume)
+
+
+def run_finetune(
+    settings: Finetune,
+    *,
+    train: Labeled | None = None,
+    eval: Labeled | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+) -> Trained:
+    """Make the run that settings describe; records that are given take the place of files. See ``finetune``."""
+    return _session(settings, train, eval, callbacks).run(resume)
+
+
+def dry_run(settings: Finetune) -> str:
+    """Return what a run would do: its sizes, steps and first batch, and how long a step takes. See ``finetune``."""
+    return _session(settings, None, None, ()).described()
+
+
+def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, callbacks: Sequence[Callback]) -> Session:
+    settings.check()
+    require("accelerate")
+    head = TASKS[settings.task]
+    train = settings.train if train is None else _kept(train)
+    eval = settings.eval if eval is None else _kept(eval)
+    opened = open_model(settings.model, tokenizer=True)
+    config = _configuration(opened, labels_in(train, head.name, settings.problem))
+    tokenizer = AutoTokenizer.from_pretrained(opened.folder)
+    limit = _limit(settings, head.name, config)
+    records = read_labeled(train, head.name, config, least=1)
+    judged = None if eval is None else read_labeled(eval, head.name, config)
+    encoder = Encoder(head.name, config, tokenizer, limit, settings.stride)
+    key = digest("finetune", head.name, records, config.label2id, _fingerprint(tokenizer), limit, settings.stride)
+    table = make_table(encoder(records), key)
+    torch.manual_seed(settings.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
+        model = model_class(config, head.name).from_pretrained(opened, config=config, ignore_mismatched_sizes=True)
+
+    def evaluate(bare: Any) -> dict[str, float]:
+        return scores(judged, TorchRunner(bare), tokenizer, lambda _: None) if judged else {}
+
+    return Session(
+        settings=settings,
+        model=model,
+        tokenizer=tokenizer,
+        objective=HeadLoss(head),
+        table=table,
+        collate=Padder(tokenizer.pad_token_id or 0, together=head.input_rank == 3),
+        evaluate=evaluate if judged else None,
+        callbacks=callbacks,
+        data=key,
+    )
+
+
+def _kept(source: Any) -> Any:
+    """Return records as a list, since they are read more than once; a file stays a name."""
+    return source if isinstance(source, (str, Path)) else list(source)
+
+
+def _configuration(opened: Opened, labels: Labels | None) -> PretrainedConfig:
+    """Return the checkpoint's configuration with the labels of the data; its own, if they have the same names."""
+    config: PretrainedConfig = type(opened.config).from_dict(opened.config.to_dict())
+    if labels is not None and (labels.problem == "regression" or set(labels.names) != set(config.label2id)):
+        config.override(labels.fields())
+    elif labels is not None and labels.problem is not None:
+        config.override({"problem_type": labels.fields()["problem_type"]})
+    return config
+
+
+def _limit(settings: Finetune, head: str, config: PretrainedConfig) -> int:
+    positions: int = config.max_position_embeddings
+    if settings.max_length is None:
+        return min(_LENGTHS.get(head, _LENGTH), positions)
+    if settings.max_length > positions:
+        raise InputError(f"max_length={settings.max_length} exceeds the model's {positions} positions")
+    return settings.max_length
+
+
+def _fingerprint(tokenizer: Any) -> Any:
+    return [type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.init_kwargs]

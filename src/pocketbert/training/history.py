@@ -1,0 +1,86 @@
+"""What a run measured: rows on disk, and curves as a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketbert.training.callbacks import Callback
+from pocketbert.training.checkpoints import Progress
+
+if TYPE_CHECKING:
+    from pocketbert.training.loop import Run
+
+__all__ = ["CURVES_FILE", "HISTORY_FILE", "History"]
+
+HISTORY_FILE = "history.jsonl"
+CURVES_FILE = "curves.png"
+_NOT_DRAWN = ("step", "learning_rate", "gradient_norm", "seconds")
+
+
+class History(Callback):
+    """Keeps the rows of a run in its progress and in ``history.jsonl``, and draws them as ``curves.png``.
+
+    Args:
+        folder: the run's folder.
+        progress: the run's progress, whose rows go on.
+    """
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self.progress = progress
+
+    def on_start(self, run: Run) -> None:
+        """Write the rows up to the checkpoint; those of steps that are made again go."""
+        text = "".join(json.dumps(row) + "\n" for row in self.progress.history)
+        (self.folder / HISTORY_FILE).write_text(text, "utf-8")
+
+    def on_step(self, run: Run, values: dict[str, Any]) -> None:
+        """Add a row."""
+        self._add({"step": run.progress.step, **{n: v for n, v in values.items() if n != "stopping"}})
+
+    def on_evaluation(self, run: Run, scores: dict[str, float]) -> None:
+        """Add a row."""
+        self._add({"step": run.progress.step, "scores": scores})
+
+    def best(self) -> dict[str, float]:
+        """Return the scores of the best step."""
+        if self.progress.best is None:
+            return {}
+        step = self.progress.best[1]
+        return next(dict(row["scores"]) for row in self.progress.history if "scores" in row and row["step"] == step)
+
+    def draw(self) -> None:
+        """Draw losses and scores over the steps."""
+        draw_curves(self.progress.history, self.folder / CURVES_FILE)
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self.progress.history.append(row)
+        with (self.folder / HISTORY_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw losses, the learning rate and scores over the steps, one panel each."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    steps = [row for row in rows if "loss" in row]
+    scored = [row for row in rows if "scores" in row]
+    figure = Figure(figsize=(7, 7 if scored else 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = list(figure.subplots(3 if scored else 2, 1, sharex=True))
+    for name in [name for name in (steps[0] if steps else {}) if name not in _NOT_DRAWN]:
+        panels[0].plot([row["step"] for row in steps], [row[name] for row in steps], label=name, linewidth=1)
+    panels[0].set_ylabel("loss")
+    panels[0].legend()
+    panels[1].plot([row["step"] for row in steps], [row["learning_rate"] for row in steps], linewidth=1)
+    panels[1].set_ylabel("learning rate")
+    for name in scored[0]["scores"] if scored else ():
+        panels[2].plot([r["step"] for r in scored], [r["scores"][name] for r in scored], marker="o", label=name)
+    if scored:
+        panels[2].set_ylabel("score")
+        panels[2].legend()
+    panels[-1].set_xlabel("step")
+    figure.savefig(path, dpi=120)

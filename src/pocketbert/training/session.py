@@ -1,0 +1,174 @@
+"""A run from its first step to the folder that it leaves: resume, listeners, history, model card."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pocketbert.errors import CheckpointError, InputError
+from pocketbert.extras import require
+from pocketbert.training.batches import Collate
+from pocketbert.training.callbacks import Callback
+from pocketbert.training.checkpoints import Checkpoints, Progress
+from pocketbert.training.history import History
+from pocketbert.training.loop import Evaluate, Run, count_steps, run_steps
+from pocketbert.training.objectives.objective import Objective
+from pocketbert.training.order import Order
+from pocketbert.training.settings import RUN_FILE, Settings, to_toml
+from pocketbert.training.tables import Table
+
+__all__ = ["Session", "Trained"]
+
+# settings that may differ when a run goes on: they change no step
+_FREE = ("out", "workers", "keep", "save_every", "report_to", "model", "train", "eval", "patience")
+
+
+@dataclass
+class Trained:
+    """What a run leaves.
+
+    Attributes:
+        model: the best model, in eval mode; without evaluation the last.
+        tokenizer: its tokenizer.
+        scores: its metrics on the evaluation data, the deciding one first.
+        history: what was measured, step by step.
+        folder: where all of it lies.
+    """
+
+    model: Any
+    tokenizer: Any
+    scores: dict[str, float]
+    history: list[dict[str, Any]]
+    folder: Path
+
+
+@dataclass
+class Session:
+    """What a run is made of; see ``loop.Run``.
+
+    Attributes:
+        settings: of the run.
+        model: the model to train.
+        tokenizer: saved beside it.
+        objective: what is minimized.
+        table: the examples.
+        collate: makes batches.
+        evaluate: scores the model, or None.
+        callbacks: who listens.
+        data: a name for the examples' content.
+    """
+
+    settings: Settings
+    model: Any
+    tokenizer: Any
+    objective: Objective
+    table: Table
+    collate: Collate
+    evaluate: Evaluate | None = None
+    callbacks: Sequence[Callback] = ()
+    data: str = ""
+
+    def run(self, resume: bool = False) -> Trained:
+        """Train, and write the model.
+
+        Raises:
+            CheckpointError: ``out`` holds a run already and ``resume`` is false, or there is none to go on from.
+            InputError: the run in ``out`` is made of something else; the message says what differs.
+        """
+        settings = self.settings
+        if settings.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable()
+        accelerate = require("accelerate")
+        precision = {"float32": "no", "bfloat16": "bf16"}[settings.precision]
+        accelerator = accelerate.Accelerator(mixed_precision=precision)
+        folder = Path(settings.out)
+        checkpoints = Checkpoints(folder, settings.keep, accelerator.is_main_process)
+        progress = self._progress(checkpoints, accelerator.num_processes, resume)
+        history = History(folder, progress)
+        run = Run(
+            settings=settings,
+            model=self.model,
+            objective=self.objective,
+            table=self.table,
+            collate=self.collate,
+            accelerator=accelerator,
+            checkpoints=checkpoints,
+            evaluate=self.evaluate,
+            callbacks=[history, *self.callbacks],
+            progress=progress,
+        )
+        if accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / RUN_FILE).write_text(to_toml(settings), "utf-8")
+        run_steps(run)
+        model = run.model.eval()
+        if accelerator.is_main_process:
+            model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+            history.draw()
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+        return Trained(model, self.tokenizer, history.best(), progress.history, folder)
+
+    def described(self) -> str:
+        """Return what the run would do, and how long its steps take here."""
+        settings = self.settings
+        order = Order(self.table.sizes, settings.batch_size, settings.seed, settings.group_by_length)
+        steps = count_steps(settings, order)
+        share = order.shares(0, 0, 1, settings.micro_batch_size)[0]
+        batch = self.collate(self.table[list(share.examples)], share)
+        self.model.train()
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            losses = self.objective.losses(self.model, batch)
+            sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+            times.append(time.perf_counter() - began)
+            self.model.zero_grad(set_to_none=True)
+        passes = -(-settings.batch_size // len(share.examples))
+        minutes = statistics.median(times) * passes * steps / 60
+        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        rows = batch["input_ids"].flatten(0, -2)[:2].tolist()
+        pad = self.tokenizer.pad_token_id
+        shown = [self.tokenizer.decode([token for token in row if token != pad]) for row in rows]
+        return "\n".join(
+            [
+                f"model     {type(self.model).__name__}, {trained:,} parameters are trained",
+                f"examples  {len(self.table):,}, {int(self.table.sizes.sum()):,} tokens, "
+                f"the longest has {int(self.table.sizes.max())}",
+                f"steps     {steps:,} of {settings.batch_size}, {order.steps_per_epoch:,} in an epoch",
+                f"time      about {minutes:.1f} minutes on this device, without evaluations",
+                f"batch     {', '.join(f'{name} {tuple(value.shape)}' for name, value in batch.items())}",
+                *(f"          {text}" for text in shown),
+            ]
+        )
+
+    def _progress(self, checkpoints: Checkpoints, processes: int, resume: bool) -> Progress:
+        """Return where the run stands: at its start, or at the latest checkpoint."""
+        made_of = self._made_of(processes)
+        steps = checkpoints.steps()
+        if not resume:
+            if steps:
+                raise CheckpointError(
+                    f"{checkpoints.folder} holds a run up to step {steps[-1]}; pass resume to go on, or another out"
+                )
+            return Progress(made_of=made_of)
+        if not steps:
+            return Progress(made_of=made_of)
+        progress = checkpoints.progress(steps[-1])
+        differing = [name for name, value in made_of.items() if progress.made_of.get(name) != value]
+        if differing:
+            differences = "; ".join(f"{n} was {progress.made_of.get(n)!r}, is {made_of[n]!r}" for n in differing)
+            raise InputError(f"the run in {checkpoints.folder.parent} is another one: {differences}")
+        return progress
+
+    def _made_of(self, processes: int) -> dict[str, Any]:
+        named = {name: value for name, value in asdict(self.settings).items() if name not in _FREE}
+        return json.loads(json.dumps({**named, "data": self.data, "processes": processes}))  # type: ignore[no-any-return]

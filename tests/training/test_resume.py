@@ -1,0 +1,87 @@
+"""A run that was stopped anywhere and goes on ends with the same bits as one that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pocketbert import Callback, CheckpointError, InputError, finetune
+from pocketbert.training.loop import Stopped
+
+OPTIONS = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "micro_batch_size": 5, "save_every": 2}
+
+
+class StopAfter(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, run, values):
+        if run.progress.step == self.step:
+            run.stopping = 0
+
+
+def equal(one, other):
+    assert one.history[-1]["step"] == other.history[-1]["step"]
+    for (name, mine), theirs in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), name
+    kept = [
+        [{name: value for name, value in row.items() if name != "seconds"} for row in each.history]
+        for each in (one, other)
+    ]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (2, "adamw"), (0, "lamb")])
+def test_going_on_gives_the_same_bits(start, data, tmp_path, workers, optimizer):
+    path = data("text-classification")
+    options = {**OPTIONS, "model": start(), "train": path, "eval": path, "workers": workers}
+    options["optimizer"] = optimizer
+    whole = finetune(out=tmp_path / "whole", **options)
+    for step in (1, 3, 5, 8):  # within and at the end of an epoch
+        with pytest.raises(Stopped):
+            finetune(out=tmp_path / "parts", callbacks=[StopAfter(step)], resume=True, **options)
+    equal(finetune(out=tmp_path / "parts", resume=True, **options), whole)
+
+
+_KILLED = """
+import os, sys
+from pocketbert import Callback, finetune
+class Die(Callback):
+    def on_step(self, run, values):
+        if run.progress.step == 4:
+            os.kill(os.getpid(), int(sys.argv[4]))
+finetune(model=sys.argv[1], train=sys.argv[2], eval=sys.argv[2], out=sys.argv[3], callbacks=[Die()], **{options!r})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_goes_on(start, data, tmp_path, number):
+    path, folder = data("text-classification"), start()
+    out = tmp_path / "killed"
+    script = _KILLED.replace("{options!r}", repr(OPTIONS))
+    done = subprocess.run([sys.executable, "-c", script, str(folder), str(path), str(out), str(int(number))],
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == (-number if number == signal.SIGKILL else 1)
+    steps = sorted(int(each.name[5:]) for each in (out / "checkpoints").iterdir())
+    assert steps[-1] == (2 if number == signal.SIGKILL else 4)
+    options = {**OPTIONS, "model": folder, "train": path, "eval": path}
+    equal(finetune(out=out, resume=True, **options), finetune(out=tmp_path / "whole", **options))
+
+
+def test_another_run_is_not_continued(start, data, tmp_path):
+    path, folder = data("text-classification"), start()
+    options = {**OPTIONS, "model": folder, "train": path, "out": tmp_path / "out"}
+    with pytest.raises(Stopped):
+        finetune(callbacks=[StopAfter(3)], **options)
+    with pytest.raises(CheckpointError, match="holds a run up to step 3; pass resume"):
+        finetune(**options)
+    with pytest.raises(InputError, match="batch_size was 8, is 4"):
+        finetune(**{**options, "batch_size": 4}, resume=True)
+    with pytest.raises(InputError, match="data was"):
+        finetune(**{**options, "train": data("text-classification", 24, "other")}, resume=True)
