@@ -26,7 +26,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from pocketbert.errors import CheckpointError
-from pocketbert.storage.replacing import read_json
+from pocketbert.storage.texts import read_json
 
 __all__ = ["Checkpoints", "Progress"]
 

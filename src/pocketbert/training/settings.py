@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pocketbert.errors import ConfigError, InputError
-from pocketbert.storage.replacing import read_text
+from pocketbert.storage.texts import read_text
 from pocketbert.tasks.option_checks import check_choice, check_number, check_whole, suggest
 
 __all__ = ["RUN_FILE", "Settings", "read_settings", "setting", "to_toml", "type_of"]
