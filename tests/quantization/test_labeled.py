@@ -201,7 +201,7 @@ def test_files_that_are_no_data(tmp_path):
     folder = checkpoint_of(tmp_path)
     with pytest.raises(InputError, match=r"none\.jsonl: no such file"):
         quantize(folder, tmp_path / "int8", data=tmp_path / "none.jsonl", **FREE)
-    with pytest.raises(InputError, match="has 1 records; a metric needs at least 2"):
+    with pytest.raises(InputError, match="has 1 records; at least 2 are needed"):
         quantize(folder, tmp_path / "int8", data=stored(tmp_path / "r.jsonl", [{"text": "a", "label": 0}]), **FREE)
 
 

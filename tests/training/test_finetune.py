@@ -104,7 +104,7 @@ def test_the_best_weights_are_kept(start, data, tmp_path):
     assert [step for step, _ in seen] == [20, 40, 60]  # two evaluations without a better one ended it
     assert done.scores == {"accuracy": seen[0][1]}
     assert seen[0][1] > seen[1][1] == 0.5
-    assert float(done.model.classifier.bias[1]) < 99.0
+    assert done.model.classifier.bias[1].item() < 99.0
 
 
 def test_a_loss_that_is_not_finite_names_the_layer_and_keeps_the_checkpoint(start, data, tmp_path):
@@ -131,6 +131,13 @@ def test_a_loss_that_is_not_finite_names_the_layer_and_keeps_the_checkpoint(star
 def test_bad_records_are_named(start, tmp_path, rows, message):
     with pytest.raises(InputError, match=message):
         finetune(model=start(), train=rows, out=tmp_path / "out")
+
+
+def test_an_answer_that_is_not_in_its_context_is_named(start, tmp_path):
+    rows = records("question-answering", 4)
+    rows[2]["answers"]["answer_start"] = [3]
+    with pytest.raises(InputError, match="'Berlin' to 'where live i' is not in its context at 3"):
+        finetune("question-answering", model=start(), train=rows, out=tmp_path / "out")
 
 
 def test_labels_that_only_eval_has_are_refused(start, data, tmp_path):

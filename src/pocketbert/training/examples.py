@@ -19,6 +19,7 @@ from typing import Any
 
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.architecture.heads import BARE
+from pocketbert.errors import InputError
 from pocketbert.evaluation.labeled import is_multi_label, is_regression
 from pocketbert.runtime.batching import Row
 from pocketbert.tasks.windows import Cut, Document, split
@@ -143,10 +144,12 @@ def _span(document: Document, record: Mapping[str, Any]) -> tuple[int, int]:
     """Return the first and last token of the first right answer, in the whole document; -1 where there is none."""
     if not record["answers"]:
         return -1, -1
-    start = record["starts"][0] if "starts" in record else record["context"].find(record["answers"][0])
-    if start < 0:
-        return -1, -1
-    stop = start + len(record["answers"][0])
+    answer, context = record["answers"][0], record["context"]
+    start = record["starts"][0] if record.get("starts") else context.find(answer)
+    if not isinstance(start, int) or start < 0 or context[start : start + len(answer)] != answer:
+        where = f" at {start!r}" if record.get("starts") else ""
+        raise InputError(f"the answer {answer[:40]!r} to {record['question'][:40]!r} is not in its context{where}")
+    stop = start + len(answer)
     encoding = document.encoding
     inside = [
         token
