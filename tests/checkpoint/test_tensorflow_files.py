@@ -87,6 +87,19 @@ def test_keras_answers_as_tensorflow(keras_folders, name):
         np.testing.assert_allclose(np.asarray(output[key]), value, rtol=0, atol=TOLERANCE * np.abs(value).max())
 
 
+@pytest.mark.parametrize("name", [name for name in tf_oracle.CLASSES if "For" in name and not name.startswith("Bert")])
+def test_keras_losses_are_those_of_tensorflow(keras_folders, name):
+    pytest.importorskip("keras.ops")
+    model = getattr(pocketbert, f"TF{name}").from_pretrained(keras_folders / name)
+    inputs, _ = answers(keras_folders / name)
+    stored = np.load(keras_folders / name / "answers.npz")
+    labels = {key.partition(".")[2]: stored[key] for key in stored if key.startswith("label.")}
+    loss = np.asarray(model({key: value.numpy() for key, value in inputs.items()}, **labels).loss)
+    assert labels
+    assert loss.shape == stored["loss"].shape
+    np.testing.assert_allclose(loss, stored["loss"], rtol=TOLERANCE)
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_every_name_is_understood(keras_folders, name):
     folder = keras_folders / name

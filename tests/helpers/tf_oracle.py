@@ -2,7 +2,8 @@
 
 Run as ``python tf_oracle.py OUT`` with ``TF_USE_LEGACY_KERAS=1`` in a process of its own: the choice of Keras holds for
 the whole process. ``OUT/CLASS/`` is a folder as ``save_pretrained`` leaves it, every parameter random;
-``OUT/CLASS/answers.npz`` holds the inputs (``in.*``) and the outputs (``out.*``) of that model.
+``OUT/CLASS/answers.npz`` holds the inputs (``in.*``) and the outputs (``out.*``) of that model, and for a head of the
+compact families labels (``label.*``) and their ``loss``.
 """
 
 from __future__ import annotations
@@ -82,10 +83,14 @@ def main(out: Path) -> None:
         randomize(model)
         model.save_pretrained(out / name)
         outputs = model(inputs)
+        labels = {} if family == "Bert" else labels_for(name, inputs)
+        losses = {"loss": model({**inputs, **labels}).loss.numpy()} if labels else {}
         np.savez(
             out / name / "answers.npz",
             **{f"in.{key}": value for key, value in inputs.items()},
             **{f"out.{key}": value.numpy() for key, value in outputs.items()},
+            **{f"label.{key}": value for key, value in labels.items()},
+            **losses,
         )
         if name in IN_VARIANTS:
             for variant, options in VARIANTS.items():
@@ -100,6 +105,23 @@ def example(family: str, name: str) -> dict[str, np.ndarray]:
     if family != "DistilBert":
         inputs["token_type_ids"] = generator.integers(0, 2, shape)
     return inputs
+
+
+def labels_for(name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    rows = {"next_sentence_label": np.array([1, 0])}
+    head = name.partition("For")[2]
+    if head in ("MaskedLM", "PreTraining"):
+        words = np.where(inputs["attention_mask"] == 0, -100, inputs["input_ids"][::-1])
+        return {"labels": words, **(rows if head == "PreTraining" else {})}
+    if head == "NextSentencePrediction":
+        return rows
+    if head in ("SequenceClassification", "MultipleChoice"):
+        return {"labels": np.array([2, 0])}
+    if head == "TokenClassification":
+        return {"labels": np.where(inputs["attention_mask"] == 0, -100, inputs["input_ids"] % 3)}
+    if head == "QuestionAnswering":
+        return {"start_positions": np.array([1, 4]), "end_positions": np.array([3, 4])}
+    return {}
 
 
 def randomize(model) -> None:

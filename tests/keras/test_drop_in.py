@@ -10,7 +10,8 @@ import keras
 
 import pocketbert
 from helpers.pairs import FAMILIES, keras_twin, torch_model
-from pocketbert import ConfigError, InputError
+from helpers.small import VOCAB
+from pocketbert import ConfigError, DistilBertTokenizerFast, InputError
 
 pytestmark = pytest.mark.slow  # TensorFlow takes long to start
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tests TensorFlow's own")
@@ -203,3 +204,51 @@ def test_a_model_around_an_encoder_exports(tmp_path):
 def test_a_dataset_of_another_kind():
     with pytest.raises(TypeError, match=r"dataset must be a datasets.Dataset, not a list"):
         classifier().prepare_tf_dataset([])
+
+
+class Rows:
+    """What ``prepare_tf_dataset`` uses of a ``datasets.Dataset``."""
+
+    def __init__(self, columns):
+        self.columns = columns
+        self.column_names = list(columns)
+
+    def __getitem__(self, index):
+        return {name: values[index] for name, values in self.columns.items()}
+
+    def __len__(self):
+        return len(next(iter(self.columns.values())))
+
+    def remove_columns(self, names):
+        return Rows({name: values for name, values in self.columns.items() if name not in names})
+
+    def to_tf_dataset(self, *, columns, label_cols, batch_size, collate_fn, collate_fn_args, **_):
+        made = collate_fn([self[index] for index in range(len(self))], **collate_fn_args)
+        features = {name: made[name] for name in columns} if isinstance(columns, list) else made[columns]
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices((features, made[label_cols])).batch(batch_size)
+
+
+@on_tensorflow
+def test_a_prepared_dataset_trains():
+    model = classifier(vocab_size=len(VOCAB))
+    tokenizer = DistilBertTokenizerFast({token: index for index, token in enumerate(VOCAB)})
+    texts = ["a cat", "a dog sat on a mat", "a"]
+    rows = Rows({"text": texts, "label": [0, 1, 0], **tokenizer(texts)})
+    made = model.prepare_tf_dataset(rows, batch_size=2, shuffle=False, tokenizer=tokenizer)
+    features, labels = next(iter(made))
+    assert sorted(features) == ["attention_mask", "input_ids"]
+    assert labels.numpy().tolist() == [0, 1]
+    width = max(map(len, rows.columns["input_ids"]))
+    assert features["input_ids"].shape == (2, width)
+    model.compile(keras.optimizers.SGD(0.01))
+    history = model.fit(made, verbose=0, shuffle=False).history
+    assert np.isfinite(history["loss"]).all()
+    bare = model.prepare_tf_dataset(Rows({"input_ids": [[1, 2], [3, 4]], "label": [0, 1]}), shuffle=False)
+    features, _ = next(iter(bare))
+    assert features.shape == (2, 2)
+    with pytest.raises(InputError, match="input_ids has rows of different lengths; pass tokenizer= to pad them"):
+        model.prepare_tf_dataset(Rows({"input_ids": [[1, 2], [3]], "label": [0, 1]}))
+    with pytest.raises(InputError, match=r"dataset has none of .*; its columns are words"):
+        model.prepare_tf_dataset(Rows({"words": ["a"]}))

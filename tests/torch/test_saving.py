@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 
 import pytest
@@ -94,3 +95,18 @@ def test_a_save_that_fails_leaves_the_old_checkpoint(where, error, tmp_path, mon
     torch.testing.assert_close(first(type(old).from_pretrained(tmp_path)), first(old))
     new.save_pretrained(tmp_path, max_shard_size="8KB")
     torch.testing.assert_close(first(type(old).from_pretrained(tmp_path)), first(new))
+
+
+def _answer(model, ids):
+    with torch.no_grad():
+        return first(model, {"input_ids": ids}).numpy()  # a tensor would come back through shared memory
+
+
+@pytest.mark.slow  # a new process imports torch
+def test_a_spawned_worker_gets_a_model_and_answers():
+    models = [build(family, "ForSequenceClassification", num_labels=3) for family in ("DistilBert", "MobileBert")]
+    ids = torch.tensor([[5, 6, 7]])
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        for model in models:
+            found = pool.apply_async(_answer, (model, ids)).get(timeout=120)
+            assert found.tolist() == _answer(model, ids).tolist()

@@ -77,6 +77,7 @@ for family in ("DistilBert", "MobileBert"):
     masked = ["the [MASK] sat.", "[MASK] works in new [MASK]"]
     for number, options in enumerate(({}, {"top_k": 1}, {"targets": ["cat", "dog", "Paris"]}, {"targets": "cat"})):
         forms((family, "fill", number), fill, masked[: 1 if "targets" in options else 2], **options)
+    results[family, "fill", "none"] = fill([])
     results[family, "fill", "long"] = fill("[MASK] " + LONG, tokenizer_kwargs={"truncation": True})
     results[family, "fill", "pieces"] = fill(masked[0], targets=["wolfgangs", "cat"])
 
@@ -96,6 +97,7 @@ for family in ("DistilBert", "MobileBert"):
             results[family, "zero", "empty", str(empty)] = "refused"
 
     extract = pipeline("feature-extraction", model=checkpoint(family, "Model"))
+    results[family, "features", "none"] = extract([])
     states = [extract(text) for text in TEXTS] + extract(TEXTS) + list(extract(text for text in TEXTS))
     states.append(extract(LONG, truncation=True))
     states.append(extract(LONG, tokenize_kwargs={"truncation": True, "max_length": 7}))
