@@ -23,9 +23,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from pocketbert.evaluation.metrics import spearman
 from pocketbert.plan import Plan, plan_checkpoint, quantize
 from pocketbert.plan.int8.ranges import calibration_batch
-from pocketbert.evaluation.metrics import spearman
 from pocketbert.quantization.texts import batch_of_texts
 from pocketbert.runtime.batching import PackedBatch, Row, run_rows
 from pocketbert.runtime.native import NativeRunner
