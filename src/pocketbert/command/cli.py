@@ -16,7 +16,7 @@ from pocketbert.command.inspect_command import inspect_command
 from pocketbert.command.predict_command import predict_command
 from pocketbert.command.quantize_command import quantize_command
 from pocketbert.command.streams import printing_results, standard_streams
-from pocketbert.command.training_command import finetune_command
+from pocketbert.command.training_command import distil_app, finetune_command, own_options
 
 __all__ = ["app", "main"]
 
@@ -33,9 +33,8 @@ app.add_typer(export_app, name="export")
 app.command("quantize")(printing_results(quantize_command))
 app.command("predict")(printing_results(predict_command))
 app.command("bench")(printing_results(bench_command))
-# its own parser reads its options, `--help` too
-_later = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-app.command("finetune", context_settings=_later)(finetune_command)
+app.command("finetune", context_settings=own_options)(finetune_command)
+app.add_typer(distil_app, name="distil", help="Make a small model from a large one.")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""``pocketbert finetune``: options that come from the fields of a run's settings."""
+"""``pocketbert finetune``, ``distil`` and ``pretrain``: their options come from the fields of a run's settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import typer
 from pocketbert.command.streams import printing_results, results, say
 from pocketbert.errors import InputError
 
-__all__ = ["finetune_command"]
+__all__ = ["distil_app", "finetune_command", "own_options"]
+
+own_options = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}  # see ``_call``
+distil_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def finetune_command(context: typer.Context) -> None:
@@ -77,7 +80,7 @@ def _train(settings: Any, given: dict[str, Any], run: Callable[..., Any], show: 
     recipe, resume, dry = given.pop("recipe"), given.pop("resume"), given.pop("dry_run")
     values = {name: value for name, value in given.items() if value is not None}
     chosen = settings(**values) if recipe is None else read_settings(settings, recipe, **values)
-    for name in ("model", "train", "out"):
+    for name in settings.needed:
         if not getattr(chosen, name):
             raise InputError(f"--{name} is missing: {_about(settings, name)}")
     if dry:

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from pocketbert.errors import InputError, TrainingError
 from pocketbert.training.batches import Batch, Collate, loader
@@ -91,6 +92,19 @@ class Run:
                 getattr(callback, what)(self, *values)
 
 
+class Losses(nn.Module):
+    """The model as an objective uses it, called as a whole: what divides the work among processes listens to calls."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the sum of each loss."""
+        return self.objective.losses(self.model, batch)
+
+
 def count_steps(settings: Settings, order: Order) -> int:
     """Return how many steps a run makes.
 
@@ -112,7 +126,7 @@ def run_steps(run: Run) -> None:
     """
     accelerator, settings, progress = run.accelerator, run.settings, run.progress
     optimizer = make_optimizer(run.model, settings)
-    model, optimizer = accelerator.prepare(run.model, optimizer)
+    model, optimizer = accelerator.prepare(Losses(run.model, run.objective), optimizer)
     if progress.step:
         run.checkpoints.load_model(model, progress.step)
         run.checkpoints.load_optimizer(model, _plain(optimizer), progress.step)
@@ -139,8 +153,13 @@ def run_steps(run: Run) -> None:
                 raise Stopped(progress.step, int(stopping))
     if progress.best is not None and progress.best[1] != progress.step:
         run.checkpoints.load_model(model, progress.best[1])
-    run.model = accelerator.unwrap_model(model)
+    run.model = _bare(run, model)
     run.tell("on_end")
+
+
+def _bare(run: Run, model: Any) -> Any:
+    """Return the model that was wrapped."""
+    return run.accelerator.unwrap_model(model).model
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer:
@@ -180,7 +199,7 @@ def _step(run: Run, model: Any, optimizer: Any, batches: Iterator[tuple[Share, B
         inputs = {name: value.to(device) for name, value in batch.items()}
         with nullcontext() if index == passes - 1 else accelerator.no_sync(model):
             with accelerator.autocast():
-                losses = objective.losses(model, inputs)
+                losses = model(inputs)
             total = torch.zeros((), device=device)
             for name, value in losses.items():
                 factor = objective.weights[name] / max(totals[name], 1) if share.real else 0.0
@@ -221,7 +240,7 @@ def _evaluation(run: Run, model: Any) -> bool:
     scores: list[Any] = [None]
     if accelerator.is_main_process:
         assert run.evaluate is not None
-        bare = accelerator.unwrap_model(model)
+        bare = _bare(run, model)
         scores = [run.evaluate(bare)]
         bare.train()
     if accelerator.num_processes > 1:
@@ -240,7 +259,7 @@ def _evaluation(run: Run, model: Any) -> bool:
 def _refuse(run: Run, model: Any, inputs: Batch) -> None:
     """Say which layer gave the first value that is not finite."""
     with torch.no_grad(), run.accelerator.autocast():
-        layer = first_not_finite(run.accelerator.unwrap_model(model), lambda bare: run.objective.losses(bare, inputs))
+        layer = first_not_finite(_bare(run, model), lambda bare: run.objective.losses(bare, inputs))
     where = f"the first such value came out of {layer}" if layer else "every layer's output is finite, the loss is not"
     raise TrainingError(
         f"the loss is not finite in step {run.progress.step + 1}: {where}; lower "

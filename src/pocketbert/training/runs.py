@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pocketbert.architecture.heads import BARE, HEADS, Head
 from pocketbert.tasks.option_checks import check_choice, check_whole
@@ -20,6 +21,8 @@ TASKS: dict[str, Head] = {
 @dataclass(frozen=True, kw_only=True)
 class Finetune(Settings):
     """A fine-tuning run; the defaults are MobileBERT's and DistilBERT's for GLUE and SQuAD."""
+
+    needed: ClassVar[tuple[str, ...]] = ("model", "train", "out")
 
     task: str = setting("text-classification", f"one of {', '.join(TASKS)}")
     model: str = setting("", "checkpoint folder, or a name on the hub")

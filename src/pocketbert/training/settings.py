@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.storage.texts import read_text
@@ -52,7 +52,12 @@ class Settings:
     """What every run can set. Batch sizes count texts (or windows, or questions with their choices).
 
     The mean of a loss is taken over ``batch_size`` texts, however they are divided among processes and passes.
+
+    Attributes:
+        needed: settings that have no default.
     """
+
+    needed: ClassVar[tuple[str, ...]] = ("out",)
 
     out: str = setting("", "folder to write the model into; made if absent")
     epochs: float = setting(3.0, "how often the training data is seen", at_least_zero)
@@ -97,6 +102,8 @@ class Settings:
                 raise InputError(f"{each.name}={value!r} must be true or false")
             if wanted is str and not (isinstance(value, str) or (value is None and each.default is None)):
                 raise InputError(f"{each.name}={value!r} must be a string")
+            if wanted is list and not (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)):
+                raise InputError(f"{each.name}={value!r} must be a list of strings")
             if check := each.metadata.get("check"):
                 check(each.name, value)
         check_choice("schedule", self.schedule, ("linear", "cosine", "constant"))
@@ -117,8 +124,10 @@ class Settings:
 
 
 def type_of(cls: type[Settings], name: str) -> type:
-    """Return the type of a setting: bool, int, float or str; of one that may be None, the other type."""
+    """Return the type of a setting: bool, int, float, str, or list of str; of one that may be None, the other type."""
     hint = typing.get_type_hints(cls)[name]
+    if typing.get_origin(hint) is tuple:
+        return list
     if isinstance(hint, types.UnionType):
         hint = next(each for each in typing.get_args(hint) if each is not type(None))
     return typing.cast(type, hint)
@@ -130,7 +139,7 @@ def read_settings(cls: type[S], path: str | Path, **overrides: Any) -> S:
     Raises:
         CheckpointError: there is no such file.
         ConfigError: it is not TOML, or describes another kind of run.
-        InputError: a setting is unknown, or its value is wrong.
+        InputError: a setting is unknown.
     """
     try:
         found = tomllib.loads(read_text(path))
@@ -141,6 +150,7 @@ def read_settings(cls: type[S], path: str | Path, **overrides: Any) -> S:
         raise ConfigError(f"{path} describes a {kind}, not a {cls.__name__.lower()}")
     whole = {each.name for each in fields(cls) if type_of(cls, each.name) is float}
     found = {name: float(v) if name in whole and isinstance(v, int) else v for name, v in found.items()}
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return cls().changed({**found, **overrides})
 
 
