@@ -131,6 +131,7 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         evaluate=evaluate if judged else None,
         callbacks=callbacks,
         data=key,
+        int8=settings.int8,
     )
 
 

@@ -30,6 +30,7 @@ class Finetune(Settings):
     eval: str | None = setting(None, "labeled records to score the model on; the best checkpoint is kept")
     problem: str | None = setting(None, f"what labels are: {', '.join(PROBLEMS)}; told from the data by default")
     max_length: int | None = setting(None, "most tokens of a row", check_whole, 1, none="128, or 384 for answers")
+    int8: bool = setting(False, "round as the int8 engine does, so that the model loses less in int8")
     stride: int = setting(128, "tokens that windows of a long text share", check_whole, 0)
 
     def check(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
-from pocketbert.training.batches import Collate
+from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.checkpoints import Checkpoints, Progress
 from pocketbert.training.history import History
@@ -22,10 +23,12 @@ from pocketbert.training.loop import Evaluate, Run, count_steps, run_steps
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
+from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
 
 __all__ = ["Session", "Trained"]
 
+_LOOKED_AT = 4  # batches that show the ranges of values before rounding is simulated
 # settings that may differ when a run goes on: they change no step
 _FREE = ("out", "workers", "keep", "save_every", "report_to", "model", "train", "eval", "patience")
 
@@ -63,6 +66,7 @@ class Session:
         evaluate: scores the model, or None.
         callbacks: who listens.
         data: a name for the examples' content.
+        int8: round as the int8 engine does.
     """
 
     settings: Settings
@@ -74,6 +78,7 @@ class Session:
     evaluate: Evaluate | None = None
     callbacks: Sequence[Callback] = ()
     data: str = ""
+    int8: bool = False
 
     def run(self, resume: bool = False) -> Trained:
         """Train, and write the model.
@@ -107,7 +112,8 @@ class Session:
         if accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / RUN_FILE).write_text(to_toml(settings), "utf-8")
-        run_steps(run)
+        with simulating_int8(self.model, self._first(run)) if self.int8 else nullcontext():
+            run_steps(run)
         model = run.model.eval()
         if accelerator.is_main_process:
             model.save_pretrained(folder)
@@ -116,6 +122,12 @@ class Session:
         accelerator.wait_for_everyone()
         accelerator.end_training()
         return Trained(model, self.tokenizer, history.best(), progress.history, folder)
+
+    def _first(self, run: Run) -> Iterator[Batch]:
+        """Yield a few batches, as the model takes them."""
+        for step in range(min(_LOOKED_AT, run.order.steps_per_epoch)):
+            share = run.order.shares(step, 0, 1, None)[0]
+            yield self.collate(self.table[list(share.examples)], share)
 
     def described(self) -> str:
         """Return what the run would do, and how long its steps take here."""

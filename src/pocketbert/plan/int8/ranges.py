@@ -10,7 +10,7 @@ from pocketbert.plan.executor import run
 from pocketbert.plan.int8.channels import Double
 from pocketbert.plan.structure import Array, Dense, Plan
 
-__all__ = ["calibration_batch", "peaks"]
+__all__ = ["calibration_batch", "peaks", "typical"]
 
 _ROWS, _TOKENS = 8, 48
 _TRIMMED = 50  # the largest 1 / 50 of a row's columns are left out of its typical magnitude
@@ -45,14 +45,14 @@ def peaks(plan: Plan, batch: PackedBatch) -> dict[Dense, Double]:
     def observe(op: Dense, rows: Array) -> None:
         if op not in small:
             sizes = np.abs(rows.astype(np.float64))
-            peak = (sizes / _typical(sizes)).max(axis=0)
+            peak = (sizes / typical(sizes)).max(axis=0)
             found[op] = np.maximum(found.get(op, peak), peak)
 
     run(plan, batch, observe=observe)
     return found
 
 
-def _typical(sizes: Double) -> Double:
+def typical(sizes: Double) -> Double:
     """(N, K) -> (N, 1): root mean square of each row without its largest columns; 1 for a row of zeros."""
     count = sizes.shape[1] - -(-sizes.shape[1] // _TRIMMED)
     kept = np.partition(sizes, count - 1, axis=1)[:, :count] if count else sizes
