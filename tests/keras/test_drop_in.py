@@ -159,6 +159,7 @@ def test_shape_of_the_loss(head, labels, shape):
 
 
 def test_dummy_inputs():
+    assert not classifier().can_generate()
     for head, shape in (("Model", (1, 2)), ("ForMultipleChoice", (1, 2, 2))):
         model = keras_twin(torch_model("MobileBert", head))
         assert list(model.dummy_inputs) == list(model.input_signature) == list(model.token_inputs)

@@ -37,6 +37,11 @@ class Serving:
             return {name: keras.InputSpec(shape=shape, dtype="int32", name=name) for name in self.token_inputs}
         return self._specs("int32")
 
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether the model writes texts: encoders do not."""
+        return False
+
     @property
     def dummy_inputs(self) -> dict[str, Any]:
         """One text of two tokens, to try the model with."""
