@@ -12,8 +12,9 @@ import torch
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
-from pocketbert.evaluation.labeled import Labeled, read_labeled, source_name
+from pocketbert.evaluation.labeled import read_labeled
 from pocketbert.evaluation.scoring import scores
+from pocketbert.evaluation.sources import Labeled, in_memory, read_columns, source_name
 from pocketbert.extras import require
 from pocketbert.tokenizer import AutoTokenizer
 from pocketbert.torch.auto import model_class
@@ -50,7 +51,8 @@ def finetune(
         task: what the model learns: ``"text-classification"``, ``"token-classification"``, ``"question-answering"``,
             ``"multiple-choice"`` or ``"next-sentence-prediction"``.
         model: a checkpoint folder or a name on the hub.
-        train: a file of labeled records (``evaluation.labeled`` lists the fields), or the records themselves.
+        train: labeled records (``evaluation.labeled`` lists the fields): a file, a data set or its name on the hub (see
+            ``evaluation.sources``), or dicts.
         out: folder to write; it also gets the run's settings, its history and its checkpoints.
         eval: records to score the model on.
         callbacks: who listens.
@@ -102,14 +104,15 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
     settings.check()
     require("accelerate")
     head = TASKS[settings.task]
-    train = settings.train if train is None else _kept(train)
-    eval = settings.eval if eval is None else _kept(eval)
+    train = settings.train if train is None else in_memory(train)
+    eval = settings.eval if eval is None else in_memory(eval)
     opened = open_model(settings.model, tokenizer=True)
-    config = _configuration(opened, labels_in(train, head.name, settings.problem))
+    columns = read_columns(settings.columns)
+    config = _configuration(opened, labels_in(train, head.name, settings.problem, columns))
     tokenizer = AutoTokenizer.from_pretrained(opened.folder)
     limit = _limit(settings, head.name, config)
-    records = read_labeled(train, head.name, config, least=1)
-    judged = None if eval is None else read_labeled(eval, head.name, config)
+    records = read_labeled(train, head.name, config, least=1, columns=columns)
+    judged = None if eval is None else read_labeled(eval, head.name, config, columns=columns)
     encoder = Encoder(head.name, config, tokenizer, limit, settings.stride)
     key = digest("finetune", head.name, records, config.label2id, _fingerprint(tokenizer), limit, settings.stride)
     table = make_table(encoder(records), key)
@@ -133,11 +136,6 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         data=key,
         int8=settings.int8,
     )
-
-
-def _kept(source: Any) -> Any:
-    """Return records as a list, since they are read more than once; a file stays a name."""
-    return source if isinstance(source, (str, Path)) else list(source)
 
 
 def _configuration(opened: Opened, labels: Labels | None) -> PretrainedConfig:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pocketbert.architecture.heads import BARE, HEADS, Head
+from pocketbert.evaluation.sources import read_columns
 from pocketbert.tasks.option_checks import check_choice, check_whole
 from pocketbert.training.labels import PROBLEMS
 from pocketbert.training.settings import Settings, setting
@@ -26,8 +27,9 @@ class Finetune(Settings):
 
     task: str = setting("text-classification", f"one of {', '.join(TASKS)}")
     model: str = setting("", "checkpoint folder, or a name on the hub")
-    train: str = setting("", "labeled records to learn from")
+    train: str = setting("", "labeled records to learn from: a file, or a data set on the hub, such as name@train")
     eval: str | None = setting(None, "labeled records to score the model on; the best checkpoint is kept")
+    columns: str | None = setting(None, "names that the data has for fields, such as text=sentence,label=stars")
     problem: str | None = setting(None, f"what labels are: {', '.join(PROBLEMS)}; told from the data by default")
     max_length: int | None = setting(None, "most tokens of a row", check_whole, 1, none="128, or 384 for answers")
     int8: bool = setting(False, "round as the int8 engine does, so that the model loses less in int8")
@@ -37,5 +39,6 @@ class Finetune(Settings):
         """See ``Settings``."""
         super().check()
         check_choice("task", self.task, TASKS)
+        read_columns(self.columns)
         if self.problem is not None:
             check_choice("problem", self.problem, PROBLEMS)

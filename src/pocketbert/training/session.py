@@ -19,10 +19,9 @@ from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.checkpoints import Checkpoints, Progress
 from pocketbert.training.history import History
-from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_steps
+from pocketbert.training.loop import Evaluate, Run, count_steps, run_steps
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
-from pocketbert.training.phases import Phase
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
@@ -31,7 +30,7 @@ __all__ = ["Session", "Trained"]
 
 _LOOKED_AT = 4  # batches that show the ranges of values before rounding is simulated
 # settings that may differ when a run goes on: they change no step
-_FREE = ("out", "workers", "keep", "save_every", "report_to", "model", "train", "eval", "patience")
+_FREE = ("out", "workers", "keep", "save_every", "report_to", "model", "train", "eval", "columns", "patience")
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Session:
         settings: of the run.
         model: the model to train.
         tokenizer: saved beside it.
-        objective: what is minimized; phases, where that changes on the way.
+        objective: what is minimized.
         table: the examples.
         collate: makes batches.
         evaluate: scores the model, or None.
@@ -73,7 +72,7 @@ class Session:
     settings: Settings
     model: Any
     tokenizer: Any
-    objective: Objective | Sequence[Phase]
+    objective: Objective
     table: Table
     collate: Collate
     evaluate: Evaluate | None = None
@@ -93,9 +92,7 @@ class Session:
             self.model.gradient_checkpointing_enable()
         accelerate = require("accelerate")
         precision = {"float32": "no", "bfloat16": "bf16"}[settings.precision]
-        # what a phase freezes has no gradient, which processes must know that wait for each other's
-        waiting = accelerate.DistributedDataParallelKwargs(find_unused_parameters=isinstance(self.objective, Sequence))
-        accelerator = accelerate.Accelerator(mixed_precision=precision, kwargs_handlers=[waiting])
+        accelerator = accelerate.Accelerator(mixed_precision=precision)
         folder = Path(settings.out)
         checkpoints = Checkpoints(folder, settings.keep, accelerator.is_main_process)
         progress = self._progress(checkpoints, accelerator.num_processes, resume)
@@ -136,13 +133,19 @@ class Session:
         """Return what the run would do, and how long its steps take here."""
         settings = self.settings
         order = Order(self.table.sizes, settings.batch_size, settings.seed, settings.group_by_length)
-        phases = phases_of(self.objective, settings, order)
-        steps = count_steps(settings, phases)
+        steps = count_steps(settings, order)
         share = order.shares(0, 0, 1, settings.micro_batch_size)[0]
         batch = self.collate(self.table[list(share.examples)], share)
         self.model.train()
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            losses = self.objective.losses(self.model, batch)
+            sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+            times.append(time.perf_counter() - began)
+            self.model.zero_grad(set_to_none=True)
         passes = -(-settings.batch_size // len(share.examples))
-        minutes = sum(self._seconds(phase, batch) * phase.steps for phase in phases) * passes / 60
+        minutes = statistics.median(times) * passes * steps / 60
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         rows = batch["input_ids"].flatten(0, -2)[:2].tolist()
         pad = self.tokenizer.pad_token_id
@@ -158,19 +161,6 @@ class Session:
                 *(f"          {text}" for text in shown),
             ]
         )
-
-    def _seconds(self, phase: Phase, batch: Batch) -> float:
-        """Return the time of a pass in a phase."""
-        phase.freeze(self.model)
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            losses = phase.objective.losses(self.model, batch)
-            sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
-            times.append(time.perf_counter() - began)
-            self.model.zero_grad(set_to_none=True)
-        self.model.requires_grad_(True)
-        return statistics.median(times)
 
     def _progress(self, checkpoints: Checkpoints, processes: int, resume: bool) -> Progress:
         """Return where the run stands: at its start, or at the latest checkpoint."""
