@@ -16,7 +16,7 @@ __all__ = ["CURVES_FILE", "HISTORY_FILE", "History"]
 
 HISTORY_FILE = "history.jsonl"
 CURVES_FILE = "curves.png"
-_NOT_DRAWN = ("step", "learning_rate", "gradient_norm", "seconds")
+_NOT_DRAWN = ("step", "phase", "learning_rate", "gradient_norm", "seconds")
 
 
 class History(Callback):
@@ -71,8 +71,9 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(7, 7 if scored else 5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = list(figure.subplots(3 if scored else 2, 1, sharex=True))
-    for name in [name for name in (steps[0] if steps else {}) if name not in _NOT_DRAWN]:
-        panels[0].plot([row["step"] for row in steps], [row[name] for row in steps], label=name, linewidth=1)
+    for name in dict.fromkeys(name for row in steps for name in row if name not in _NOT_DRAWN):
+        with_it = [row for row in steps if name in row]  # losses may come and go with the phases of a run
+        panels[0].plot([row["step"] for row in with_it], [row[name] for row in with_it], label=name, linewidth=1)
     panels[0].set_ylabel("loss")
     panels[0].legend()
     panels[1].plot([row["step"] for row in steps], [row["learning_rate"] for row in steps], linewidth=1)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -27,6 +28,7 @@ from pocketbert.training.diagnosis import first_not_finite
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.optimizers import make_optimizer
 from pocketbert.training.order import Order, Share, random_of
+from pocketbert.training.phases import Phase, phase_at
 from pocketbert.training.schedules import rate
 from pocketbert.training.settings import Settings
 from pocketbert.training.tables import Table
@@ -55,7 +57,7 @@ class Run:
     Attributes:
         settings: the run's settings.
         model: the bare model; in a run on many processes the wrapped one is the loop's own business.
-        objective: what is minimized.
+        objective: what is minimized; phases, where that changes on the way.
         table: the examples.
         collate: makes a batch of examples.
         accelerator: accelerate's object, which knows processes, devices and precision.
@@ -68,7 +70,7 @@ class Run:
 
     settings: Settings
     model: Any
-    objective: Objective
+    objective: Objective | Sequence[Phase]
     table: Table
     collate: Collate
     accelerator: Any
@@ -81,7 +83,9 @@ class Run:
     def __post_init__(self) -> None:
         settings = self.settings
         self.order = Order(self.table.sizes, settings.batch_size, settings.seed, settings.group_by_length)
-        self.steps = count_steps(settings, self.order)
+        self.phases = phases_of(self.objective, settings, self.order)
+        self.steps = count_steps(settings, self.phases)
+        self.factors: list[tuple[float, ...]] = []  # of the learning rate: one row per group, one column per phase
         self.eval_every = settings.eval_every or self.order.steps_per_epoch
         self.save_every = settings.save_every or self.eval_every
 
@@ -92,28 +96,38 @@ class Run:
                 getattr(callback, what)(self, *values)
 
 
-class Losses(nn.Module):
-    """The model as an objective uses it, called as a whole: what divides the work among processes listens to calls."""
+class _Losses(nn.Module):
+    """A model called as an objective uses it: what divides the work among processes listens to calls."""
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.objective = objective
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the sum of each loss."""
-        return self.objective.losses(self.model, batch)
+    def forward(self, objective: Objective, batch: Batch) -> dict[str, Tensor]:
+        """Return the objective's losses."""
+        return objective.losses(self.model, batch)
 
 
-def count_steps(settings: Settings, order: Order) -> int:
-    """Return how many steps a run makes.
+def phases_of(objective: Objective | Sequence[Phase], settings: Settings, order: Order) -> Sequence[Phase]:
+    """Return the phases of a run: those given, or the one that the settings tell.
 
     Raises:
-        InputError: none.
+        InputError: there is no step.
     """
+    if isinstance(objective, Sequence):
+        return objective
     steps = math.ceil(settings.epochs * order.steps_per_epoch)
     if steps < 1:
         raise InputError(f"epochs={settings.epochs} gives no step; raise it")
+    steps = min(steps, settings.max_steps or steps)
+    kind, warmup, final = settings.schedule, settings.warmup, settings.final_rate
+    share = partial(rate, kind, steps=steps, warmup=warmup, final=final)
+    return [Phase("", steps, objective, share)]
+
+
+def count_steps(settings: Settings, phases: Sequence[Phase]) -> int:
+    """Return how many steps a run makes."""
+    steps = sum(phase.steps for phase in phases)
     return min(steps, settings.max_steps or steps)
 
 
@@ -125,11 +139,15 @@ def run_steps(run: Run) -> None:
         TrainingError: a loss is not finite; the message names the first layer whose output is not.
     """
     accelerator, settings, progress = run.accelerator, run.settings, run.progress
-    optimizer = make_optimizer(run.model, settings)
-    model, optimizer = accelerator.prepare(Losses(run.model, run.objective), optimizer)
+    optimizer, run.factors = make_optimizer(run.model, settings, run.phases)
+    model, optimizer = accelerator.prepare(_Losses(run.model), optimizer)
     if progress.step:
         run.checkpoints.load_model(model, progress.step)
-        run.checkpoints.load_optimizer(model, _plain(optimizer), progress.step)
+    if 0 < progress.step < run.steps:
+        index, within = phase_at(run.phases, progress.step)
+        run.phases[index].freeze(run.model)
+        if within:
+            run.checkpoints.load_optimizer(model, _plain(optimizer), progress.step)
     batches = loader(run.table, run.collate, _shares(run, progress.step), settings.workers)
     run.tell("on_start")
     finished = False
@@ -142,7 +160,7 @@ def run_steps(run: Run) -> None:
             last = progress.step == run.steps
             due = run.evaluate is not None and (last or progress.step % run.eval_every == 0)
             if due:
-                finished = _evaluation(run, model)
+                finished = _evaluation(run)
             saved = (due and progress.since_best == 0) or last or progress.step % run.save_every == 0
             if saved:
                 run.checkpoints.save(model, _plain(optimizer), progress)
@@ -153,13 +171,8 @@ def run_steps(run: Run) -> None:
                 raise Stopped(progress.step, int(stopping))
     if progress.best is not None and progress.best[1] != progress.step:
         run.checkpoints.load_model(model, progress.best[1])
-    run.model = _bare(run, model)
+    run.model.requires_grad_(True)
     run.tell("on_end")
-
-
-def _bare(run: Run, model: Any) -> Any:
-    """Return the model that was wrapped."""
-    return run.accelerator.unwrap_model(model).model
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer:
@@ -176,11 +189,17 @@ def _shares(run: Run, start: int) -> Iterator[Share]:
         )
 
 
-def _step(run: Run, model: Any, optimizer: Any, batches: Iterator[tuple[Share, Batch]]) -> dict[str, float]:
+def _step(run: Run, model: Any, optimizer: Any, batches: Iterator[tuple[Share, Batch]]) -> dict[str, Any]:
     """Make one step; return its losses, learning rate, and gradient norm."""
-    accelerator, settings, objective = run.accelerator, run.settings, run.objective
+    accelerator, settings = run.accelerator, run.settings
     began = time.perf_counter()
     number = run.progress.step
+    index, within = phase_at(run.phases, number)
+    phase = run.phases[index]
+    objective = phase.objective
+    if within == 0:
+        phase.freeze(run.model)
+        _plain(optimizer).state.clear()
     processes, device = accelerator.num_processes, accelerator.device
     passes = len(run.order.shares(number, accelerator.process_index, processes, settings.micro_batch_size))
     mine = [next(batches) for _ in range(passes)]
@@ -190,23 +209,23 @@ def _step(run: Run, model: Any, optimizer: Any, batches: Iterator[tuple[Share, B
     gathered = accelerator.gather(torch.tensor([[*local, stopping]], device=device))
     totals = dict(zip(names, gathered[:, :-1].sum(dim=0).tolist(), strict=True))
 
-    lr = settings.learning_rate * rate(settings.schedule, number, run.steps, settings.warmup, settings.final_rate)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    lr = settings.learning_rate * phase.rate(within)
+    for group, factors in zip(optimizer.param_groups, run.factors, strict=True):
+        group["lr"] = lr * factors[index]
     sums = dict.fromkeys(names, 0.0)
-    for index, (share, batch) in enumerate(mine):
-        torch.manual_seed(_seed(settings.seed, number, index, accelerator.process_index))
+    for part, (share, batch) in enumerate(mine):
+        torch.manual_seed(_seed(settings.seed, number, part, accelerator.process_index))
         inputs = {name: value.to(device) for name, value in batch.items()}
-        with nullcontext() if index == passes - 1 else accelerator.no_sync(model):
+        with nullcontext() if part == passes - 1 else accelerator.no_sync(model):
             with accelerator.autocast():
-                losses = model(inputs)
+                losses = model(objective, inputs)
             total = torch.zeros((), device=device)
             for name, value in losses.items():
                 factor = objective.weights[name] / max(totals[name], 1) if share.real else 0.0
                 total = total + value.float() * factor
                 sums[name] += float(value.detach()) if share.real else 0.0
             if not torch.isfinite(total):
-                _refuse(run, model, inputs)
+                _refuse(run, objective, inputs)
             accelerator.backward(total * processes)  # which averages over processes
     norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or math.inf)
     norm = float(norm) if norm is not None else 0.0
@@ -220,6 +239,7 @@ def _step(run: Run, model: Any, optimizer: Any, batches: Iterator[tuple[Share, B
     means = {name: value / max(totals[name], 1) for name, value in zip(names, whole, strict=True)}
     loss = sum(objective.weights[name] * value for name, value in means.items())
     return {
+        **({"phase": phase.name} if phase.name else {}),
         "loss": loss,
         **(means if len(names) > 1 else {}),
         "learning_rate": lr,
@@ -234,15 +254,14 @@ def _seed(seed: int, *place: int) -> int:
     return int(random_of(seed, *place).integers(2**63))
 
 
-def _evaluation(run: Run, model: Any) -> bool:
+def _evaluation(run: Run) -> bool:
     """Score the model; return whether the run should end, since nothing got better for long enough."""
     accelerator, progress = run.accelerator, run.progress
     scores: list[Any] = [None]
     if accelerator.is_main_process:
         assert run.evaluate is not None
-        bare = _bare(run, model)
-        scores = [run.evaluate(bare)]
-        bare.train()
+        scores = [run.evaluate(run.model)]
+        run.model.train()
     if accelerator.num_processes > 1:
         scores = import_module("accelerate.utils").broadcast_object_list(scores)
     found: dict[str, float] = scores[0]
@@ -256,10 +275,10 @@ def _evaluation(run: Run, model: Any) -> bool:
     return patience is not None and progress.since_best >= patience
 
 
-def _refuse(run: Run, model: Any, inputs: Batch) -> None:
+def _refuse(run: Run, objective: Objective, inputs: Batch) -> None:
     """Say which layer gave the first value that is not finite."""
     with torch.no_grad(), run.accelerator.autocast():
-        layer = first_not_finite(_bare(run, model), lambda bare: run.objective.losses(bare, inputs))
+        layer = first_not_finite(run.model, lambda bare: objective.losses(bare, inputs))
     where = f"the first such value came out of {layer}" if layer else "every layer's output is finite, the loss is not"
     raise TrainingError(
         f"the loss is not finite in step {run.progress.step + 1}: {where}; lower "

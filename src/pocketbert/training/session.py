@@ -19,9 +19,10 @@ from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.checkpoints import Checkpoints, Progress
 from pocketbert.training.history import History
-from pocketbert.training.loop import Evaluate, Run, count_steps, run_steps
+from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_steps
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
+from pocketbert.training.phases import Phase
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
@@ -60,7 +61,7 @@ class Session:
         settings: of the run.
         model: the model to train.
         tokenizer: saved beside it.
-        objective: what is minimized.
+        objective: what is minimized; phases, where that changes on the way.
         table: the examples.
         collate: makes batches.
         evaluate: scores the model, or None.
@@ -72,7 +73,7 @@ class Session:
     settings: Settings
     model: Any
     tokenizer: Any
-    objective: Objective
+    objective: Objective | Sequence[Phase]
     table: Table
     collate: Collate
     evaluate: Evaluate | None = None
@@ -92,7 +93,9 @@ class Session:
             self.model.gradient_checkpointing_enable()
         accelerate = require("accelerate")
         precision = {"float32": "no", "bfloat16": "bf16"}[settings.precision]
-        accelerator = accelerate.Accelerator(mixed_precision=precision)
+        # what a phase freezes has no gradient, which processes must know that wait for each other's
+        waiting = accelerate.DistributedDataParallelKwargs(find_unused_parameters=isinstance(self.objective, Sequence))
+        accelerator = accelerate.Accelerator(mixed_precision=precision, kwargs_handlers=[waiting])
         folder = Path(settings.out)
         checkpoints = Checkpoints(folder, settings.keep, accelerator.is_main_process)
         progress = self._progress(checkpoints, accelerator.num_processes, resume)
@@ -133,19 +136,13 @@ class Session:
         """Return what the run would do, and how long its steps take here."""
         settings = self.settings
         order = Order(self.table.sizes, settings.batch_size, settings.seed, settings.group_by_length)
-        steps = count_steps(settings, order)
+        phases = phases_of(self.objective, settings, order)
+        steps = count_steps(settings, phases)
         share = order.shares(0, 0, 1, settings.micro_batch_size)[0]
         batch = self.collate(self.table[list(share.examples)], share)
         self.model.train()
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            losses = self.objective.losses(self.model, batch)
-            sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
-            times.append(time.perf_counter() - began)
-            self.model.zero_grad(set_to_none=True)
         passes = -(-settings.batch_size // len(share.examples))
-        minutes = statistics.median(times) * passes * steps / 60
+        minutes = sum(self._seconds(phase, batch) * phase.steps for phase in phases) * passes / 60
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         rows = batch["input_ids"].flatten(0, -2)[:2].tolist()
         pad = self.tokenizer.pad_token_id
@@ -161,6 +158,19 @@ class Session:
                 *(f"          {text}" for text in shown),
             ]
         )
+
+    def _seconds(self, phase: Phase, batch: Batch) -> float:
+        """Return the time of a pass in a phase."""
+        phase.freeze(self.model)
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            losses = phase.objective.losses(self.model, batch)
+            sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+            times.append(time.perf_counter() - began)
+            self.model.zero_grad(set_to_none=True)
+        self.model.requires_grad_(True)
+        return statistics.median(times)
 
     def _progress(self, checkpoints: Checkpoints, processes: int, resume: bool) -> Progress:
         """Return where the run stands: at its start, or at the latest checkpoint."""
