@@ -78,6 +78,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "quantization": ("quantize", "QuantizationReport"),
     "training.callbacks": ("Callback",),
     "training.finetune": ("finetune",),
+    "training.lora": ("load_adapters", "merge_adapters"),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
         "DistilBertPreTrainedModel",
@@ -151,5 +152,6 @@ if TYPE_CHECKING:
     from pocketbert.torch.training import *
     from pocketbert.training.callbacks import *
     from pocketbert.training.finetune import *
+    from pocketbert.training.lora import *
 
 add_modules()

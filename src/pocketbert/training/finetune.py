@@ -23,6 +23,7 @@ from pocketbert.training.batches import Padder
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.examples import Encoder
 from pocketbert.training.labels import Labels, labels_in
+from pocketbert.training.lora import add_adapters, merge_adapters, save_adapters
 from pocketbert.training.objectives.objective import HeadLoss
 from pocketbert.training.runs import TASKS, Finetune
 from pocketbert.training.session import Session, Trained
@@ -121,6 +122,16 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
         model = model_class(config, head.name).from_pretrained(opened, config=config, ignore_mismatched_sizes=True)
 
+    if settings.lora_rank is not None:
+        targets = (settings.lora_targets or "").replace(" ", "").split(",")
+        add_adapters(
+            model,
+            settings.lora_rank,
+            alpha=settings.lora_alpha,
+            dropout=settings.lora_dropout,
+            targets=[name for name in targets if name],
+        )
+
     def evaluate(bare: Any) -> dict[str, float]:
         return scores(judged, TorchRunner(bare), tokenizer, lambda _: None) if judged else {}
 
@@ -135,7 +146,12 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         callbacks=callbacks,
         data=key,
         int8=settings.int8,
+        save=_save_merged if settings.lora_merge else save_adapters if settings.lora_rank else None,
     )
+
+
+def _save_merged(model: Any, folder: Path) -> None:
+    merge_adapters(model).save_pretrained(folder)
 
 
 def _configuration(opened: Opened, labels: Labels | None) -> PretrainedConfig:

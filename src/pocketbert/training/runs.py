@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pocketbert.architecture.heads import BARE, HEADS, Head
+from pocketbert.errors import InputError
 from pocketbert.evaluation.sources import read_columns
 from pocketbert.tasks.option_checks import check_choice, check_whole
 from pocketbert.training.labels import PROBLEMS
-from pocketbert.training.settings import Settings, setting
+from pocketbert.training.settings import Settings, setting, share
 
 __all__ = ["TASKS", "Finetune"]
 
@@ -33,6 +34,11 @@ class Finetune(Settings):
     problem: str | None = setting(None, f"what labels are: {', '.join(PROBLEMS)}; told from the data by default")
     max_length: int | None = setting(None, "most tokens of a row", check_whole, 1, none="128, or 384 for answers")
     int8: bool = setting(False, "round as the int8 engine does, so that the model loses less in int8")
+    lora_rank: int | None = setting(None, "train low-rank adapters of this rank", check_whole, 1, none="all weights")
+    lora_alpha: float | None = setting(None, "factor of the adapters, times their rank; twice the rank by default")
+    lora_dropout: float = setting(0.0, "dropout of what adapters read", share)
+    lora_targets: str | None = setting(None, "layers with adapters, comma-separated; queries and values by default")
+    lora_merge: bool = setting(False, "write the model with its adapters added, not the adapters alone")
     stride: int = setting(128, "tokens that windows of a long text share", check_whole, 0)
 
     def check(self) -> None:
@@ -40,5 +46,7 @@ class Finetune(Settings):
         super().check()
         check_choice("task", self.task, TASKS)
         read_columns(self.columns)
+        if self.int8 and self.lora_rank is not None:
+            raise InputError("int8 and lora_rank do not go together; merge the adapters, then train with int8")
         if self.problem is not None:
             check_choice("problem", self.problem, PROBLEMS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,6 +68,7 @@ class Session:
         callbacks: who listens.
         data: a name for the examples' content.
         int8: round as the int8 engine does.
+        save: writes the model into a folder; by default ``save_pretrained``.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class Session:
     callbacks: Sequence[Callback] = ()
     data: str = ""
     int8: bool = False
+    save: Callable[[Any, Path], None] | None = None
 
     def run(self, resume: bool = False) -> Trained:
         """Train, and write the model.
@@ -119,7 +121,7 @@ class Session:
             run_steps(run)
         model = run.model.eval()
         if accelerator.is_main_process:
-            model.save_pretrained(folder)
+            (self.save or type(model).save_pretrained)(model, folder)
             self.tokenizer.save_pretrained(folder)
             history.draw()
         accelerator.wait_for_everyone()
