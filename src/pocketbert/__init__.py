@@ -98,8 +98,8 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "get_cosine_schedule_with_warmup",
         "get_linear_schedule_with_warmup",
     ),
-    "torch.auto": ("AutoModel", *(f"AutoModel{head}" for head in _BERT_HEADS)),
-    "keras.auto": ("TFAutoModel", *(f"TFAutoModel{head}" for head in _BERT_HEADS)),
+    "torch.auto": ("AutoModel", "AutoModelWithLMHead", *(f"AutoModel{head}" for head in _BERT_HEADS)),
+    "keras.auto": ("TFAutoModel", "TFAutoModelWithLMHead", *(f"TFAutoModel{head}" for head in _BERT_HEADS)),
     "keras.model": ("TFPreTrainedModel",),
     "keras.distilbert": (
         "TFDistilBertPreTrainedModel",
