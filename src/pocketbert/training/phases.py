@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.training.objectives.objective import Objective
 
-__all__ = ["Phase", "phase_at", "same_factor"]
+__all__ = ["Phase", "phase_at", "same_factor", "set_trained", "trained_in"]
 
 
 def same_factor(_: str) -> float:
@@ -34,10 +34,20 @@ class Phase:
     rate: Callable[[int], float]
     factor: Callable[[str], float] = same_factor
 
-    def freeze(self, model: Any) -> None:
-        """Let the parameters that this phase trains, and no others, get gradients."""
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(self.factor(name) > 0)
+    def freeze(self, model: Any, trained: Collection[str]) -> None:
+        """Of the parameters that are trained at all, let those of this phase get gradients."""
+        set_trained(model, {name for name in trained if self.factor(name) > 0})
+
+
+def trained_in(model: Any) -> set[str]:
+    """Return the names of the parameters that get gradients."""
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def set_trained(model: Any, names: Collection[str]) -> None:
+    """Let these parameters, and no others, get gradients."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
 
 
 def phase_at(phases: Sequence[Phase], step: int) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from pocketbert.training.history import History
 from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_steps
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
-from pocketbert.training.phases import Phase
+from pocketbert.training.phases import Phase, set_trained, trained_in
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
@@ -169,7 +169,8 @@ class Session:
 
     def _seconds(self, phase: Phase, batch: Batch) -> float:
         """Return the time of a pass in a phase."""
-        phase.freeze(self.model)
+        trained = trained_in(self.model)
+        phase.freeze(self.model, trained)
         times = []
         for _ in range(3):
             began = time.perf_counter()
@@ -177,7 +178,7 @@ class Session:
             sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
             times.append(time.perf_counter() - began)
             self.model.zero_grad(set_to_none=True)
-        self.model.requires_grad_(True)
+        set_trained(self.model, trained)
         return statistics.median(times)
 
     def _progress(self, checkpoints: Checkpoints, processes: int, resume: bool) -> Progress:
