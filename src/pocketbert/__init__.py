@@ -77,8 +77,10 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "seeds": ("set_seed",),
     "quantization": ("quantize", "QuantizationReport"),
     "training.callbacks": ("Callback",),
+    "training.distilbert": ("distil_distilbert",),
     "training.finetune": ("finetune",),
     "training.lora": ("load_adapters", "merge_adapters"),
+    "training.pretrain": ("pretrain",),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
         "DistilBertPreTrainedModel",
@@ -151,7 +153,9 @@ if TYPE_CHECKING:
     from pocketbert.torch.model import *
     from pocketbert.torch.training import *
     from pocketbert.training.callbacks import *
+    from pocketbert.training.distilbert import distil_distilbert as distil_distilbert
     from pocketbert.training.finetune import *
     from pocketbert.training.lora import *
+    from pocketbert.training.pretrain import pretrain as pretrain
 
 add_modules()

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 
 from pocketbert.architecture.config import PretrainedConfig
-from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
-from pocketbert.checkpoint.sentence_transformers import copy_sentences, write_sentences
 from pocketbert.errors import InputError
 from pocketbert.evaluation.labeled import read_labeled
 from pocketbert.evaluation.scoring import scores
@@ -23,11 +21,10 @@ from pocketbert.torch.auto import model_class
 from pocketbert.torch.runner import TorchRunner
 from pocketbert.training.batches import Padder
 from pocketbert.training.callbacks import Callback
-from pocketbert.training.examples import Encoder
+from pocketbert.training.examples import Encoder, fingerprint
 from pocketbert.training.labels import Labels, labels_in
 from pocketbert.training.lora import add_adapters, merge_adapters, save_adapters
-from pocketbert.training.objectives.objective import HeadLoss, Objective
-from pocketbert.training.pairs import check_vectors, pairs_to_learn
+from pocketbert.training.objectives.objective import HeadLoss
 from pocketbert.training.runs import TASKS, Finetune
 from pocketbert.training.session import Session, Trained
 from pocketbert.training.tables import digest, make_table
@@ -53,7 +50,7 @@ def finetune(
 
     Args:
         task: what the model learns: ``"text-classification"``, ``"token-classification"``, ``"question-answering"``,
-            ``"multiple-choice"``, ``"next-sentence-prediction"`` or ``"embeddings"``.
+            ``"multiple-choice"`` or ``"next-sentence-prediction"``.
         model: a checkpoint folder or a name on the hub.
         train: labeled records (``evaluation.labeled`` lists the fields): a file, a data set or its name on the hub (see
             ``evaluation.sources``), or dicts.
@@ -115,34 +112,15 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
     config = _configuration(opened, labels_in(train, head.name, settings.problem, columns))
     tokenizer = AutoTokenizer.from_pretrained(opened.folder)
     limit = _limit(settings, head.name, config)
-    records = read_labeled(train, head.name, config, least=1, columns=columns, scored=False)
+    records = read_labeled(train, head.name, config, least=1, columns=columns)
     judged = None if eval is None else read_labeled(eval, head.name, config, columns=columns)
-    objective: Objective
-    if head.name == BARE:
-        check_vectors(opened)
-        records, objective = pairs_to_learn(records, settings)
-    else:
-        objective = HeadLoss(head)
     encoder = Encoder(head.name, config, tokenizer, limit, settings.stride)
-    key = digest("finetune", head.name, records, config.label2id, _fingerprint(tokenizer), limit, settings.stride)
+    key = digest("finetune", head.name, records, config.label2id, fingerprint(tokenizer), limit, settings.stride)
     table = make_table(encoder(records), key)
     torch.manual_seed(settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
-        # a pooler that gives nothing to the loss would have no gradient, which processes wait for
-        unused = head.name == BARE and opened.family.pooled.in_encoder
-        options: dict[str, Any] = {"add_pooling_layer": False} if unused else {}
-        model = model_class(config, head.name).from_pretrained(
-            opened, config=config, ignore_mismatched_sizes=True, **options
-        )
-
-    def describe(folder: Path) -> None:
-        if head.name != BARE or (settings.lora_rank is not None and not settings.lora_merge):  # adapters are no encoder
-            return
-        if opened.sentences is not None:
-            copy_sentences(opened.sentences, folder)
-        else:
-            write_sentences(folder, config.hidden_size, limit)
+        model = model_class(config, head.name).from_pretrained(opened, config=config, ignore_mismatched_sizes=True)
 
     if settings.lora_rank is not None:
         targets = (settings.lora_targets or "").replace(" ", "").split(",")
@@ -161,7 +139,7 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         settings=settings,
         model=model,
         tokenizer=tokenizer,
-        objective=objective,
+        objective=HeadLoss(head),
         table=table,
         collate=Padder(tokenizer.pad_token_id or 0, together=head.input_rank == 3),
         evaluate=evaluate if judged else None,
@@ -169,7 +147,6 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         data=key,
         int8=settings.int8,
         save=_save_merged if settings.lora_merge else save_adapters if settings.lora_rank else None,
-        beside=describe,
     )
 
 
@@ -194,7 +171,3 @@ def _limit(settings: Finetune, head: str, config: PretrainedConfig) -> int:
     if settings.max_length > positions:
         raise InputError(f"max_length={settings.max_length} exceeds the model's {positions} positions")
     return settings.max_length
-
-
-def _fingerprint(tokenizer: Any) -> Any:
-    return [type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.init_kwargs]

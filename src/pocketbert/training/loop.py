@@ -28,7 +28,7 @@ from pocketbert.training.diagnosis import first_not_finite
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.optimizers import make_optimizer
 from pocketbert.training.order import Order, Share, random_of
-from pocketbert.training.phases import Phase, phase_at, set_trained, trained_in
+from pocketbert.training.phases import Phase, free, phase_at, trained_in
 from pocketbert.training.schedules import rate
 from pocketbert.training.settings import Settings
 from pocketbert.training.tables import Table
@@ -85,7 +85,7 @@ class Run:
         self.order = Order(self.table.sizes, settings.batch_size, settings.seed, settings.group_by_length)
         self.phases = phases_of(self.objective, settings, self.order)
         self.steps = count_steps(settings, self.phases)
-        self.trained = trained_in(self.model)  # in any phase
+        self.trained = trained_in(self.model)
         self.factors: list[tuple[float, ...]] = []  # of the learning rate: one row per group, one column per phase
         self.eval_every = settings.eval_every or self.order.steps_per_epoch
         self.save_every = settings.save_every or self.eval_every
@@ -172,7 +172,7 @@ def run_steps(run: Run) -> None:
                 raise Stopped(progress.step, int(stopping))
     if progress.best is not None and progress.best[1] != progress.step:
         run.checkpoints.load_model(model, progress.best[1])
-    set_trained(run.model, run.trained)
+    free(run.model, run.trained)
     run.tell("on_end")
 
 

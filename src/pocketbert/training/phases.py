@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketbert.training.objectives.objective import Objective
 
-__all__ = ["Phase", "phase_at", "same_factor", "set_trained", "trained_in"]
+__all__ = ["Phase", "free", "phase_at", "same_factor", "trained_in"]
 
 
 def same_factor(_: str) -> float:
@@ -35,19 +35,20 @@ class Phase:
     factor: Callable[[str], float] = same_factor
 
     def freeze(self, model: Any, trained: Collection[str]) -> None:
-        """Of the parameters that are trained at all, let those of this phase get gradients."""
-        set_trained(model, {name for name in trained if self.factor(name) > 0})
+        """Let those of the run's parameters get gradients that this phase trains, and no others."""
+        free(model, [name for name in trained if self.factor(name) > 0])
 
 
-def trained_in(model: Any) -> set[str]:
-    """Return the names of the parameters that get gradients."""
-    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+def trained_in(model: Any) -> list[str]:
+    """Return the names of the parameters that a run trains: those that are not frozen before it."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def set_trained(model: Any, names: Collection[str]) -> None:
-    """Let these parameters, and no others, get gradients."""
+def free(model: Any, names: Collection[str]) -> None:
+    """Let these parameters get gradients, and no others."""
+    chosen = set(names)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in names)
+        parameter.requires_grad_(name in chosen)
 
 
 def phase_at(phases: Sequence[Phase], step: int) -> tuple[int, int]:

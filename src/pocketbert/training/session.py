@@ -15,7 +15,6 @@ import torch
 
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
-from pocketbert.storage.replacing import replacing
 from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.checkpoints import Checkpoints, Progress
@@ -23,7 +22,7 @@ from pocketbert.training.history import History
 from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_steps
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
-from pocketbert.training.phases import Phase, set_trained, trained_in
+from pocketbert.training.phases import Phase, free, trained_in
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
@@ -32,7 +31,17 @@ __all__ = ["Session", "Trained"]
 
 _LOOKED_AT = 4  # batches that show the ranges of values before rounding is simulated
 # settings that may differ when a run goes on: they change no step
-_FREE = ("out", "workers", "keep", "save_every", "report_to", "model", "train", "eval", "columns", "patience")
+_FREE = (
+    *("out", "workers", "keep", "save_every", "report_to", "patience"),
+    *(
+        "model",
+        "train",
+        "eval",
+        "columns",
+        "corpus",
+        "teacher",
+    ),  # where things lie; their content counts, and is in `data`
+)
 
 
 @dataclass
@@ -70,7 +79,6 @@ class Session:
         data: a name for the examples' content.
         int8: round as the int8 engine does.
         save: writes the model into a folder; by default ``save_pretrained``.
-        beside: writes what else belongs into the model's folder.
     """
 
     settings: Settings
@@ -84,7 +92,6 @@ class Session:
     data: str = ""
     int8: bool = False
     save: Callable[[Any, Path], None] | None = None
-    beside: Callable[[Path], None] = lambda _: None
 
     def run(self, resume: bool = False) -> Trained:
         """Train, and write the model.
@@ -124,21 +131,18 @@ class Session:
             run_steps(run)
         model = run.model.eval()
         if accelerator.is_main_process:
-            with replacing(folder) as stage:
-                (self.save or type(model).save_pretrained)(model, stage)
-                self.tokenizer.save_pretrained(stage)
-                self.beside(stage)
-                history.draw(stage)
+            (self.save or type(model).save_pretrained)(model, folder)
+            self.tokenizer.save_pretrained(folder)
+            history.draw()
         accelerator.wait_for_everyone()
         accelerator.end_training()
         return Trained(model, self.tokenizer, history.best(), progress.history, folder)
 
     def _first(self, run: Run) -> Iterator[Batch]:
-        """Yield a few batches, without labels."""
+        """Yield a few batches, as the model takes them."""
         for step in range(min(_LOOKED_AT, run.order.steps_per_epoch)):
             share = run.order.shares(step, 0, 1, None)[0]
-            batch = self.collate(self.table[list(share.examples)], share)
-            yield {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+            yield self.collate(self.table[list(share.examples)], share)
 
     def described(self) -> str:
         """Return what the run would do, and how long its steps take here."""
@@ -178,7 +182,7 @@ class Session:
             sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
             times.append(time.perf_counter() - began)
             self.model.zero_grad(set_to_none=True)
-        set_trained(self.model, trained)
+        free(self.model, trained)
         return statistics.median(times)
 
     def _progress(self, checkpoints: Checkpoints, processes: int, resume: bool) -> Progress:
