@@ -10,6 +10,7 @@ import random
 import numpy as np
 import pytest
 
+from helpers.hostile_batches import random_batch
 from helpers.plan_mutations import CONFIGS, changed, damage, places, program
 from pocketbert import PocketBertError
 from pocketbert.errors import CheckpointError, InputError
@@ -38,50 +39,32 @@ def test_results_are_the_reference(name, head, path):
         assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
 
 
-def random_array(chance: random.Random):
-    """An array, or something like one, that may or may not be what a batch holds."""
-    length = chance.choice((0, 1, 2, 5, 33, 41, 300))
-    values = np.array([chance.choice((0, 1, 5, 30, 31, 40, -1, 2**31, -(2**63))) for _ in range(length)], np.int64)
-    if chance.random() < 0.5:
-        values = np.arange(length, dtype=np.int64) % 31
-    kind = chance.randrange(8)
-    if kind == 0:
-        return values.astype(chance.choice((np.int32, np.uint8, np.float32, np.float64, bool, object)))
-    if kind == 1:
-        return values[:: chance.choice((-1, 2))]
-    if kind == 2:
-        return values.reshape(chance.choice(((1, -1), (-1, 1), (1, -1, 1))))
-    if kind == 3:
-        return chance.choice((None, [], [0, 1], 5, "ids", values.tolist(), np.int64(3)))
-    if kind == 4:
-        return values.astype(">i8")
-    if kind == 5:
-        return np.broadcast_to(np.int64(1), (length,))
-    return values
-
-
 def test_batches_of_every_kind(path, whole):
     runner = NativeRunner(whole, threads=3)
     before = runner(BATCH)
     chance = random.Random(0)
     taken = refused = 0
     for _ in range(2000):
-        ids = random_array(chance)
-        count = len(ids) if isinstance(ids, np.ndarray) and ids.ndim else 3
-        ends = chance.choice((random_array(chance), np.array([0, count], np.int64), np.array([0, 1, count], np.int64)))
-        types = chance.choice((None, random_array(chance), np.ones(count, np.int64)))
-        positions = chance.choice((None, None, (random_array(chance),)))
+        batch = random_batch(chance)
         try:
-            found = runner(PackedBatch(ids, types, ends, positions))
+            found = runner(batch)
         except InputError:
             refused += 1
             continue
         taken += 1
-        assert [len(array) for array in found] == np.diff(ends).tolist()
+        assert [len(array) for array in found] == np.diff(batch.cu_seqlens).tolist()
     assert taken > 20
     assert refused > 200
     for one, other in zip(before, runner(BATCH), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("value", [-1, -(2**63), 6, 2**63 - 1])
+def test_ends_out_of_range(path, whole, value):
+    """Also those whose distance from the end before is no 64-bit number."""
+    for ends in ([0, value, 5], [0, 3, value, 5], [0, value, value, 5]):
+        with pytest.raises(InputError, match="cu_seqlens must stay within the number of tokens"):
+            NativeRunner(whole, threads=2)(PackedBatch(np.arange(5), None, np.array(ends), None))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257, 2**40, 1.0, True, "2", float("nan")])

@@ -9,7 +9,8 @@ import numpy as np
 
 from pocketbert import BertConfig, DistilBertConfig, MobileBertConfig
 from pocketbert.architecture import families
-from pocketbert.plan import Plan, make_plan
+from pocketbert.errors import CheckpointError
+from pocketbert.plan import Plan, check_plan, make_plan
 from pocketbert.plan.structure import Array, Span
 
 COMMON = {"vocab_size": 31, "max_position_embeddings": 40}
@@ -120,3 +121,19 @@ def _at(value, name):
     for part in name:
         value = value[part] if isinstance(part, int) else getattr(value, part)
     return value
+
+
+def is_refused(plan) -> bool:
+    """Whether the check of plans refuses one."""
+    try:
+        check_plan(plan)
+    except (CheckpointError, AttributeError, TypeError, ValueError, KeyError):  # all but the first: of another type
+        return True
+    return False
+
+
+def mutated(plan, chance: random.Random, number: int):
+    """Return a plan that is damaged in one place or, at odd numbers, rearranged."""
+    if number % 2:
+        return rearranged(plan, chance)
+    return changed(plan, chance.choice(list(places(plan))), damage(chance))

@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from helpers.plan_mutations import changed, damage, places, program, rearranged
+from helpers.plan_mutations import changed, is_refused, mutated, program
 from pocketbert.errors import CheckpointError, PocketBertError
 from pocketbert.plan import check_plan, load_plan, quantize, save_plan
 from pocketbert.runtime import native
@@ -26,20 +26,6 @@ BATCH = pack([Row([1, 2, 3]), Row(list(range(30))), Row([7])])
 def whole(request):
     found = program()
     return quantize(found) if request.param == "int8" else found
-
-
-def is_refused(plan) -> bool:
-    try:
-        check_plan(plan)
-    except (CheckpointError, AttributeError, TypeError, ValueError, KeyError):  # all but the first: of another type
-        return True
-    return False
-
-
-def mutated(plan, chance: random.Random, number: int):
-    if number % 2:
-        return rearranged(plan, chance)
-    return changed(plan, chance.choice(list(places(plan))), damage(chance))
 
 
 def repeats(plan, runner) -> None:
@@ -158,6 +144,14 @@ def test_finish_may_be_called_again_after_it_refused():
             made.finish()
     np.testing.assert_array_equal(*results)
     assert results[0].any()
+
+
+@pytest.mark.parametrize("norm", [(None, np.ones(8, np.float32), 1e-5), (np.ones(8, np.float32), None, 1e-5)])
+def test_a_norm_without_an_array_is_refused(norm):
+    extension, made, stream, other = builder()
+    weight = extension.Weight.floats(np.eye(8, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"a norm's (scale|bias) is None"):
+        made.dense(stream, other, weight, np.zeros(8, np.float32), "linear", None, None, norm)
 
 
 def test_int8_weights_are_checked_by_the_engine():

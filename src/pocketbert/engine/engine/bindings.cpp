@@ -48,8 +48,9 @@ void expect(Index have, Index want, const char* what) {
                                 std::to_string(want) + " are expected");
 }
 
-// The values of an array that must have this many.
+// The values of an array that must have this many; where it stands in a tuple, None is taken for an array.
 const float* data(const In<float, 1>& array, Index size, const char* what) {
+  if (!array.is_valid()) throw std::invalid_argument(std::string(what) + " is None");
   expect(array.shape(0), size, what);
   return array.data();
 }

@@ -92,9 +92,9 @@ void Engine::check(const Batch& batch, const Wanted& wanted, int threads) const 
   if (batch.ends.front() != 0 || batch.ends.back() != tokens)
     refuse("cu_seqlens must begin with 0 and end with the number of tokens");
   for (Index t = 0; t < batch.texts(); t++) {
-    if (batch.ends[t] < 0 || batch.ends[t] > tokens || batch.ends[t + 1] > tokens)
-      refuse("cu_seqlens must stay within the number of tokens");
-    const Index length = batch.ends[t + 1] - batch.ends[t];
+    const Index end = batch.ends[t + 1];  // the one before was checked in the step before
+    if (end < 0 || end > tokens) refuse("cu_seqlens must stay within the number of tokens");
+    const Index length = end - batch.ends[t];
     if (length < 1) refuse("text " + std::to_string(t) + " is empty; every text needs at least one token");
     if (length > e.positions.rows)
       refuse(std::to_string(length) + " tokens exceed the model's " + std::to_string(e.positions.rows) +
