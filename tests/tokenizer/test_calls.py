@@ -121,6 +121,13 @@ def test_max_length_alone_truncates(tokenizer: Any, oracle: Any) -> None:
     assert len(tokenizer(A, max_length=4, truncation=False)["input_ids"]) > 4
 
 
+@pytest.mark.parametrize("max_length", [0, -1, 1.5, True, "9", [], {}])
+def test_a_length_to_pad_to_is_a_number(tokenizer: Any, max_length: Any) -> None:
+    for call in (tokenizer, lambda text, **options: tokenizer.pad(tokenizer(text), **options)):
+        with pytest.raises(InputError, match=r"max_length=.* must be a whole number of at least 1"):
+            call(A, padding="max_length", max_length=max_length)
+
+
 def test_model_max_length_is_the_default_limit(tokenizer: Any) -> None:
     assert len(tokenizer("a " * 600, truncation=True)["input_ids"]) == 512
     assert len(tokenizer("a", padding="max_length")["input_ids"]) == 512

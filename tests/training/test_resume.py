@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,8 +11,8 @@ import sys
 import pytest
 import torch
 
-from helpers.small import folder
-from pocketbert import Callback, CheckpointError, InputError, distil_distilbert, finetune, pretrain
+from pocketbert import Callback, CheckpointError, InputError, finetune
+from pocketbert.training.checkpoints import Checkpoints
 from pocketbert.training.loop import Stopped
 
 OPTIONS = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "micro_batch_size": 5, "save_every": 2}
@@ -47,34 +48,6 @@ def test_going_on_gives_the_same_bits(start, data, tmp_path, workers, optimizer)
         with pytest.raises(Stopped):
             finetune(out=tmp_path / "parts", callbacks=[StopAfter(step)], resume=True, **options)
     equal(finetune(out=tmp_path / "parts", resume=True, **options), whole)
-
-
-@pytest.mark.parametrize("masking", ["bert", "distilbert"])
-@pytest.mark.parametrize(("kind", "workers"), [("pretrain", 0), ("distil", 2)])
-def test_going_on_hides_the_same_words(start, tmp_path, kind, workers, masking):
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("\n".join(f"the {word} sat on the mat and was happy" for word in ["cat", "dog"] * 10), "utf-8")
-    options = {**OPTIONS, "corpus": corpus, "min_length": 5, "masking": masking, "workers": workers}
-    if kind == "pretrain":
-        run, options["model"] = pretrain, start() / "config.json"
-    else:
-        run, options["teacher"] = distil_distilbert, folder(tmp_path / "teacher", "Bert", "ForMaskedLM")
-    whole = run(out=tmp_path / "whole", **options)
-    for step in (1, 4):
-        with pytest.raises(Stopped):
-            run(out=tmp_path / "parts", callbacks=[StopAfter(step)], resume=True, **options)
-    equal(run(out=tmp_path / "parts", resume=True, **options), whole)
-
-
-def test_another_teacher_is_not_followed(tmp_path):
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("the cat sat on the mat and was happy\n" * 20, "utf-8")
-    options = {**OPTIONS, "corpus": corpus, "min_length": 5, "out": tmp_path / "out"}
-    one, other = (folder(tmp_path / name, "Bert", "ForMaskedLM", scale=n) for n, name in enumerate(("one", "other"), 1))
-    with pytest.raises(Stopped):
-        distil_distilbert(teacher=one, callbacks=[StopAfter(2)], **options)
-    with pytest.raises(InputError, match="data was"):
-        distil_distilbert(teacher=other, resume=True, **options)
 
 
 _KILLED = """
@@ -114,3 +87,15 @@ def test_another_run_is_not_continued(start, data, tmp_path):
         finetune(**{**options, "batch_size": 4}, resume=True)
     with pytest.raises(InputError, match="data was"):
         finetune(**{**options, "train": data("text-classification", 24, "other")}, resume=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"best": {}}, {"best": [1]}, {"best": "x"}, {"step": "4"}, {"history": {}}, {"other": 1}],
+)
+def test_progress_that_is_none(tmp_path, content):
+    checkpoints = Checkpoints(tmp_path, 1, True)
+    checkpoints.path(4).mkdir(parents=True)
+    (checkpoints.path(4) / "progress.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(CheckpointError, match=r"progress\.json is no progress of a run"):
+        checkpoints.progress(4)

@@ -109,8 +109,12 @@ class Checkpoints:
         path = self.path(step) / "progress.json"
         try:
             found = Progress(**read_json(path))
+            for name, default in asdict(Progress()).items():
+                value = getattr(found, name)
+                if name != "best" and type(value) is not type(default):
+                    raise TypeError(f"{name} is {type(value).__name__}, not {type(default).__name__}")
             found.best = None if found.best is None else (float(found.best[0]), int(found.best[1]))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, LookupError) as error:
             raise CheckpointError(f"{path} is no progress of a run: {error}") from error
         return found
 

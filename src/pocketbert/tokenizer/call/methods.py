@@ -337,6 +337,8 @@ class CallMethods(SpecialTokensMixin):
             whole_number("pad_to_multiple_of", multiple, least=1)
         if strategy is None:
             return None
+        if strategy == "max_length" and max_length is not None:
+            whole_number("max_length", max_length, least=1)
         length = self.model_max_length if max_length is None else max_length
         if strategy == "max_length" and length >= NO_LIMIT:
             raise InputError(
