@@ -14,7 +14,6 @@ __all__ = [
     "TFAutoModel",
     "TFAutoModelForPreTraining",
     "TFAutoModelForMaskedLM",
-    "TFAutoModelWithLMHead",
     "TFAutoModelForNextSentencePrediction",
     "TFAutoModelForSequenceClassification",
     "TFAutoModelForMultipleChoice",
@@ -77,12 +76,6 @@ class TFAutoModelForMaskedLM(TFAutoModel):
     """The Keras model that predicts words."""
 
     head = "masked_lm"
-
-
-class TFAutoModelWithLMHead(TFAutoModelForMaskedLM):
-    """The older name of ``TFAutoModelForMaskedLM``."""
-
-    successor = "TFAutoModelForMaskedLM"
 
 
 class TFAutoModelForNextSentencePrediction(TFAutoModel):

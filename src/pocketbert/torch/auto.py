@@ -14,7 +14,6 @@ __all__ = [
     "AutoModel",
     "AutoModelForPreTraining",
     "AutoModelForMaskedLM",
-    "AutoModelWithLMHead",
     "AutoModelForNextSentencePrediction",
     "AutoModelForSequenceClassification",
     "AutoModelForMultipleChoice",
@@ -70,12 +69,6 @@ class AutoModelForMaskedLM(AutoModel):
     """The model that predicts words."""
 
     head = "masked_lm"
-
-
-class AutoModelWithLMHead(AutoModelForMaskedLM):
-    """The older name of ``AutoModelForMaskedLM``."""
-
-    successor = "AutoModelForMaskedLM"
 
 
 class AutoModelForNextSentencePrediction(AutoModel):
