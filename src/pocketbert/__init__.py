@@ -77,7 +77,10 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "seeds": ("set_seed",),
     "quantization": ("quantize", "QuantizationReport"),
     "training.callbacks": ("Callback",),
+    "training.distilbert": ("distil_distilbert",),
     "training.finetune": ("finetune",),
+    "training.lora": ("load_adapters", "merge_adapters"),
+    "training.pretrain": ("pretrain",),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
         "DistilBertPreTrainedModel",
@@ -97,8 +100,8 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "get_cosine_schedule_with_warmup",
         "get_linear_schedule_with_warmup",
     ),
-    "torch.auto": ("AutoModel", *(f"AutoModel{head}" for head in _BERT_HEADS)),
-    "keras.auto": ("TFAutoModel", *(f"TFAutoModel{head}" for head in _BERT_HEADS)),
+    "torch.auto": ("AutoModel", "AutoModelWithLMHead", *(f"AutoModel{head}" for head in _BERT_HEADS)),
+    "keras.auto": ("TFAutoModel", "TFAutoModelWithLMHead", *(f"TFAutoModel{head}" for head in _BERT_HEADS)),
     "keras.model": ("TFPreTrainedModel",),
     "keras.distilbert": (
         "TFDistilBertPreTrainedModel",
@@ -150,6 +153,9 @@ if TYPE_CHECKING:
     from pocketbert.torch.model import *
     from pocketbert.torch.training import *
     from pocketbert.training.callbacks import *
+    from pocketbert.training.distilbert import distil_distilbert as distil_distilbert
     from pocketbert.training.finetune import *
+    from pocketbert.training.lora import *
+    from pocketbert.training.pretrain import pretrain as pretrain
 
 add_modules()

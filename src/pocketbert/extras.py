@@ -20,7 +20,7 @@ _EXTRAS = {
     "onnxruntime": ("ONNX files", "'pocketbert[onnx]'"),
     "pyarrow": ("Parquet files", "'pocketbert[parquet]'"),
     "accelerate": ("training", "'pocketbert[train]'"),
-    "datasets": ("training", "'pocketbert[train]'"),
+    "datasets": ("training and data sets", "'pocketbert[train]'"),
     "matplotlib": ("curves", "'pocketbert[train]'"),
     "h5py": (".h5 files", "'pocketbert[h5]'"),
 }

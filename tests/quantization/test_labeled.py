@@ -180,7 +180,7 @@ BROKEN = {
     "lengths": ("ForTokenClassification", {"tokens": ["a", "b"], "tags": ["bad"]}, "two lists of the same length"),
     "answers": ("ForQuestionAnswering", {"question": "a", "context": "b", "answers": "c"}, "must be a list of strings"),
     "choice": ("ForMultipleChoice", {"prompt": "a", "choices": ["b"], "label": 1}, "label 1 must be the index of"),
-    "similarity": ("Model", {"text": "a", "label": 1}, r"no field 'text_pair' \(or 'sentence2'\)"),
+    "similarity": ("Model", {"text": "a", "label": 1}, r"no field 'text_pair' \(or 'sentence2' or 'positive'\)"),
     "score": ("Model", {"text": "a", "text_pair": "b", "label": "x"}, "label must be a number, not 'x'"),
 }
 

@@ -390,6 +390,8 @@ def test_auto_classes_name_what_a_family_lacks(tmp_path):
     build("DistilBert", "ForMaskedLM").save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="AutoModelForNextSentencePrediction: distilbert has no next_sentence head"):
         pocketbert.AutoModelForNextSentencePrediction.from_pretrained(tmp_path)
+    with pytest.warns(FutureWarning, match="AutoModelWithLMHead is now AutoModelForMaskedLM"):
+        assert type(pocketbert.AutoModelWithLMHead.from_pretrained(tmp_path)) is pocketbert.DistilBertForMaskedLM
     assert type(pocketbert.AutoModelForPreTraining.from_pretrained(tmp_path)) is pocketbert.DistilBertForMaskedLM
     with pytest.raises(TypeError, match="AutoModel is not built but loaded"):
         pocketbert.AutoModel()

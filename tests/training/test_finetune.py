@@ -170,3 +170,12 @@ def test_gradient_checkpointing_gives_the_same(start, data, tmp_path):
     for one, other in zip(plain.model.parameters(), less.model.parameters(), strict=True):
         torch.testing.assert_close(one, other)
     assert isinstance(less.model, pocketbert.DistilBertForSequenceClassification)
+
+
+def test_columns_of_other_names_are_read(start, tmp_path):
+    rows = [{"review": row["text"], "stars": row["label"]} for row in records("text-classification", 8)]
+    options = {"model": start(), "columns": "text=review,label=stars", "epochs": 1}
+    table = pytest.importorskip("datasets").Dataset.from_list(rows)
+    done = [finetune(train=train, out=tmp_path / str(n), **options) for n, train in enumerate((rows, table))]
+    assert done[0].model.config.label2id == {"bad": 0, "good": 1}
+    assert [row["loss"] for row in done[0].history] == [row["loss"] for row in done[1].history]

@@ -11,7 +11,8 @@ import sys
 import pytest
 import torch
 
-from pocketbert import Callback, CheckpointError, InputError, finetune
+from helpers.small import folder
+from pocketbert import Callback, CheckpointError, InputError, distil_distilbert, finetune, pretrain
 from pocketbert.training.checkpoints import Checkpoints
 from pocketbert.training.loop import Stopped
 
@@ -48,6 +49,34 @@ def test_going_on_gives_the_same_bits(start, data, tmp_path, workers, optimizer)
         with pytest.raises(Stopped):
             finetune(out=tmp_path / "parts", callbacks=[StopAfter(step)], resume=True, **options)
     equal(finetune(out=tmp_path / "parts", resume=True, **options), whole)
+
+
+@pytest.mark.parametrize("masking", ["bert", "distilbert"])
+@pytest.mark.parametrize(("kind", "workers"), [("pretrain", 0), ("distil", 2)])
+def test_going_on_hides_the_same_words(start, tmp_path, kind, workers, masking):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(f"the {word} sat on the mat and was happy" for word in ["cat", "dog"] * 10), "utf-8")
+    options = {**OPTIONS, "corpus": corpus, "min_length": 5, "masking": masking, "workers": workers}
+    if kind == "pretrain":
+        run, options["model"] = pretrain, start() / "config.json"
+    else:
+        run, options["teacher"] = distil_distilbert, folder(tmp_path / "teacher", "Bert", "ForMaskedLM")
+    whole = run(out=tmp_path / "whole", **options)
+    for step in (1, 4):
+        with pytest.raises(Stopped):
+            run(out=tmp_path / "parts", callbacks=[StopAfter(step)], resume=True, **options)
+    equal(run(out=tmp_path / "parts", resume=True, **options), whole)
+
+
+def test_another_teacher_is_not_followed(tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the cat sat on the mat and was happy\n" * 20, "utf-8")
+    options = {**OPTIONS, "corpus": corpus, "min_length": 5, "out": tmp_path / "out"}
+    one, other = (folder(tmp_path / name, "Bert", "ForMaskedLM", scale=n) for n, name in enumerate(("one", "other"), 1))
+    with pytest.raises(Stopped):
+        distil_distilbert(teacher=one, callbacks=[StopAfter(2)], **options)
+    with pytest.raises(InputError, match="data was"):
+        distil_distilbert(teacher=other, resume=True, **options)
 
 
 _KILLED = """

@@ -10,6 +10,7 @@ from pocketbert.architecture.config import AutoConfig, PretrainedConfig
 from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import ConfigError
+from pocketbert.notices import renamed
 from pocketbert.storage.keywords import loading_options
 
 __all__ = ["AutoClass"]
@@ -23,10 +24,12 @@ class AutoClass:
     Attributes:
         head: what the models have.
         other_head: what they have where the family lacks ``head``.
+        successor: what to use instead of a class that is kept for old code; else empty.
     """
 
     head: ClassVar[str] = BARE
     other_head: ClassVar[str | None] = None
+    successor: ClassVar[str] = ""
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} is not built but loaded: use from_pretrained or from_config")
@@ -66,6 +69,8 @@ class AutoClass:
         Raises:
             ConfigError: the family has no such head.
         """
+        if cls.successor:
+            renamed(cls.__name__, cls.successor)
         heads = families.family_of(config).heads
         for head in (cls.head, cls.other_head):
             if head in heads:

@@ -16,7 +16,7 @@ from pocketbert.command.inspect_command import inspect_command
 from pocketbert.command.predict_command import predict_command
 from pocketbert.command.quantize_command import quantize_command
 from pocketbert.command.streams import printing_results, standard_streams
-from pocketbert.command.training_command import distil_app, finetune_command, own_options
+from pocketbert.command.training_command import distil_app, finetune_command, own_options, pretrain_command
 
 __all__ = ["app", "main"]
 
@@ -34,6 +34,7 @@ app.command("quantize")(printing_results(quantize_command))
 app.command("predict")(printing_results(predict_command))
 app.command("bench")(printing_results(bench_command))
 app.command("finetune", context_settings=own_options)(finetune_command)
+app.command("pretrain", context_settings=own_options)(pretrain_command)
 app.add_typer(distil_app, name="distil", help="Make a small model from a large one.")
 
 

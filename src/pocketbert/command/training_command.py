@@ -13,10 +13,12 @@ import typer
 from pocketbert.command.streams import printing_results, results, say
 from pocketbert.errors import InputError
 
-__all__ = ["distil_app", "finetune_command", "own_options"]
+__all__ = ["distil_app", "finetune_command", "own_options", "pretrain_command"]
 
 own_options = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}  # see ``_call``
 distil_app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+# what a shell makes of --corpus texts/*.txt: the first file is the option's value
+_FILES = {"files": Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More files of the corpus.")]}
 
 
 def finetune_command(context: typer.Context) -> None:
@@ -33,6 +35,39 @@ def finetune_command(context: typer.Context) -> None:
     _call(_with_options(command, Finetune, {"task": argument}), context)
 
 
+@distil_app.command("distilbert", context_settings=own_options)
+def distilbert_command(context: typer.Context) -> None:
+    """Make a DistilBERT of some of a teacher's layers, which learns from it on unlabeled text."""
+    from pocketbert.training.runs import Distilbert
+
+    def command(files: list[str] | None, **given: Any) -> None:
+        """Make a DistilBERT of some of a teacher's layers, which learns from it on unlabeled text."""
+        from pocketbert.training.distilbert import dry_run, run_distilbert
+
+        _train(Distilbert, _with_files(given, files), run_distilbert, dry_run)
+
+    _call(_with_options(command, Distilbert, _FILES), context)
+
+
+def pretrain_command(context: typer.Context) -> None:
+    """Train a model to guess hidden words of unlabeled text."""
+    from pocketbert.training.runs import Pretrain
+
+    def command(files: list[str] | None, **given: Any) -> None:
+        """Train a model to guess hidden words of unlabeled text."""
+        from pocketbert.training.pretrain import dry_run, run_pretrain
+
+        _train(Pretrain, _with_files(given, files), run_pretrain, dry_run)
+
+    _call(_with_options(command, Pretrain, _FILES), context)
+
+
+def _with_files(given: dict[str, Any], files: list[str] | None) -> dict[str, Any]:
+    """Return the settings with files that stand behind those of ``--corpus``."""
+    corpus = (*(given["corpus"] or ()), *(files or ()))
+    return given | {"corpus": corpus or None}
+
+
 def _call(command: Callable[..., None], context: typer.Context) -> None:
     """Read the arguments with the options of a command that is made only now, since other commands need none of it."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -45,11 +80,18 @@ def _with_options(command: Callable[..., None], settings: Any, arguments: Mappin
     from pocketbert.training.settings import type_of
 
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, positional, annotation=hint) for name, hint in arguments.items()]
+    parameters = [
+        inspect.Parameter(
+            name, positional, annotation=hint, default=None if name == "files" else inspect.Parameter.empty
+        )
+        for name, hint in arguments.items()
+    ]
     for each in fields(settings):
         if each.name not in arguments:
-            shown = each.default if each.default not in (None, "") else None
-            parameters.append(_option(each.name, type_of(settings, each.name), each.metadata["about"], shown))
+            shown = each.default if each.default not in (None, "", ()) else None
+            kind = type_of(settings, each.name)
+            hint = list[str] if kind is list else kind
+            parameters.append(_option(each.name, hint, each.metadata["about"], shown))
     parameters += [
         _option("recipe", Path, "settings from a TOML file, such as a run's run.toml; options override it"),
         _option("resume", bool, "go on from the latest checkpoint in --out", False, default=False),

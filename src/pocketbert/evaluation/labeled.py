@@ -1,4 +1,4 @@
-"""Labeled records, read and checked, from JSON Lines or any other format that ``pocketbert predict`` reads.
+"""Labeled records of any source (see ``sources``), read and checked.
 
 head                        fields                                                    metrics
 sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
@@ -8,59 +8,68 @@ question_answering          question, context, answers                          
 multiple_choice             prompt, choices, label                                    accuracy
 next_sentence               text, text_pair, is_next                                  accuracy
 masked_lm, pretraining      text                                                      accuracy at masked words
-none                        text, text_pair, label (or sentence1, sentence2, score)   Spearman of cosines
+none                        text, text_pair, label (or sentence1, sentence2, score;   Spearman of cosines
+                            or anchor, positive)
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
-from pocketbert.tasks.records import Fields, Record, read_file
+from pocketbert.evaluation.sources import Columns, Labeled, open_source, source_name
+from pocketbert.tasks.records import Fields, Record
 
 __all__ = [
-    "Labeled",
     "Records",
     "is_multi_label",
     "is_regression",
     "read_fields",
     "read_labeled",
-    "source_name",
 ]
 
 _SHOWN = 3  # broken records that a message names
 
 Records = Sequence[Mapping[str, Any]]
-Labeled = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
 
 
-def read_labeled(source: Labeled, head: str, config: Any, least: int = 2) -> list[dict[str, Any]]:
+def read_labeled(
+    source: Labeled,
+    head: str,
+    config: Any,
+    least: int = 2,
+    *,
+    columns: Columns | None = None,
+    scored: bool = True,
+) -> list[dict[str, Any]]:
     """Return the fields of labeled records, checked against a model; labels by name.
 
     Args:
-        source: a file in JSON Lines, or of another format by its suffix; or records in memory.
+        source: see ``sources.open_source``.
         head: the one whose answer is scored or trained.
         config: the model's configuration.
         least: how many records are needed.
+        columns: names that the data has in place of some fields' own.
+        scored: whether pairs of texts for a bare encoder must have a score.
 
     Raises:
         InputError: there is no such file or it is empty; or records lack fields or have labels that the model lacks, in
             lines that the message names.
     """
     name = source_name(source)
+    check = _RECORDS[head][1] if head != BARE or scored else _paired
     records, broken = [], []
-    for record in read_fields(source, head):
+    for record in read_fields(source, head, columns):
         value = record.value
         try:
             if isinstance(value, InputError):
                 raise value
-            records.append(_RECORDS[head][1](value, config))
+            records.append(check(value, config))
         except InputError as error:
-            broken.append(f"line {record.line}: {error}")
+            broken.append(f"{record.unit} {record.line}: {error}")
     if broken:
         more = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
         raise InputError(f"{name} has broken records: {'; '.join(broken[:_SHOWN])}{more}")
@@ -69,27 +78,15 @@ def read_labeled(source: Labeled, head: str, config: Any, least: int = 2) -> lis
     return records
 
 
-def read_fields(source: Labeled, head: str) -> Iterator[Record]:
+def read_fields(source: Labeled, head: str, columns: Columns | None = None) -> Iterator[Record]:
     """Yield what a head's labeled records hold, not yet checked against a model.
 
     Raises:
-        InputError: there is no such file, or nothing is known of the head.
+        InputError: nothing is known of the head; or see ``sources.open_source``.
     """
     if head not in _RECORDS:
         raise InputError(f"no metric is known for the head {head}; leave data= out, or pass texts=")
-    fields = _RECORDS[head][0]
-    if isinstance(source, (str, os.PathLike)):
-        if not os.path.isfile(source):
-            raise InputError(f"{source}: no such file")
-        yield from read_file(source, fields)
-        return
-    for number, row in enumerate(source, 1):
-        yield Record(number, fields.pick(row) if isinstance(row, Mapping) else InputError(f"no dict but {row!r:.40}"))
-
-
-def source_name(source: Labeled) -> str:
-    """Return what to call a source in messages."""
-    return str(source) if isinstance(source, (str, os.PathLike)) else "the data"
+    return open_source(source, _RECORDS[head][0], columns)
 
 
 # -- records ---------------------------------------------------------------------------------------------------
@@ -128,24 +125,42 @@ def _answered(row: dict[str, Any], _: Any) -> dict[str, Any]:
 
 def _chosen(row: dict[str, Any], _: Any) -> dict[str, Any]:
     label, choices = row["label"], row["choices"]
+    if isinstance(label, str) and label.isdecimal():  # a cell of a CSV file
+        label = int(label)
     if not isinstance(choices, list) or type(label) is not int or not 0 <= label < len(choices):
         raise InputError(f"label {label!r} must be the index of the right choice, from 0")
-    return row
+    return row | {"label": label}
 
 
 def _continued(row: dict[str, Any], _: Any) -> dict[str, Any]:
-    if type(row["is_next"]) is not bool:
-        raise InputError(f"is_next must be true or false, not {row['is_next']!r}")
-    return row
+    is_next = row["is_next"]
+    if isinstance(is_next, str):  # a cell of a CSV file
+        is_next = {"true": True, "false": False}.get(is_next.lower(), is_next)
+    if type(is_next) is not bool:
+        raise InputError(f"is_next must be true or false, not {is_next!r}")
+    return row | {"is_next": is_next}
+
+
+# a pair's fields, and the names that other data has for them
+_PAIR = {"text": ("sentence1", "anchor"), "text_pair": ("sentence2", "positive"), "label": ("score",)}
 
 
 def _compared(row: dict[str, Any], _: Any) -> dict[str, Any]:
-    found = {}
-    for name, other in (("text", "sentence1"), ("text_pair", "sentence2"), ("label", "score")):
-        found[name] = row.get(name, row.get(other))
-        if found[name] is None:
-            raise InputError(f"no field {name!r} (or {other!r})")
-    return found | {"label": _number("label", found["label"])}
+    found = _paired(row, _)
+    if "label" not in found:
+        raise InputError("no field 'label' (or 'score')")
+    return found
+
+
+def _paired(row: dict[str, Any], _: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, others in _PAIR.items():
+        given = next((row[each] for each in (name, *others) if row.get(each) is not None), None)
+        if given is not None:
+            found[name] = _number("label", given) if name == "label" else given
+        elif name != "label":
+            raise InputError(f"no field {name!r} (or {' or '.join(map(repr, others))})")
+    return found
 
 
 # head -> the fields of a record, and what checks them
@@ -156,7 +171,7 @@ _RECORDS: dict[str, tuple[Fields, Callable[[dict[str, Any], Any], dict[str, Any]
     "multiple_choice": (Fields(("prompt", "choices", "label")), _chosen),
     "next_sentence": (Fields(("text", "text_pair", "is_next")), _continued),
     "masked_lm": (Fields(("text",)), lambda row, _: row),
-    BARE: (Fields((), ("text", "text_pair", "label", "sentence1", "sentence2", "score")), _compared),
+    BARE: (Fields((), (*_PAIR, *(other for others in _PAIR.values() for other in others))), _compared),
 }
 
 

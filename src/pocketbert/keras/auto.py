@@ -14,6 +14,7 @@ __all__ = [
     "TFAutoModel",
     "TFAutoModelForPreTraining",
     "TFAutoModelForMaskedLM",
+    "TFAutoModelWithLMHead",
     "TFAutoModelForNextSentencePrediction",
     "TFAutoModelForSequenceClassification",
     "TFAutoModelForMultipleChoice",
@@ -76,6 +77,12 @@ class TFAutoModelForMaskedLM(TFAutoModel):
     """The Keras model that predicts words."""
 
     head = "masked_lm"
+
+
+class TFAutoModelWithLMHead(TFAutoModelForMaskedLM):
+    """The older name of ``TFAutoModelForMaskedLM``."""
+
+    successor = "TFAutoModelForMaskedLM"
 
 
 class TFAutoModelForNextSentencePrediction(TFAutoModel):

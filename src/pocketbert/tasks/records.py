@@ -17,7 +17,7 @@ from pocketbert.storage.pointers import refuse_pointer
 from pocketbert.tasks.parquet import count_rows, open_rows
 
 __all__ = ["FORMATS", "MAX_RECORD", "Fields", "Record"]
-__all__ += ["count_records", "kind_by_name", "read_file", "read_stream", "read_texts"]
+__all__ += ["check_columns", "count_records", "kind_by_name", "read_file", "read_stream", "read_texts"]
 
 MAX_RECORD = 10_000_000  # of a record; a thick book has a million
 FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet")
@@ -27,10 +27,17 @@ _LISTS = ("choices", "tokens")  # fields that hold a list; in a cell it is writt
 
 @dataclass(frozen=True)
 class Record:
-    """One input: the line where it starts (its row in a Parquet file), and the input or what is wrong with it."""
+    """One input: the line where it starts, and the input or what is wrong with it.
+
+    Attributes:
+        line: its number, from 1.
+        value: the input, or an error.
+        unit: what ``line`` counts where lines are of no use: rows of a Parquet file, say.
+    """
 
     line: int
     value: Any
+    unit: str = "line"
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,7 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _check_columns(names: Sequence[str], fields: Fields, begin: str) -> None:
+def check_columns(names: Sequence[str], fields: Fields, begin: str) -> None:
     """Refuse columns that lack what a task needs, or have it twice; ``begin`` says where they are."""
     read = fields.needed + fields.optional
     if not {*fields.needed} <= {*names} or not {*read} & {*names}:
@@ -236,7 +243,7 @@ def _csv(stream: BinaryIO, fields: Fields, delimiter: str, most: int) -> Iterato
     reader = csv.reader(texts(), delimiter=delimiter, strict=True)
     line, left = 1, most + 2  # and the end of its line
     header = [name.strip() for name in next(reader, [])]
-    _check_columns(header, fields, "the first line must name")
+    check_columns(header, fields, "the first line must name")
     while True:
         line, left = reader.line_num + 1, most + 2
         try:
@@ -270,8 +277,8 @@ def _row(cells: list[str], header: list[str], fields: Fields) -> Any:
 
 def _parquet(path: str | os.PathLike[str], fields: Fields, most: int) -> Iterator[Record]:
     names, rows = open_rows(path, fields.needed + fields.optional)
-    _check_columns(names, fields, f"{path} must have")
-    return (Record(number, _short(fields.pick(row), most)) for number, row in enumerate(rows, 1))
+    check_columns(names, fields, f"{path} must have")
+    return (Record(number, _short(fields.pick(row), most), "row") for number, row in enumerate(rows, 1))
 
 
 def _short(found: Any, most: int) -> Any:

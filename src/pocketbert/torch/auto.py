@@ -14,6 +14,7 @@ __all__ = [
     "AutoModel",
     "AutoModelForPreTraining",
     "AutoModelForMaskedLM",
+    "AutoModelWithLMHead",
     "AutoModelForNextSentencePrediction",
     "AutoModelForSequenceClassification",
     "AutoModelForMultipleChoice",
@@ -69,6 +70,12 @@ class AutoModelForMaskedLM(AutoModel):
     """The model that predicts words."""
 
     head = "masked_lm"
+
+
+class AutoModelWithLMHead(AutoModelForMaskedLM):
+    """The older name of ``AutoModelForMaskedLM``."""
+
+    successor = "AutoModelForMaskedLM"
 
 
 class AutoModelForNextSentencePrediction(AutoModel):

@@ -25,7 +25,7 @@ from pocketbert.runtime.batching import Row
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
-__all__ = ["Encoder", "Example"]
+__all__ = ["Encoder", "Example", "fingerprint"]
 
 Example = dict[str, Any]
 Records = Iterable[Mapping[str, Any]]
@@ -185,3 +185,8 @@ _MAKERS: dict[str, Callable[[Encoder, Sequence[Mapping[str, Any]]], Iterator[Exa
     "next_sentence": _continued,
     BARE: _compared,
 }
+
+
+def fingerprint(tokenizer: Any) -> Any:
+    """Return what decides a tokenizer's ids."""
+    return [type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.init_kwargs]

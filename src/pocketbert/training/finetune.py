@@ -12,16 +12,18 @@ import torch
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import InputError
-from pocketbert.evaluation.labeled import Labeled, read_labeled, source_name
+from pocketbert.evaluation.labeled import read_labeled
 from pocketbert.evaluation.scoring import scores
+from pocketbert.evaluation.sources import Labeled, in_memory, read_columns, source_name
 from pocketbert.extras import require
 from pocketbert.tokenizer import AutoTokenizer
 from pocketbert.torch.auto import model_class
 from pocketbert.torch.runner import TorchRunner
 from pocketbert.training.batches import Padder
 from pocketbert.training.callbacks import Callback
-from pocketbert.training.examples import Encoder
+from pocketbert.training.examples import Encoder, fingerprint
 from pocketbert.training.labels import Labels, labels_in
+from pocketbert.training.lora import add_adapters, merge_adapters, save_adapters
 from pocketbert.training.objectives.objective import HeadLoss
 from pocketbert.training.runs import TASKS, Finetune
 from pocketbert.training.session import Session, Trained
@@ -50,7 +52,8 @@ def finetune(
         task: what the model learns: ``"text-classification"``, ``"token-classification"``, ``"question-answering"``,
             ``"multiple-choice"`` or ``"next-sentence-prediction"``.
         model: a checkpoint folder or a name on the hub.
-        train: a file of labeled records (``evaluation.labeled`` lists the fields), or the records themselves.
+        train: labeled records (``evaluation.labeled`` lists the fields): a file, a data set or its name on the hub (see
+            ``evaluation.sources``), or dicts.
         out: folder to write; it also gets the run's settings, its history and its checkpoints.
         eval: records to score the model on.
         callbacks: who listens.
@@ -102,21 +105,32 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
     settings.check()
     require("accelerate")
     head = TASKS[settings.task]
-    train = settings.train if train is None else _kept(train)
-    eval = settings.eval if eval is None else _kept(eval)
+    train = settings.train if train is None else in_memory(train)
+    eval = settings.eval if eval is None else in_memory(eval)
     opened = open_model(settings.model, tokenizer=True)
-    config = _configuration(opened, labels_in(train, head.name, settings.problem))
+    columns = read_columns(settings.columns)
+    config = _configuration(opened, labels_in(train, head.name, settings.problem, columns))
     tokenizer = AutoTokenizer.from_pretrained(opened.folder)
     limit = _limit(settings, head.name, config)
-    records = read_labeled(train, head.name, config, least=1)
-    judged = None if eval is None else read_labeled(eval, head.name, config)
+    records = read_labeled(train, head.name, config, least=1, columns=columns)
+    judged = None if eval is None else read_labeled(eval, head.name, config, columns=columns)
     encoder = Encoder(head.name, config, tokenizer, limit, settings.stride)
-    key = digest("finetune", head.name, records, config.label2id, _fingerprint(tokenizer), limit, settings.stride)
+    key = digest("finetune", head.name, records, config.label2id, fingerprint(tokenizer), limit, settings.stride)
     table = make_table(encoder(records), key)
     torch.manual_seed(settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
         model = model_class(config, head.name).from_pretrained(opened, config=config, ignore_mismatched_sizes=True)
+
+    if settings.lora_rank is not None:
+        targets = (settings.lora_targets or "").replace(" ", "").split(",")
+        add_adapters(
+            model,
+            settings.lora_rank,
+            alpha=settings.lora_alpha,
+            dropout=settings.lora_dropout,
+            targets=[name for name in targets if name],
+        )
 
     def evaluate(bare: Any) -> dict[str, float]:
         return scores(judged, TorchRunner(bare), tokenizer, lambda _: None) if judged else {}
@@ -132,12 +146,12 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         callbacks=callbacks,
         data=key,
         int8=settings.int8,
+        save=_save_merged if settings.lora_merge else save_adapters if settings.lora_rank else None,
     )
 
 
-def _kept(source: Any) -> Any:
-    """Return records as a list, since they are read more than once; a file stays a name."""
-    return source if isinstance(source, (str, Path)) else list(source)
+def _save_merged(model: Any, folder: Path) -> None:
+    merge_adapters(model).save_pretrained(folder)
 
 
 def _configuration(opened: Opened, labels: Labels | None) -> PretrainedConfig:
@@ -157,7 +171,3 @@ def _limit(settings: Finetune, head: str, config: PretrainedConfig) -> int:
     if settings.max_length > positions:
         raise InputError(f"max_length={settings.max_length} exceeds the model's {positions} positions")
     return settings.max_length
-
-
-def _fingerprint(tokenizer: Any) -> Any:
-    return [type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.init_kwargs]

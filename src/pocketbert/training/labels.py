@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.errors import InputError
-from pocketbert.evaluation.labeled import Labeled, read_fields, source_name
+from pocketbert.evaluation.labeled import read_fields
+from pocketbert.evaluation.sources import Columns, Labeled, source_name
 
 __all__ = ["PROBLEMS", "Labels", "labels_in"]
 
@@ -36,7 +37,7 @@ class Labels:
         return found
 
 
-def labels_in(source: Labeled, head: str, problem: str | None = None) -> Labels | None:
+def labels_in(source: Labeled, head: str, problem: str | None = None, columns: Columns | None = None) -> Labels | None:
     """Return the labels of training data, sorted; None for a head that has none of its own.
 
     Strings and whole numbers are classes, lists of them several classes at once, other numbers a regression, unless
@@ -48,20 +49,25 @@ def labels_in(source: Labeled, head: str, problem: str | None = None) -> Labels 
     if head not in ("sequence_classification", "token_classification"):
         return None
     found: set[Any] = set()
-    kinds: dict[str, int] = {}
-    for record in read_fields(source, head):
+    kinds: dict[str, str] = {}
+    for record in read_fields(source, head, columns):
+        place = f"{record.unit} {record.line}"
         if not isinstance(record.value, dict):
-            raise InputError(f"{source_name(source)}, line {record.line}: {record.value}")
+            raise InputError(f"{source_name(source)}, {place}: {record.value}")
         label: Any = record.value.get("label", record.value.get("labels", record.value.get("tags")))
+        if label is None:
+            raise InputError(f"{source_name(source)}, {place}: no field 'label'")
         if head == "token_classification":
+            if not isinstance(label, list):
+                raise InputError(f"{source_name(source)}, {place}: tags must be a list, not {label!r:.40}")
             found.update(tag for tag in label if isinstance(tag, (str, int)))
             continue
         kind = _kind(label)
-        kinds.setdefault(kind, record.line)
+        kinds.setdefault(kind, place)
         if kind != "regression":
             found.update(label if isinstance(label, list) else [label])
     if len(kinds) > 1 and problem is None:
-        seen = " and ".join(f"{kind} (line {line})" for kind, line in kinds.items())
+        seen = " and ".join(f"{kind} ({place})" for kind, place in kinds.items())
         raise InputError(f"{source_name(source)} holds labels for {seen}; pass problem= one of {', '.join(PROBLEMS)}")
     problem = problem or next(iter(kinds), None)
     if problem == "regression":

@@ -28,7 +28,7 @@ from pocketbert.training.diagnosis import first_not_finite
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.optimizers import make_optimizer
 from pocketbert.training.order import Order, Share, random_of
-from pocketbert.training.phases import Phase, phase_at
+from pocketbert.training.phases import Phase, free, phase_at, trained_in
 from pocketbert.training.schedules import rate
 from pocketbert.training.settings import Settings
 from pocketbert.training.tables import Table
@@ -85,6 +85,7 @@ class Run:
         self.order = Order(self.table.sizes, settings.batch_size, settings.seed, settings.group_by_length)
         self.phases = phases_of(self.objective, settings, self.order)
         self.steps = count_steps(settings, self.phases)
+        self.trained = trained_in(self.model)
         self.factors: list[tuple[float, ...]] = []  # of the learning rate: one row per group, one column per phase
         self.eval_every = settings.eval_every or self.order.steps_per_epoch
         self.save_every = settings.save_every or self.eval_every
@@ -145,7 +146,7 @@ def run_steps(run: Run) -> None:
         run.checkpoints.load_model(model, progress.step)
     if 0 < progress.step < run.steps:
         index, within = phase_at(run.phases, progress.step)
-        run.phases[index].freeze(run.model)
+        run.phases[index].freeze(run.model, run.trained)
         if within:
             run.checkpoints.load_optimizer(model, _plain(optimizer), progress.step)
     batches = loader(run.table, run.collate, _shares(run, progress.step), settings.workers)
@@ -171,7 +172,7 @@ def run_steps(run: Run) -> None:
                 raise Stopped(progress.step, int(stopping))
     if progress.best is not None and progress.best[1] != progress.step:
         run.checkpoints.load_model(model, progress.best[1])
-    run.model.requires_grad_(True)
+    free(run.model, run.trained)
     run.tell("on_end")
 
 
@@ -198,7 +199,7 @@ def _step(run: Run, model: Any, optimizer: Any, batches: Iterator[tuple[Share, B
     phase = run.phases[index]
     objective = phase.objective
     if within == 0:
-        phase.freeze(run.model)
+        phase.freeze(run.model, run.trained)
         _plain(optimizer).state.clear()
     processes, device = accelerator.num_processes, accelerator.device
     passes = len(run.order.shares(number, accelerator.process_index, processes, settings.micro_batch_size))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pocketbert.training.objectives.objective import Objective
 
-__all__ = ["Phase", "phase_at", "same_factor"]
+__all__ = ["Phase", "free", "phase_at", "same_factor", "trained_in"]
 
 
 def same_factor(_: str) -> float:
@@ -34,10 +34,21 @@ class Phase:
     rate: Callable[[int], float]
     factor: Callable[[str], float] = same_factor
 
-    def freeze(self, model: Any) -> None:
-        """Let the parameters that this phase trains, and no others, get gradients."""
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(self.factor(name) > 0)
+    def freeze(self, model: Any, trained: Collection[str]) -> None:
+        """Let those of the run's parameters get gradients that this phase trains, and no others."""
+        free(model, [name for name in trained if self.factor(name) > 0])
+
+
+def trained_in(model: Any) -> list[str]:
+    """Return the names of the parameters that a run trains: those that are not frozen before it."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def free(model: Any, names: Collection[str]) -> None:
+    """Let these parameters get gradients, and no others."""
+    chosen = set(names)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in chosen)
 
 
 def phase_at(phases: Sequence[Phase], step: int) -> tuple[int, int]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pocketbert.architecture.heads import BARE, HEADS, Head
+from pocketbert.errors import InputError
+from pocketbert.evaluation.sources import read_columns
 from pocketbert.tasks.option_checks import check_choice, check_whole
 from pocketbert.training.labels import PROBLEMS
-from pocketbert.training.settings import Settings, setting
+from pocketbert.training.settings import Settings, at_least_zero, setting, share
 
-__all__ = ["TASKS", "Finetune"]
+__all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Pretrain"]
 
 # what is trained, by the task that it is for
 TASKS: dict[str, Head] = {
@@ -26,16 +28,102 @@ class Finetune(Settings):
 
     task: str = setting("text-classification", f"one of {', '.join(TASKS)}")
     model: str = setting("", "checkpoint folder, or a name on the hub")
-    train: str = setting("", "labeled records to learn from")
+    train: str = setting("", "labeled records to learn from: a file, or a data set on the hub, such as name@train")
     eval: str | None = setting(None, "labeled records to score the model on; the best checkpoint is kept")
+    columns: str | None = setting(None, "names that the data has for fields, such as text=sentence,label=stars")
     problem: str | None = setting(None, f"what labels are: {', '.join(PROBLEMS)}; told from the data by default")
     max_length: int | None = setting(None, "most tokens of a row", check_whole, 1, none="128, or 384 for answers")
     int8: bool = setting(False, "round as the int8 engine does, so that the model loses less in int8")
+    lora_rank: int | None = setting(None, "train low-rank adapters of this rank", check_whole, 1, none="all weights")
+    lora_alpha: float | None = setting(None, "factor of the adapters, times their rank; twice the rank by default")
+    lora_dropout: float = setting(0.0, "dropout of what adapters read", share)
+    lora_targets: str | None = setting(None, "layers with adapters, comma-separated; queries and values by default")
+    lora_merge: bool = setting(False, "write the model with its adapters added, not the adapters alone")
     stride: int = setting(128, "tokens that windows of a long text share", check_whole, 0)
 
     def check(self) -> None:
         """See ``Settings``."""
         super().check()
         check_choice("task", self.task, TASKS)
+        read_columns(self.columns)
+        if self.int8 and self.lora_rank is not None:
+            raise InputError("int8 and lora_rank do not go together; merge the adapters, then train with int8")
         if self.problem is not None:
             check_choice("problem", self.problem, PROBLEMS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusRun(Settings):
+    """What runs on unlabeled text can set."""
+
+    corpus: tuple[str, ...] = setting((), "text files (or .gz), a text a line, or patterns such as 'texts/*.txt'")
+    max_length: int | None = setting(None, "most tokens of a row; longer texts are divided", check_whole, 3, none="all")
+    min_length: int = setting(12, "rows of fewer tokens are left out", check_whole, 0)
+    most_unknown: float = setting(0.5, "rows in which [UNK] is this share, or more, are left out", share)
+    mask_share: float = setting(0.15, "share of the tokens that are hidden", share)
+    masking: str = setting("bert", "bert: of each row, all words alike; distilbert: of a whole batch, rare ones more")
+    mask_smoothing: float = setting(0.7, "with masking=distilbert a word's weight is count ** -this", at_least_zero)
+    eval: str | None = setting(None, "texts to guess masked words in; the best checkpoint is kept")
+
+    def check(self) -> None:
+        """See ``Settings``."""
+        super().check()
+        check_choice("masking", self.masking, ("bert", "distilbert"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distilbert(CorpusRun):
+    """A distillation into a DistilBERT; the defaults are those of the paper's recipe on one process."""
+
+    needed: ClassVar[tuple[str, ...]] = ("teacher", "corpus", "out")
+
+    teacher: str = setting("", "BERT or DistilBERT to learn from, a checkpoint folder or a name on the hub")
+    layers: str | None = setting(None, "layers of the teacher that the student begins with, such as 0,2,4; half of all")
+    student: str | None = setting(None, "begin with this DistilBERT instead: a checkpoint folder or a config.json")
+    alpha_ce: float = setting(5.0, "weight of the teacher's words", at_least_zero)
+    alpha_mlm: float = setting(2.0, "weight of the hidden words", at_least_zero)
+    alpha_cos: float = setting(1.0, "weight of the hidden states' direction", at_least_zero)
+    temperature: float = setting(2.0, "divides the logits of student and teacher", at_least_zero)
+    masked_only: bool = setting(False, "learn the teacher's words where a word is hidden, not everywhere")
+    masking: str = setting("distilbert", CorpusRun.__dataclass_fields__["masking"].metadata["about"])
+    batch_size: int = setting(250, "texts of one step, over all processes", check_whole, 1)
+    micro_batch_size: int | None = setting(5, "most texts that a process holds at once", check_whole, 1, none="all")
+    learning_rate: float = setting(5e-4, "the highest learning rate", at_least_zero)
+    warmup: float = setting(0.05, "share of all steps in which the learning rate rises", share)
+    beta2: float = setting(0.98, "decay of the optimizer's mean of squared gradients", share)
+    weight_decay: float = setting(0.0, "decoupled weight decay; biases and norms have none", at_least_zero)
+    clip: float = setting(5.0, "largest norm of the gradient; 0 for any", at_least_zero)
+
+    def check(self) -> None:
+        """See ``Settings``."""
+        super().check()
+        if not self.alpha_ce + self.alpha_mlm + self.alpha_cos:
+            raise InputError("alpha_ce, alpha_mlm and alpha_cos are all 0; nothing would be learned")
+        if not self.temperature:
+            raise InputError("temperature=0 must be above 0")
+        if self.student is not None and self.layers is not None:
+            raise InputError("pass layers= (of the teacher) or student=, not both")
+        if self.alpha_mlm and not self.mask_share:
+            raise InputError(f"mask_share=0 hides no word, and alpha_mlm={self.alpha_mlm} needs some; pass alpha_mlm=0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(CorpusRun):
+    """A pre-training run; the defaults are BERT's."""
+
+    needed: ClassVar[tuple[str, ...]] = ("model", "corpus", "out")
+
+    model: str = setting(
+        "", "a config.json to start afresh, or a checkpoint folder (or a name on the hub) to go on from"
+    )
+    tokenizer: str | None = setting(None, "folder of the tokenizer; by default it lies beside the configuration")
+    batch_size: int = setting(256, "texts of one step, over all processes", check_whole, 1)
+    learning_rate: float = setting(1e-4, "the highest learning rate", at_least_zero)
+    warmup: float = setting(0.01, "share of all steps in which the learning rate rises", share)
+    epochs: float = setting(40.0, "how often the corpus is seen", at_least_zero)
+
+    def check(self) -> None:
+        """See ``Settings``."""
+        super().check()
+        if not self.mask_share:
+            raise InputError("mask_share=0 hides no word; nothing would be learned")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from pocketbert.training.history import History
 from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_steps
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
-from pocketbert.training.phases import Phase
+from pocketbert.training.phases import Phase, free, trained_in
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
@@ -31,7 +31,17 @@ __all__ = ["Session", "Trained"]
 
 _LOOKED_AT = 4  # batches that show the ranges of values before rounding is simulated
 # settings that may differ when a run goes on: they change no step
-_FREE = ("out", "workers", "keep", "save_every", "report_to", "model", "train", "eval", "patience")
+_FREE = (
+    *("out", "workers", "keep", "save_every", "report_to", "patience"),
+    *(
+        "model",
+        "train",
+        "eval",
+        "columns",
+        "corpus",
+        "teacher",
+    ),  # where things lie; their content counts, and is in `data`
+)
 
 
 @dataclass
@@ -68,6 +78,7 @@ class Session:
         callbacks: who listens.
         data: a name for the examples' content.
         int8: round as the int8 engine does.
+        save: writes the model into a folder; by default ``save_pretrained``.
     """
 
     settings: Settings
@@ -80,6 +91,7 @@ class Session:
     callbacks: Sequence[Callback] = ()
     data: str = ""
     int8: bool = False
+    save: Callable[[Any, Path], None] | None = None
 
     def run(self, resume: bool = False) -> Trained:
         """Train, and write the model.
@@ -119,7 +131,7 @@ class Session:
             run_steps(run)
         model = run.model.eval()
         if accelerator.is_main_process:
-            model.save_pretrained(folder)
+            (self.save or type(model).save_pretrained)(model, folder)
             self.tokenizer.save_pretrained(folder)
             history.draw()
         accelerator.wait_for_everyone()
@@ -161,7 +173,8 @@ class Session:
 
     def _seconds(self, phase: Phase, batch: Batch) -> float:
         """Return the time of a pass in a phase."""
-        phase.freeze(self.model)
+        trained = trained_in(self.model)
+        phase.freeze(self.model, trained)
         times = []
         for _ in range(3):
             began = time.perf_counter()
@@ -169,7 +182,7 @@ class Session:
             sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
             times.append(time.perf_counter() - began)
             self.model.zero_grad(set_to_none=True)
-        self.model.requires_grad_(True)
+        free(self.model, trained)
         return statistics.median(times)
 
     def _progress(self, checkpoints: Checkpoints, processes: int, resume: bool) -> Progress:

@@ -18,7 +18,7 @@ from pocketbert.errors import InputError
 from pocketbert.extras import require
 from pocketbert.training.examples import Example
 
-__all__ = ["Table", "digest", "make_table"]
+__all__ = ["Table", "digest", "make_table", "table_path"]
 
 _AT_ONCE = 1000  # examples that are written together
 
@@ -53,18 +53,21 @@ def make_table(examples: Iterable[Example], key: str) -> Table:
         InputError: there are no examples.
         MissingExtra: the package ``datasets`` is not installed.
     """
-    datasets = require("datasets")
-    folder = Path(datasets.config.HF_DATASETS_CACHE) / "pocketbert"
-    path = folder / f"{key}.arrow"
+    path = table_path(key)
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f"{key}.{os.getpid()}.part"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.part")
         try:
             _write(examples, unfinished)
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
     return Table(path)
+
+
+def table_path(key: str) -> Path:
+    """Return where the table of a key lies, or would."""
+    return Path(require("datasets").config.HF_DATASETS_CACHE) / "pocketbert" / f"{key}.arrow"
 
 
 def _write(examples: Iterable[Example], path: Path) -> None:

@@ -1,0 +1,143 @@
+"""Distillation into a DistilBERT: the recipe of arXiv 1910.01108."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pocketbert.architecture.config import DistilBertConfig
+from pocketbert.architecture.heads import BARE
+from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.errors import ConfigError, InputError
+from pocketbert.extras import require
+from pocketbert.tokenizer import AutoTokenizer, DistilBertTokenizerFast
+from pocketbert.torch.auto import model_class
+from pocketbert.training.callbacks import Callback
+from pocketbert.training.corpus_runs import corpus_session
+from pocketbert.training.objectives.triple import TripleLoss
+from pocketbert.training.runs import Distilbert
+from pocketbert.training.session import Session, Trained
+from pocketbert.training.teachers import (
+    check_teacher,
+    check_vocabulary,
+    choose_layers,
+    fingerprint_of_weights,
+    start_from_layers,
+)
+
+__all__ = ["distil_distilbert", "dry_run", "run_distilbert"]
+
+
+def distil_distilbert(
+    *,
+    teacher: str | Path,
+    corpus: str | Path | Sequence[str | Path],
+    out: str | Path,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Make a DistilBERT that begins as some of a teacher's layers and learns from it on unlabeled text.
+
+    The loss is ``5 L_ce + 2 L_mlm + 1 L_cos``: the teacher's words at temperature 2, the hidden words, and the
+    direction of the last hidden states.
+
+    Args:
+        teacher: a BERT or DistilBERT, a folder or a name on the hub. One without the head that predicts words (such as
+            a sentence encoder) can teach its hidden states only: pass ``alpha_ce=0``, and ``alpha_mlm=0`` for a student
+            without that head.
+        corpus: text files or patterns, a text a line; see ``corpus.read_corpus``.
+        out: folder to write; it also gets the run's settings, its history and its checkpoints.
+        callbacks: who listens.
+        resume: go on from the latest checkpoint in ``out``.
+        **settings: see ``runs.Distilbert``: ``layers``, ``epochs``, ``batch_size``, ``max_length``, ...
+
+    Returns:
+        the student in eval mode, its tokenizer, and what was measured.
+
+    Raises:
+        InputError: a setting or the corpus is wrong, or the teacher lacks what the losses need.
+        ConfigError: the teacher does not fit the student; all differences are named.
+        CheckpointError: a model does not load.
+        TrainingError: the loss or the gradient is not finite.
+        MissingExtra: ``pocketbert[train]`` is not installed.
+
+    Example:
+        >>> from pocketbert import distil_distilbert
+        >>> done = distil_distilbert(
+        ...     teacher="bert-base-uncased", corpus="texts/*.txt.gz", out="mine", max_length=128
+        ... )  # doctest: +SKIP
+    """
+    files = [corpus] if isinstance(corpus, (str, Path)) else corpus
+    run = Distilbert(teacher=str(teacher), corpus=tuple(os.fspath(file) for file in files), out=str(out)).changed(
+        settings
+    )
+    return run_distilbert(run, callbacks=callbacks, resume=resume)
+
+
+def run_distilbert(settings: Distilbert, *, callbacks: Sequence[Callback] = (), resume: bool = False) -> Trained:
+    """Make the run that settings describe. See ``distil_distilbert``."""
+    return _session(settings, callbacks).run(resume)
+
+
+def dry_run(settings: Distilbert) -> str:
+    """Return what a run would do: its sizes, steps and first batch, and how long a step takes."""
+    return _session(settings, ()).described()
+
+
+def _session(settings: Distilbert, callbacks: Sequence[Callback]) -> Session:
+    settings.check()
+    require("accelerate")
+    opened = open_model(settings.teacher, tokenizer=True)
+    head = "masked_lm" if settings.alpha_ce or settings.alpha_mlm else BARE
+    if settings.eval is not None and head == BARE:
+        raise InputError(f"eval={settings.eval} needs a student that predicts words; raise alpha_ce or alpha_mlm")
+    has_words = opened.has_weight(f"{opened.family.words.transform}.weight")
+    if settings.alpha_ce and not has_words:
+        raise InputError(
+            f"{opened.folder} has no head that predicts words, and alpha_ce={settings.alpha_ce} needs one; pass "
+            "alpha_ce=0 and alpha_mlm=0 to learn its hidden states alone (alpha_mlm above 0 trains a fresh head), "
+            f"or train the head first: pocketbert pretrain --model {settings.teacher}"
+        )
+    torch.manual_seed(settings.seed)
+    student = _student(settings, opened, head)
+    tokenizer = DistilBertTokenizerFast.from_pretrained(opened.folder)
+    needed = ["vocab_size", *(["hidden_size"] if settings.alpha_cos else [])]
+    check_teacher(student.config, opened.config, needed)
+    if settings.student is not None and not settings.student.endswith(".json"):
+        check_vocabulary(AutoTokenizer.from_pretrained(settings.student), tokenizer)
+    teaching = model_class(opened.config, "masked_lm" if settings.alpha_ce else BARE)
+    parts: dict[str, Any] = {"add_pooling_layer": False} if opened.has_pooler and not settings.alpha_ce else {}
+    taught_by = teaching.from_pretrained(opened, **parts)
+    objective = TripleLoss(
+        taught_by,
+        ce=settings.alpha_ce,
+        mlm=settings.alpha_mlm,
+        cos=settings.alpha_cos,
+        temperature=settings.temperature,
+        masked_only=settings.masked_only,
+    )
+    return corpus_session(settings, student, tokenizer, objective, callbacks, fingerprint_of_weights(opened))
+
+
+def _student(settings: Distilbert, teacher: Opened, head: str) -> Any:
+    """Return the student as it begins."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
+        if settings.student is None:
+            layers = choose_layers(settings.layers, teacher.config.num_hidden_layers)
+            config, arrays = start_from_layers(teacher, layers, head)
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            return model_class(config, head).from_pretrained(None, config=config, state_dict=tensors)
+        if settings.student.endswith(".json"):
+            config = DistilBertConfig.from_pretrained(settings.student)
+            return model_class(config, head)(config)
+        begun = open_model(settings.student)
+        if not isinstance(begun.config, DistilBertConfig):
+            raise ConfigError(f"student={settings.student} is a {begun.family.class_name}; pass a DistilBERT")
+        return model_class(begun.config, head).from_pretrained(begun)

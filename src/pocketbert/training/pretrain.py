@@ -1,0 +1,97 @@
+"""Pre-training: an encoder learns to guess hidden words of unlabeled text."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pocketbert.architecture.config import AutoConfig
+from pocketbert.checkpoint.opened import open_model
+from pocketbert.errors import InputError
+from pocketbert.extras import require
+from pocketbert.tokenizer import AutoTokenizer
+from pocketbert.torch.auto import model_class
+from pocketbert.training.callbacks import Callback
+from pocketbert.training.corpus_runs import corpus_session
+from pocketbert.training.objectives.words import MaskedWords
+from pocketbert.training.runs import Pretrain
+from pocketbert.training.session import Session, Trained
+
+__all__ = ["dry_run", "pretrain", "run_pretrain"]
+
+
+def pretrain(
+    *,
+    model: str | Path,
+    corpus: str | Path | Sequence[str | Path],
+    out: str | Path,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Train a model to guess hidden words of unlabeled text, from fresh weights or from a checkpoint's.
+
+    Args:
+        model: a ``config.json`` to start afresh, with a tokenizer's files beside it or in ``tokenizer=``; or a
+            checkpoint, whose head may be fresh.
+        corpus: text files or patterns, a text a line; see ``corpus.read_corpus``.
+        out: folder to write; it also gets the run's settings, its history and its checkpoints.
+        callbacks: who listens.
+        resume: go on from the latest checkpoint in ``out``.
+        **settings: see ``runs.Pretrain``: ``epochs``, ``batch_size``, ``max_length``, ``optimizer``, ...
+
+    Returns:
+        the model in eval mode, its tokenizer, and what was measured.
+
+    Raises:
+        InputError: a setting or the corpus is wrong.
+        ConfigError: the configuration describes no model.
+        CheckpointError: the model does not load.
+        TrainingError: the loss or the gradient is not finite.
+        MissingExtra: ``pocketbert[train]`` is not installed.
+
+    Example:
+        >>> from pocketbert import pretrain
+        >>> done = pretrain(model="small/config.json", corpus="texts/*.txt.gz", out="mine")  # doctest: +SKIP
+    """
+    files = [corpus] if isinstance(corpus, (str, Path)) else corpus
+    run = Pretrain(model=str(model), corpus=tuple(os.fspath(file) for file in files), out=str(out)).changed(settings)
+    return run_pretrain(run, callbacks=callbacks, resume=resume)
+
+
+def run_pretrain(settings: Pretrain, *, callbacks: Sequence[Callback] = (), resume: bool = False) -> Trained:
+    """Make the run that settings describe. See ``pretrain``."""
+    return _session(settings, callbacks).run(resume)
+
+
+def dry_run(settings: Pretrain) -> str:
+    """Return what a run would do: its sizes, steps and first batch, and how long a step takes."""
+    return _session(settings, ()).described()
+
+
+def _session(settings: Pretrain, callbacks: Sequence[Callback]) -> Session:
+    settings.check()
+    require("accelerate")
+    torch.manual_seed(settings.seed)
+    if settings.model.endswith(".json"):
+        folder = Path(settings.model).parent
+        config = AutoConfig.from_pretrained(settings.model)
+        model: Any = model_class(config, "masked_lm")(config)
+    else:
+        opened = open_model(settings.model, tokenizer=True)
+        folder = opened.folder
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
+            model = model_class(opened.config, "masked_lm").from_pretrained(opened)
+    tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer or folder)
+    if len(tokenizer) > model.config.vocab_size:
+        raise InputError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model's vocab_size is {model.config.vocab_size}; "
+            "set it to at least that many"
+        )
+    return corpus_session(settings, model, tokenizer, MaskedWords(), callbacks)
