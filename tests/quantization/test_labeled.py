@@ -60,12 +60,12 @@ def test_several_labels_at_once(tmp_path):
     total = sum(map(len, chosen))
     assert 0 < total < len(names) * len(texts)
     rows = [{"text": text, "label": labels} for text, labels in zip(texts, chosen, strict=True)]
-    assert scores_of(folder, tmp_path, rows)["F1 of labels"][0] == 1
+    assert scores_of(folder, tmp_path, rows)["micro F1"][0] == 1
     lacking = next(row for row in rows if len(row["label"]) < len(names))
     lacking["label"] = [number for number, name in names.items() if name not in lacking["label"]]
     right = total - len(next(labels for labels in chosen if len(labels) < len(names)))
     expected = 2 * right / (total + sum(len(row["label"]) for row in rows))
-    assert scores_of(folder, tmp_path, rows)["F1 of labels"][0] == pytest.approx(expected)
+    assert scores_of(folder, tmp_path, rows)["micro F1"][0] == pytest.approx(expected)
     with pytest.raises(InputError, match="line 1: label must be a list"):
         scores_of(folder, tmp_path, [{"text": "bad", "label": "sad"}, *rows])
 

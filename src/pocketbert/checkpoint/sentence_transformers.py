@@ -26,7 +26,8 @@ from pocketbert.storage.replacing import replacing
 from pocketbert.storage.texts import parse_list, read_json, read_text
 
 __all__ = ["ACTIVATIONS", "MODULES_FILE", "POOLINGS"]
-__all__ += ["Dense", "Normalize", "Pooling", "SentenceEncoder", "SentenceFolder", "copy_sentences", "find_sentences"]
+__all__ += ["Dense", "Normalize", "Pooling", "SentenceEncoder", "SentenceFolder"]
+__all__ += ["copy_sentences", "find_sentences", "write_sentences"]
 
 MODULES_FILE = "modules.json"
 _PROMPTS_FILE = "config_sentence_transformers.json"
@@ -169,6 +170,32 @@ def copy_sentences(sentences: SentenceFolder | None, target: Path) -> None:
     with replacing(target, stale=[MODULES_FILE]) as stage:
         if sentences is not None:
             sentences.copy(stage)
+
+
+def write_sentences(target: Path, width: int, max_length: int) -> None:
+    """Make an encoder's folder one of sentence-transformers, whose vectors are means over tokens.
+
+    Args:
+        target: the folder.
+        width: the encoder's hidden size.
+        max_length: most tokens of a text.
+    """
+    places = [(_ENCODER, ""), ("Pooling", "1_Pooling")]
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(places)
+    ]
+    flags = {flag: mode == "mean" for mode, flag in _FLAGS.items()}
+    files: dict[str, Any] = {
+        MODULES_FILE: modules,
+        "1_Pooling/config.json": {"word_embedding_dimension": width, **flags, "include_prompt": True},
+        _TEXTS_FILES[0]: {"max_seq_length": max_length, "do_lower_case": False},
+        _PROMPTS_FILE: {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+    }
+    with replacing(target) as stage:
+        for name, content in files.items():
+            (stage / name).parent.mkdir(exist_ok=True)
+            (stage / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def find_sentences(source: str | os.PathLike[str], hub: HubOptions) -> SentenceFolder | None:

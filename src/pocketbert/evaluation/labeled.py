@@ -1,14 +1,16 @@
 """Labeled records of any source (see ``sources``), read and checked.
 
-head                        fields                                                    metrics
-sequence_classification     text, label [, text_pair]                                 accuracy, or Spearman (regression)
-                            (label or labels: a list, if several may hold)            F1 of labels
-token_classification        tokens, tags                                              entity F1, or accuracy of words
+head                        fields                                                    metrics, the deciding one first
+sequence_classification     text, label [, text_pair]                                 accuracy, macro F1
+                            (label or labels: a list, if several may hold)            micro F1, macro F1
+                            (label: a number)                                         Spearman, Pearson
+token_classification        tokens, tags                                              F1, precision, recall of entities
+                                                                                      and F1 of each kind; or accuracy
 question_answering          question, context, answers                                F1, exact match
 multiple_choice             prompt, choices, label                                    accuracy
 next_sentence               text, text_pair, is_next                                  accuracy
 masked_lm, pretraining      text                                                      accuracy at masked words
-none                        text, text_pair, label (or sentence1, sentence2, score;   Spearman of cosines
+none                        text, text_pair, label (or sentence1, sentence2, score;   Spearman, Pearson of cosines
                             or anchor, positive)
 """
 

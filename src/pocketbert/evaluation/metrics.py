@@ -14,7 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from pocketbert.tasks.answers import EntityGroup
 from pocketbert.tasks.entities import Tag
 
-__all__ = ["answer_exact", "answer_f1", "entities", "is_chunked", "places", "set_f1", "share", "spearman", "words_of"]
+__all__ = [
+    "Entity",
+    "answer_exact",
+    "answer_f1",
+    "class_f1",
+    "entities",
+    "hit_share",
+    "is_chunked",
+    "pearson",
+    "places",
+]
+__all__ += ["set_f1", "share", "spearman", "words_of"]
 
 Entity = tuple[str, int, int]  # kind, first character, last character + 1; correct only if all three are
 T = TypeVar("T")
@@ -27,7 +38,12 @@ def share(hits: Iterable[bool]) -> float:
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
     """Return Spearman's rank correlation; ties get their mean rank. It is 0 where one side is constant."""
-    x, y = _ranks(a), _ranks(b)
+    return pearson(_ranks(a), _ranks(b))
+
+
+def pearson(a: ArrayLike, b: ArrayLike) -> float:
+    """Return Pearson's correlation; it is 0 where one side is constant."""
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     x, y = x - x.mean(), y - y.mean()
     size = float(np.linalg.norm(x) * np.linalg.norm(y))
     return float(x @ y) / size if size else 0.0
@@ -66,11 +82,26 @@ def entities(tags: Sequence[Tag], spans: Sequence[tuple[int, int]]) -> set[Entit
     return {entity for entity in found if entity[0] != "O"}
 
 
+def hit_share(found: Sequence[Set[T]], gold: Sequence[Set[T]]) -> float:
+    """Return the share of what is found that is right: precision; with the arguments exchanged, recall."""
+    total = sum(map(len, found))
+    return sum(len(mine & theirs) for mine, theirs in zip(found, gold, strict=True)) / total if total else 0.0
+
+
 def set_f1(found: Sequence[Set[T]], gold: Sequence[Set[T]]) -> float:
     """Return micro-averaged F1 over all texts, of entities or labels; 1 where nothing is found and nothing is right."""
     right = sum(len(mine & theirs) for mine, theirs in zip(found, gold, strict=True))
     total = sum(map(len, found)) + sum(map(len, gold))
     return 2 * right / total if total else 1.0
+
+
+def class_f1(found: Sequence[Set[T]], gold: Sequence[Set[T]]) -> dict[T, float]:
+    """Return each class's F1, in order; ``found`` and ``gold`` hold the classes of every text."""
+    kinds: set[T] = set().union(*found, *gold)
+    return {
+        kind: set_f1([{kind} & each for each in found], [{kind} & each for each in gold])
+        for kind in sorted(kinds, key=str)
+    }
 
 
 def words_of(groups: Iterable[EntityGroup], spans: Sequence[tuple[int, int]]) -> list[str | None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
@@ -67,11 +68,16 @@ def _classification(
     answers = _answers(task, records, watched)  # all labels, best first
     truth = [row["label"] for row in records]
     if regression:
-        return {"Spearman": metrics.spearman([found[0]["score"] for found in answers], truth)}
+        return _correlations([found[0]["score"] for found in answers], truth)
     if is_multi_label(runner.config):
         chosen = [{label["label"] for label in found if label["score"] >= _THRESHOLD} for found in answers]
-        return {"F1 of labels": metrics.set_f1(chosen, [set(labels) for labels in truth])}
-    return {"accuracy": metrics.share(found[0]["label"] == label for found, label in zip(answers, truth, strict=True))}
+        gold = [set(labels) for labels in truth]
+        macro = sum(metrics.class_f1(chosen, gold).values()) / runner.config.num_labels
+        return {"micro F1": metrics.set_f1(chosen, gold), "macro F1": macro}
+    best = [found[0]["label"] for found in answers]
+    each = metrics.class_f1([{label} for label in best], [{label} for label in truth])
+    accuracy = metrics.share(mine == label for mine, label in zip(best, truth, strict=True))
+    return {"accuracy": accuracy, "macro F1": sum(each.values()) / len(each)}
 
 
 def _tokens(
@@ -89,8 +95,19 @@ def _tokens(
     mine = [{(g["entity_group"], g["start"], g["end"]) for g in groups if g["entity_group"] != "O"} for groups in found]
     labels = list(runner.config.id2label.values())
     tags = dict(zip(labels, tags_of(labels), strict=True))
-    gold = zip(([tags[tag] for tag in row["tags"]] for row in records), places, strict=True)
-    return {"entity F1": metrics.set_f1(mine, [metrics.entities(*pair) for pair in gold])}
+    tagged = zip(([tags[tag] for tag in row["tags"]] for row in records), places, strict=True)
+    gold = [metrics.entities(*pair) for pair in tagged]
+    kinds = sorted({entity[0] for entities in (*mine, *gold) for entity in entities})
+
+    def of_kind(kind: str, found: list[set[metrics.Entity]]) -> list[set[metrics.Entity]]:
+        return [{entity for entity in each if entity[0] == kind} for each in found]
+
+    return {
+        "entity F1": metrics.set_f1(mine, gold),
+        "entity precision": metrics.hit_share(mine, gold),
+        "entity recall": metrics.hit_share(gold, mine),
+        **{f"F1 of {kind}": metrics.set_f1(of_kind(kind, mine), of_kind(kind, gold)) for kind in kinds},
+    }
 
 
 def _questions(
@@ -151,7 +168,11 @@ def _likeness(
     texts = [row[name] for row in records for name in ("text", "text_pair")]
     vectors = np.stack(list(watched(task(iter(texts)), each=0.5))).astype(np.float64)
     cosines = (vectors[::2] * vectors[1::2]).sum(axis=1)
-    return {"Spearman of cosines": metrics.spearman(cosines, [row["label"] for row in records])}
+    return _correlations(cosines, [row["label"] for row in records], " of cosines")
+
+
+def _correlations(found: ArrayLike, truth: ArrayLike, of: str = "") -> dict[str, float]:
+    return {f"Spearman{of}": metrics.spearman(found, truth), f"Pearson{of}": metrics.pearson(found, truth)}
 
 
 _SCORES: dict[str, Callable[[Records, Runner, PreTrainedTokenizerBase, _Watched], dict[str, float]]] = {

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.checkpoint.sentence_transformers import copy_sentences, write_sentences
 from pocketbert.errors import InputError
 from pocketbert.evaluation.labeled import read_labeled
 from pocketbert.evaluation.scoring import scores
@@ -24,7 +26,8 @@ from pocketbert.training.callbacks import Callback
 from pocketbert.training.examples import Encoder, fingerprint
 from pocketbert.training.labels import Labels, labels_in
 from pocketbert.training.lora import add_adapters, merge_adapters, save_adapters
-from pocketbert.training.objectives.objective import HeadLoss
+from pocketbert.training.objectives.objective import HeadLoss, Objective
+from pocketbert.training.pairs import check_vectors, pairs_to_learn
 from pocketbert.training.runs import TASKS, Finetune
 from pocketbert.training.session import Session, Trained
 from pocketbert.training.tables import digest, make_table
@@ -50,7 +53,7 @@ def finetune(
 
     Args:
         task: what the model learns: ``"text-classification"``, ``"token-classification"``, ``"question-answering"``,
-            ``"multiple-choice"`` or ``"next-sentence-prediction"``.
+            ``"multiple-choice"``, ``"next-sentence-prediction"`` or ``"embeddings"``.
         model: a checkpoint folder or a name on the hub.
         train: labeled records (``evaluation.labeled`` lists the fields): a file, a data set or its name on the hub (see
             ``evaluation.sources``), or dicts.
@@ -112,15 +115,33 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
     config = _configuration(opened, labels_in(train, head.name, settings.problem, columns))
     tokenizer = AutoTokenizer.from_pretrained(opened.folder)
     limit = _limit(settings, head.name, config)
-    records = read_labeled(train, head.name, config, least=1, columns=columns)
+    records = read_labeled(train, head.name, config, least=1, columns=columns, scored=False)
     judged = None if eval is None else read_labeled(eval, head.name, config, columns=columns)
+    objective: Objective
+    if head.name == BARE:
+        check_vectors(opened)
+        records, objective = pairs_to_learn(records, settings)
+    else:
+        objective = HeadLoss(head)
     encoder = Encoder(head.name, config, tokenizer, limit, settings.stride)
     key = digest("finetune", head.name, records, config.label2id, fingerprint(tokenizer), limit, settings.stride)
     table = make_table(encoder(records), key)
     torch.manual_seed(settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
-        model = model_class(config, head.name).from_pretrained(opened, config=config, ignore_mismatched_sizes=True)
+        # a pooler that gives nothing to the loss would have no gradient, which processes wait for
+        options: dict[str, Any] = (
+            {"add_pooling_layer": False} if head.name == BARE and opened.family.pooled.in_encoder else {}
+        )
+        model = model_class(config, head.name).from_pretrained(
+            opened, config=config, ignore_mismatched_sizes=True, **options
+        )
+
+    def describe(folder: Path) -> None:
+        if head.name == BARE and opened.sentences is not None:
+            copy_sentences(opened.sentences, folder)
+        elif head.name == BARE:
+            write_sentences(folder, config.hidden_size, limit)
 
     if settings.lora_rank is not None:
         targets = (settings.lora_targets or "").replace(" ", "").split(",")
@@ -139,7 +160,7 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         settings=settings,
         model=model,
         tokenizer=tokenizer,
-        objective=HeadLoss(head),
+        objective=objective,
         table=table,
         collate=Padder(tokenizer.pad_token_id or 0, together=head.input_rank == 3),
         evaluate=evaluate if judged else None,
@@ -147,6 +168,7 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         data=key,
         int8=settings.int8,
         save=_save_merged if settings.lora_merge else save_adapters if settings.lora_rank else None,
+        beside=describe,
     )
 
 

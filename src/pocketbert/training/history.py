@@ -51,9 +51,9 @@ class History(Callback):
         step = self.progress.best[1]
         return next(dict(row["scores"]) for row in self.progress.history if "scores" in row and row["step"] == step)
 
-    def draw(self) -> None:
-        """Draw losses and scores over the steps."""
-        draw_curves(self.progress.history, self.folder / CURVES_FILE)
+    def draw(self, folder: Path) -> None:
+        """Draw losses and scores over the steps, into a folder."""
+        draw_curves(self.progress.history, folder / CURVES_FILE)
 
     def _add(self, row: dict[str, Any]) -> None:
         self.progress.history.append(row)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pocketbert.architecture.heads import BARE, HEADS, Head
 from pocketbert.errors import InputError
 from pocketbert.evaluation.sources import read_columns
-from pocketbert.tasks.option_checks import check_choice, check_whole
+from pocketbert.tasks.option_checks import check_choice, check_number, check_whole
 from pocketbert.training.labels import PROBLEMS
 from pocketbert.training.settings import Settings, at_least_zero, setting, share
 
@@ -17,7 +17,14 @@ __all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Pretrain"]
 # what is trained, by the task that it is for
 TASKS: dict[str, Head] = {
     head.task: head for head in HEADS.values() if head.name not in (BARE, "pretraining", "masked_lm")
-}
+} | {"embeddings": HEADS[BARE]}
+
+
+def _above_zero(name: str, value: Any) -> None:
+    if value is not None:
+        check_number(name, value)
+        if value <= 0:
+            raise InputError(f"{name}={value!r} must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +39,9 @@ class Finetune(Settings):
     eval: str | None = setting(None, "labeled records to score the model on; the best checkpoint is kept")
     columns: str | None = setting(None, "names that the data has for fields, such as text=sentence,label=stars")
     problem: str | None = setting(None, f"what labels are: {', '.join(PROBLEMS)}; told from the data by default")
+    top_score: float | None = setting(
+        None, "embeddings: score of texts that mean the same; by default the highest one, at least 1", _above_zero
+    )
     max_length: int | None = setting(None, "most tokens of a row", check_whole, 1, none="128, or 384 for answers")
     int8: bool = setting(False, "round as the int8 engine does, so that the model loses less in int8")
     lora_rank: int | None = setting(None, "train low-rank adapters of this rank", check_whole, 1, none="all weights")

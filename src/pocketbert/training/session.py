@@ -15,6 +15,7 @@ import torch
 
 from pocketbert.errors import CheckpointError, InputError
 from pocketbert.extras import require
+from pocketbert.storage.replacing import replacing
 from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.checkpoints import Checkpoints, Progress
@@ -79,6 +80,7 @@ class Session:
         data: a name for the examples' content.
         int8: round as the int8 engine does.
         save: writes the model into a folder; by default ``save_pretrained``.
+        beside: writes what else belongs into the model's folder.
     """
 
     settings: Settings
@@ -92,6 +94,7 @@ class Session:
     data: str = ""
     int8: bool = False
     save: Callable[[Any, Path], None] | None = None
+    beside: Callable[[Path], None] = lambda _: None
 
     def run(self, resume: bool = False) -> Trained:
         """Train, and write the model.
@@ -131,18 +134,21 @@ class Session:
             run_steps(run)
         model = run.model.eval()
         if accelerator.is_main_process:
-            (self.save or type(model).save_pretrained)(model, folder)
-            self.tokenizer.save_pretrained(folder)
-            history.draw()
+            with replacing(folder) as stage:
+                (self.save or type(model).save_pretrained)(model, stage)
+                self.tokenizer.save_pretrained(stage)
+                self.beside(stage)
+                history.draw(stage)
         accelerator.wait_for_everyone()
         accelerator.end_training()
         return Trained(model, self.tokenizer, history.best(), progress.history, folder)
 
     def _first(self, run: Run) -> Iterator[Batch]:
-        """Yield a few batches, as the model takes them."""
+        """Yield a few batches, without labels."""
         for step in range(min(_LOOKED_AT, run.order.steps_per_epoch)):
             share = run.order.shares(step, 0, 1, None)[0]
-            yield self.collate(self.table[list(share.examples)], share)
+            batch = self.collate(self.table[list(share.examples)], share)
+            yield {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
 
     def described(self) -> str:
         """Return what the run would do, and how long its steps take here."""
