@@ -130,17 +130,18 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
         # a pooler that gives nothing to the loss would have no gradient, which processes wait for
-        options: dict[str, Any] = (
-            {"add_pooling_layer": False} if head.name == BARE and opened.family.pooled.in_encoder else {}
-        )
+        unused = head.name == BARE and opened.family.pooled.in_encoder
+        options: dict[str, Any] = {"add_pooling_layer": False} if unused else {}
         model = model_class(config, head.name).from_pretrained(
             opened, config=config, ignore_mismatched_sizes=True, **options
         )
 
     def describe(folder: Path) -> None:
-        if head.name == BARE and opened.sentences is not None:
+        if head.name != BARE or (settings.lora_rank is not None and not settings.lora_merge):  # adapters are no encoder
+            return
+        if opened.sentences is not None:
             copy_sentences(opened.sentences, folder)
-        elif head.name == BARE:
+        else:
             write_sentences(folder, config.hidden_size, limit)
 
     if settings.lora_rank is not None:
