@@ -16,7 +16,7 @@ FAST = {"epochs": 8, "learning_rate": 3e-3, "batch_size": 8, "warmup": 0.0, "eva
 
 
 LEARNED = [
-    *(("DistilBert", task) for task in TASKS if task != "next-sentence-prediction"),
+    *(("DistilBert", task) for task in TASKS if task not in ("next-sentence-prediction", "embeddings")),
     ("MobileBert", "question-answering"),
     ("MobileBert", "token-classification"),
 ]
@@ -102,7 +102,7 @@ def test_the_best_weights_are_kept(start, data, tmp_path):
     options = {"model": start(), "train": path, "eval": path, "patience": 2, **FAST, "epochs": 20}
     done = finetune(out=tmp_path / "out", callbacks=[Spoil()], **options)
     assert [step for step, _ in seen] == [20, 40, 60]  # two evaluations without a better one ended it
-    assert done.scores == {"accuracy": seen[0][1]}
+    assert done.scores["accuracy"] == seen[0][1]
     assert seen[0][1] > seen[1][1] == 0.5
     assert done.model.classifier.bias[1].item() < 99.0
 
