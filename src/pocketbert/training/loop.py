@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.optimizers import make_optimizer
 from pocketbert.training.order import Order, Share, random_of
 from pocketbert.training.phases import Phase, free, phase_at, trained_in
+from pocketbert.training.processes import from_main
 from pocketbert.training.schedules import rate
 from pocketbert.training.settings import Settings
 from pocketbert.training.tables import Table
@@ -258,14 +258,12 @@ def _seed(seed: int, *place: int) -> int:
 def _evaluation(run: Run) -> bool:
     """Score the model; return whether the run should end, since nothing got better for long enough."""
     accelerator, progress = run.accelerator, run.progress
-    scores: list[Any] = [None]
+    scores: dict[str, float] = {}
     if accelerator.is_main_process:
         assert run.evaluate is not None
-        scores = [run.evaluate(run.model)]
+        scores = run.evaluate(run.model)
         run.model.train()
-    if accelerator.num_processes > 1:
-        scores = import_module("accelerate.utils").broadcast_object_list(scores)
-    found: dict[str, float] = scores[0]
+    found: dict[str, float] = from_main(accelerator, scores)[0]
     value = next(iter(found.values()))
     if progress.best is None or value > progress.best[0]:
         progress.best, progress.since_best = (value, progress.step), 0

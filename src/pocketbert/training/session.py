@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.extras import require
 from pocketbert.storage.replacing import replacing
 from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
@@ -24,6 +23,7 @@ from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
 from pocketbert.training.phases import Phase, free, trained_in
+from pocketbert.training.processes import from_main, make_accelerator
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
@@ -106,11 +106,8 @@ class Session:
         settings = self.settings
         if settings.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
-        accelerate = require("accelerate")
-        precision = {"float32": "no", "bfloat16": "bf16"}[settings.precision]
         # what a phase freezes has no gradient, which processes must know that wait for each other's
-        waiting = accelerate.DistributedDataParallelKwargs(find_unused_parameters=isinstance(self.objective, Sequence))
-        accelerator = accelerate.Accelerator(mixed_precision=precision, kwargs_handlers=[waiting])
+        accelerator = make_accelerator(settings.precision, some_unused=isinstance(self.objective, Sequence))
         folder = Path(settings.out)
         checkpoints = Checkpoints(folder, settings.keep, accelerator.is_main_process)
         progress = self._progress(checkpoints, accelerator.num_processes, resume)
@@ -140,8 +137,9 @@ class Session:
                 self.beside(stage)
                 history.draw(stage)
         accelerator.wait_for_everyone()
-        accelerator.end_training()
-        return Trained(model, self.tokenizer, history.best(), progress.history, folder)
+        best = history.best() if accelerator.is_main_process else {}
+        best, rows = from_main(accelerator, best, progress.history)  # which only the main process writes
+        return Trained(model, self.tokenizer, best, rows, folder)
 
     def _first(self, run: Run) -> Iterator[Batch]:
         """Yield a few batches, without labels."""

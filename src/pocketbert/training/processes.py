@@ -1,0 +1,37 @@
+"""The processes of a run, as ``torchrun`` and ``accelerate launch`` start them."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from pocketbert.extras import require
+
+__all__ = ["from_main", "make_accelerator"]
+
+
+def make_accelerator(precision: str, some_unused: bool) -> Any:
+    """Return accelerate's object, which knows processes, devices and precision.
+
+    Args:
+        precision: ``"float32"`` or ``"bfloat16"``.
+        some_unused: whether some parameters have no gradient in some steps.
+    """
+    accelerate = require("accelerate")
+    waiting = accelerate.DistributedDataParallelKwargs(find_unused_parameters=some_unused)
+    # without this, accelerate takes each process that torchrun starts on CPUs for the only one
+    on_cpus = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
+    mixed = {"float32": "no", "bfloat16": "bf16"}[precision]
+    import_module("accelerate.state").AcceleratorState._reset_state()  # the precision of an earlier run
+    return accelerate.Accelerator(mixed_precision=mixed, kwargs_handlers=[waiting], cpu=on_cpus)
+
+
+def from_main(accelerator: Any, *values: Any) -> list[Any]:
+    """Return the main process's values in every process."""
+    if accelerator.num_processes == 1:
+        return list(values)
+    found: list[Any] = import_module("accelerate.utils").broadcast_object_list(list(values))
+    return found
