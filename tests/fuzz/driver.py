@@ -132,7 +132,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--targets", help="comma-separated: " + ", ".join(TARGETS))
     parser.add_argument("--folder", type=Path, default=_FOLDER, help="where corpus and findings are kept")
     parser.add_argument("--seed", default=str(time.time_ns()), help="by default another one each time")
-    parser.add_argument("--sanitized", action="store_true", help="do not limit the address space")
+    parser.add_argument(
+        "--sanitized", action="store_true", help="no limit of memory, for an engine built with POCKETBERT_SANITIZE"
+    )
     parser.add_argument("--again", nargs=2, metavar=("TARGET", "FILE"), help="run one input and show what it does")
     given = parser.parse_args(argv)
     if given.again:
