@@ -80,6 +80,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "training.distilbert": ("distil_distilbert",),
     "training.finetune": ("finetune",),
     "training.lora": ("load_adapters", "merge_adapters"),
+    "training.mobilebert": ("distil_mobilebert",),
     "training.pretrain": ("pretrain",),
     "torch.model": ("PreTrainedModel",),
     "torch.distilbert": (
@@ -156,6 +157,7 @@ if TYPE_CHECKING:
     from pocketbert.training.distilbert import distil_distilbert as distil_distilbert
     from pocketbert.training.finetune import *
     from pocketbert.training.lora import *
+    from pocketbert.training.mobilebert import distil_mobilebert as distil_mobilebert
     from pocketbert.training.pretrain import pretrain as pretrain
 
 add_modules()

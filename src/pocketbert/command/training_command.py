@@ -49,6 +49,20 @@ def distilbert_command(context: typer.Context) -> None:
     _call(_with_options(command, Distilbert, _FILES), context)
 
 
+@distil_app.command("mobilebert", context_settings=own_options)
+def mobilebert_command(context: typer.Context) -> None:
+    """Make a MobileBERT that learns a teacher's layers and then its words on unlabeled text."""
+    from pocketbert.training.runs import Mobilebert
+
+    def command(files: list[str] | None, **given: Any) -> None:
+        """Make a MobileBERT that learns a teacher's layers and then its words on unlabeled text."""
+        from pocketbert.training.mobilebert import dry_run, run_mobilebert
+
+        _train(Mobilebert, _with_files(given, files), run_mobilebert, dry_run)
+
+    _call(_with_options(command, Mobilebert, _FILES), context)
+
+
 def pretrain_command(context: typer.Context) -> None:
     """Train a model to guess hidden words of unlabeled text."""
     from pocketbert.training.runs import Pretrain

@@ -149,7 +149,8 @@ class BertLikeModel(Encoder):
             return_dict=True,
         )
 
-    def _attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+    def attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+        """See ``pruning``."""
         attention: Any = self.encoder.layer[layer].attention
         inner = attention.self
         return inner.query, inner.key, inner.value, attention.output.dense

@@ -224,7 +224,8 @@ class DistilBertModel(Encoder, DistilBertPreTrainedModel):
             return_dict=True,
         )
 
-    def _attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+    def attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+        """See ``pruning``."""
         attention: Any = self.transformer.layer[layer].attention
         return attention.q_lin, attention.k_lin, attention.v_lin, attention.out_lin
 

@@ -50,7 +50,7 @@ class HeadPruning(VocabularyAccess):
 
     def _prune_layer(self, layer: int, keep: list[int], standing: int) -> None:
         """Keep the heads at these places of the ``standing`` ones of a layer; called on the encoder."""
-        *inputs, output = self._attention_linears(layer)
+        *inputs, output = self.attention_linears(layer)
         index = torch.tensor(keep, device=output.weight.device)
         size = output.in_features // standing
         columns = (index[:, None] * size + torch.arange(size, device=index.device)).flatten()
@@ -58,6 +58,6 @@ class HeadPruning(VocabularyAccess):
             prune_linear(linear, columns, dim=0)
         prune_linear(output, columns, dim=1)
 
-    def _attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
+    def attention_linears(self, layer: int) -> tuple[nn.Linear, nn.Linear, nn.Linear, nn.Linear]:
         """Return query, key, value and output of a layer's attention; defined by encoders."""
         raise NotImplementedError

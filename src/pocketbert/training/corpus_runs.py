@@ -14,6 +14,7 @@ from pocketbert.training.callbacks import Callback
 from pocketbert.training.corpus import corpus_files, read_corpus, texts_of
 from pocketbert.training.masking import Masker, rarity
 from pocketbert.training.objectives.objective import Objective
+from pocketbert.training.phases import Phase
 from pocketbert.training.runs import CorpusRun
 from pocketbert.training.session import Session
 from pocketbert.training.tables import digest
@@ -25,7 +26,7 @@ def corpus_session(
     settings: CorpusRun,
     model: Any,
     tokenizer: Any,
-    objective: Objective,
+    objective: Objective | Sequence[Phase],
     callbacks: Sequence[Callback],
     *made_of: str,
 ) -> Session:
@@ -35,7 +36,7 @@ def corpus_session(
         settings: of the run.
         model: what is trained.
         tokenizer: its tokenizer.
-        objective: what is minimized.
+        objective: what is minimized; phases, where that changes on the way.
         callbacks: who listens.
         *made_of: names for what else the run is made of, such as a teacher's weights.
     """

@@ -12,7 +12,7 @@ from pocketbert.tasks.option_checks import check_choice, check_number, check_who
 from pocketbert.training.labels import PROBLEMS
 from pocketbert.training.settings import Settings, at_least_zero, setting, share
 
-__all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Pretrain"]
+__all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Mobilebert", "Pretrain"]
 
 # what is trained, by the task that it is for
 TASKS: dict[str, Head] = {
@@ -137,3 +137,44 @@ class Pretrain(CorpusRun):
         super().check()
         if not self.mask_share:
             raise InputError("mask_share=0 hides no word; nothing would be learned")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mobilebert(CorpusRun):
+    """A distillation into a MobileBERT; the defaults are the paper's."""
+
+    needed: ClassVar[tuple[str, ...]] = ("teacher", "corpus", "out")
+
+    teacher: str = setting("", "BERT or IB-BERT to learn from, a checkpoint folder or a name on the hub")
+    student: str | None = setting(
+        None, "a config.json, or a checkpoint folder to go on from; by default MobileBERT at the teacher's width"
+    )
+    strategy: str = setting("pkt", "layers one by one, then words (pkt); all layers, then words (jkt); at once (akt)")
+    transfer_steps: int = setting(240_000, "steps in which layers are learned", check_whole, 0)
+    pd_steps: int = setting(500_000, "steps in which words are learned", check_whole, 0)
+    teacher_share: float = setting(0.5, "share of the teacher's words in what hidden words are learned from", share)
+    epochs: float = setting(0.0, "unused: transfer_steps and pd_steps say how long the run is", at_least_zero)
+    batch_size: int = setting(2048, "texts of one step, over all processes", check_whole, 1)
+    micro_batch_size: int | None = setting(32, "most texts that a process holds at once", check_whole, 1, none="all")
+    optimizer: str = setting("lamb", "adamw or lamb")
+    learning_rate: float = setting(1.5e-3, "the highest rate for words; layers have three times as much", at_least_zero)
+    warmup: float = setting(0.02, "share of the steps for words in which the learning rate rises", share)
+    final_rate: float = setting(1e-4, "learning rate at the end, as a share of the highest", share)
+
+    @property
+    def learns_words(self) -> bool:
+        """Whether the student gets a head that predicts words."""
+        return self.strategy == "akt" or self.pd_steps > 0
+
+    def check(self) -> None:
+        """See ``Settings``."""
+        super().check()
+        check_choice("strategy", self.strategy, ("pkt", "jkt", "akt"))
+        if self.epochs:
+            raise InputError(f"epochs={self.epochs} has no meaning here; set transfer_steps and pd_steps")
+        if not self.transfer_steps + self.pd_steps:
+            raise InputError("transfer_steps and pd_steps are both 0; nothing would be learned")
+        if self.learns_words and not self.mask_share:
+            raise InputError(
+                "mask_share=0 hides no word; raise it, or learn layers alone: pd_steps=0 with strategy pkt or jkt"
+            )
