@@ -9,34 +9,14 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
+from helpers.runs import StopAfter, equal
 from helpers.small import folder
-from pocketbert import Callback, CheckpointError, InputError, distil_distilbert, finetune, pretrain
+from pocketbert import CheckpointError, InputError, distil_distilbert, finetune, pretrain
 from pocketbert.training.checkpoints import Checkpoints
 from pocketbert.training.loop import Stopped
 
 OPTIONS = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "micro_batch_size": 5, "save_every": 2}
-
-
-class StopAfter(Callback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step(self, run, values):
-        if run.progress.step == self.step:
-            run.stopping = 0
-
-
-def equal(one, other):
-    assert one.history[-1]["step"] == other.history[-1]["step"]
-    for (name, mine), theirs in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
-        assert torch.equal(mine, theirs), name
-    kept = [
-        [{name: value for name, value in row.items() if name != "seconds"} for row in each.history]
-        for each in (one, other)
-    ]
-    assert kept[0] == kept[1]
 
 
 @pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (2, "adamw"), (0, "lamb")])

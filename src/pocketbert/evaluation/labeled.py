@@ -26,6 +26,7 @@ from pocketbert.evaluation.sources import Columns, Labeled, open_source, source_
 from pocketbert.tasks.records import Fields, Record
 
 __all__ = [
+    "UNLABELED",
     "Records",
     "is_multi_label",
     "is_regression",
@@ -46,6 +47,7 @@ def read_labeled(
     *,
     columns: Columns | None = None,
     scored: bool = True,
+    unlabeled: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the fields of labeled records, checked against a model; labels by name.
 
@@ -56,6 +58,7 @@ def read_labeled(
         least: how many records are needed.
         columns: names that the data has in place of some fields' own.
         scored: whether pairs of texts for a bare encoder must have a score.
+        unlabeled: whether records may have no label; they come without one.
 
     Raises:
         InputError: there is no such file or it is empty; or records lack fields or have labels that the model lacks, in
@@ -64,12 +67,15 @@ def read_labeled(
     name = source_name(source)
     check = _RECORDS[head][1] if head != BARE or scored else _paired
     records, broken = [], []
-    for record in read_fields(source, head, columns):
-        value = record.value
+    for record in read_fields(source, head, columns, unlabeled=unlabeled):
+        value = {"text": record.value} if isinstance(record.value, str) else record.value  # a line of a text file
         try:
             if isinstance(value, InputError):
                 raise value
-            records.append(check(value, config))
+            if unlabeled and not any(label in value for label in UNLABELED[head]):
+                records.append(_without_label(value))
+            else:
+                records.append(check(value, config))
         except InputError as error:
             broken.append(f"{record.unit} {record.line}: {error}")
     if broken:
@@ -80,15 +86,24 @@ def read_labeled(
     return records
 
 
-def read_fields(source: Labeled, head: str, columns: Columns | None = None) -> Iterator[Record]:
-    """Yield what a head's labeled records hold, not yet checked against a model.
+def read_fields(
+    source: Labeled, head: str, columns: Columns | None = None, *, unlabeled: bool = False
+) -> Iterator[Record]:
+    """Yield what a head's labeled records hold, not yet checked against a model; see ``read_labeled``.
 
     Raises:
         InputError: nothing is known of the head; or see ``sources.open_source``.
     """
     if head not in _RECORDS:
         raise InputError(f"no metric is known for the head {head}; leave data= out, or pass texts=")
-    return open_source(source, _RECORDS[head][0], columns)
+    fields = _RECORDS[head][0]
+    if unlabeled:
+        labels = UNLABELED.get(head)
+        if labels is None:
+            raise InputError(f"records of the head {head} need labels; it learns from those alone")
+        needed = tuple(name for name in fields.needed if name not in labels)
+        fields = Fields(needed, tuple(dict.fromkeys((*fields.optional, *labels))))
+    return open_source(source, fields, columns)
 
 
 # -- records ---------------------------------------------------------------------------------------------------
@@ -143,6 +158,12 @@ def _continued(row: dict[str, Any], _: Any) -> dict[str, Any]:
     return row | {"is_next": is_next}
 
 
+def _without_label(row: dict[str, Any]) -> dict[str, Any]:
+    if "tokens" in row and (not isinstance(row["tokens"], list) or not row["tokens"]):
+        raise InputError("tokens must be a list of words")
+    return row
+
+
 # a pair's fields, and the names that other data has for them
 _PAIR = {"text": ("sentence1", "anchor"), "text_pair": ("sentence2", "positive"), "label": ("score",)}
 
@@ -174,6 +195,14 @@ _RECORDS: dict[str, tuple[Fields, Callable[[dict[str, Any], Any], dict[str, Any]
     "next_sentence": (Fields(("text", "text_pair", "is_next")), _continued),
     "masked_lm": (Fields(("text",)), lambda row, _: row),
     BARE: (Fields((), (*_PAIR, *(other for others in _PAIR.values() for other in others))), _compared),
+}
+
+
+# heads that may learn from records without these fields, if a teacher says what is right
+UNLABELED = {
+    "sequence_classification": ("label", "labels"),
+    "token_classification": ("tags",),
+    "question_answering": ("answers",),
 }
 
 

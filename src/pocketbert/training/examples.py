@@ -44,6 +44,9 @@ class Encoder:
         tokenizer: the model's tokenizer.
         max_length: most tokens of a row.
         stride: tokens that consecutive windows share.
+        typed: whether examples have token types; by default, if the model has them.
+        marked: whether examples of tags say by ``first`` which tokens begin a word, so that those without labels can be
+            learned from a teacher.
     """
 
     head: str
@@ -51,6 +54,13 @@ class Encoder:
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     stride: int = 0
+    typed: bool | None = None
+    marked: bool = False
+
+    @property
+    def has_types(self) -> bool:
+        """Whether examples have token types."""
+        return hasattr(self.config, "type_vocab_size") if self.typed is None else self.typed
 
     def __call__(self, records: Records) -> Iterator[Example]:
         """Yield the examples of records in their order; a record may have several."""
@@ -77,12 +87,12 @@ class Encoder:
             window_over=over,
         )
         assert batch.encodings is not None
-        return [split(each, cut, types=hasattr(self.config, "type_vocab_size")) for each in batch.encodings]
+        return [split(each, cut, types=self.has_types) for each in batch.encodings]
 
     def example(self, rows: Sequence[Row], **labels: Any) -> Example:
         """Return rows and labels as one example."""
         example: Example = {"rows": [list(row.input_ids) for row in rows], "size": max(map(len, rows))}
-        if hasattr(self.config, "type_vocab_size"):
+        if self.has_types:
             example["types"] = [list(row.token_type_ids or [0] * len(row)) for row in rows]
         return example | labels
 
@@ -101,42 +111,49 @@ def _pairs(records: Sequence[Mapping[str, Any]]) -> list[Any]:
 def _classified(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
     config = encoder.config
     for row, record in zip(encoder.whole(_pairs(records)), records, strict=True):
-        label = record["label"]
+        label = record.get("label")
         if is_regression(config):
-            yield encoder.example([row], labels=float(label))
+            yield encoder.example([row], labels=float(IGNORED if label is None else label))
         elif is_multi_label(config):
-            yield encoder.example([row], labels=[float(name in label) for name in config.label2id])
+            names = config.label2id
+            labels = [float(IGNORED)] * len(names) if label is None else [float(name in label) for name in names]
+            yield encoder.example([row], labels=labels)
         else:
-            yield encoder.example([row], labels=config.label2id[label])
+            yield encoder.example([row], labels=IGNORED if label is None else config.label2id[label])
 
 
 def _tagged(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
     documents = encoder.documents([list(record["tokens"]) for record in records], "window")
     for document, record in zip(documents, records, strict=True):
-        labels = []
+        labels, first = [], []
+        tags = record.get("tags")
         before = None
         for word in document.encoding.word_ids:  # a word's label stands at its first token
             starts = word is not None and word != before
-            labels.append(encoder.config.label2id[record["tags"][word]] if starts and word is not None else IGNORED)
+            first.append(int(starts))
+            labels.append(encoder.config.label2id[tags[word]] if starts and tags and word is not None else IGNORED)
             before = word
         for window in document.windows:
             tokens = range(len(document)) if window.tokens is None else window.tokens.tolist()
-            yield encoder.example([window.row], labels=[labels[token] for token in tokens])
+            columns = {"labels": labels, "first": first} if encoder.marked else {"labels": labels}
+            yield encoder.example([window.row], **{n: [values[t] for t in tokens] for n, values in columns.items()})
 
 
 def _answered(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
     pairs = [(record["question"], record["context"]) for record in records]
     for document, record in zip(encoder.documents(pairs, "window", over=1), records, strict=True):
-        first, last = _span(document, record)
+        labeled = "answers" in record
+        first, last = _span(document, record) if labeled else (-1, -1)
         for window in document.windows:
             tokens = range(len(document)) if window.tokens is None else window.tokens.tolist()
             place = {token: index for index, token in enumerate(tokens)}
             start, end = place.get(first, 0), place.get(last, 0)  # an answer outside is answered at [CLS]
             inside = first in place and last in place
+            outside = 0 if labeled else IGNORED
             yield encoder.example(
                 [window.row],
-                start_positions=start if inside else 0,
-                end_positions=end if inside else 0,
+                start_positions=start if inside else outside,
+                end_positions=end if inside else outside,
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.checkpoint.sentence_transformers import copy_sentences, write_sentences
 from pocketbert.errors import InputError
-from pocketbert.evaluation.labeled import read_labeled
+from pocketbert.evaluation.labeled import UNLABELED, read_labeled
 from pocketbert.evaluation.scoring import scores
 from pocketbert.evaluation.sources import Labeled, in_memory, read_columns, source_name
 from pocketbert.extras import require
@@ -24,13 +25,15 @@ from pocketbert.torch.runner import TorchRunner
 from pocketbert.training.batches import Padder
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.examples import Encoder, fingerprint
-from pocketbert.training.labels import Labels, labels_in
+from pocketbert.training.labels import HAVE_LABELS, Labels, labels_in
 from pocketbert.training.lora import add_adapters, merge_adapters, save_adapters
 from pocketbert.training.objectives.objective import HeadLoss, Objective
+from pocketbert.training.objectives.task import TaskDistillation
 from pocketbert.training.pairs import check_vectors, pairs_to_learn
 from pocketbert.training.runs import TASKS, Finetune
 from pocketbert.training.session import Session, Trained
 from pocketbert.training.tables import digest, make_table
+from pocketbert.training.teachers import check_task_teacher, fingerprint_of_weights, labels_of
 
 __all__ = ["dry_run", "finetune", "run_finetune"]
 
@@ -112,10 +115,19 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
     eval = settings.eval if eval is None else in_memory(eval)
     opened = open_model(settings.model, tokenizer=True)
     columns = read_columns(settings.columns)
-    config = _configuration(opened, labels_in(train, head.name, settings.problem, columns))
+    teacher = None if settings.teacher is None else open_model(settings.teacher, tokenizer=True)
     tokenizer = AutoTokenizer.from_pretrained(opened.folder)
+    if teacher is None:
+        config = _configuration(opened, labels_in(train, head.name, settings.problem, columns))
+    else:
+        config = _configuration(opened, None)
+        if head.name in HAVE_LABELS:
+            config.override(labels_of(teacher.config))
     limit = _limit(settings, head.name, config)
-    records = read_labeled(train, head.name, config, least=1, columns=columns, scored=False)
+    if teacher is not None:
+        check_task_teacher(teacher, head.name, tokenizer, limit)
+    unlabeled = teacher is not None and head.name in UNLABELED
+    records = read_labeled(train, head.name, config, least=1, columns=columns, scored=False, unlabeled=unlabeled)
     judged = None if eval is None else read_labeled(eval, head.name, config, columns=columns)
     objective: Objective
     if head.name == BARE:
@@ -124,17 +136,15 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
     else:
         objective = HeadLoss(head)
     encoder = Encoder(head.name, config, tokenizer, limit, settings.stride)
-    key = digest("finetune", head.name, records, config.label2id, fingerprint(tokenizer), limit, settings.stride)
+    made_of = [head.name, records, config.label2id, fingerprint(tokenizer), limit, settings.stride]
+    if teacher is not None:
+        encoder = replace(encoder, typed=encoder.has_types or teacher.family.has_types, marked=True)
+        made_of += [encoder.typed, fingerprint_of_weights(teacher)]
+        answering = model_class(teacher.config, head.name).from_pretrained(teacher)
+        objective = TaskDistillation(head, answering, settings.temperature, settings.teacher_share)
+    key = digest("finetune", *made_of)
     table = make_table(encoder(records), key)
-    torch.manual_seed(settings.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
-        # a pooler that gives nothing to the loss would have no gradient, which processes wait for
-        unused = head.name == BARE and opened.family.pooled.in_encoder
-        options: dict[str, Any] = {"add_pooling_layer": False} if unused else {}
-        model = model_class(config, head.name).from_pretrained(
-            opened, config=config, ignore_mismatched_sizes=True, **options
-        )
+    model = _start(settings, opened, config, head.name)
 
     def describe(folder: Path) -> None:
         if head.name != BARE or (settings.lora_rank is not None and not settings.lora_merge):  # adapters are no encoder
@@ -143,16 +153,6 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
             copy_sentences(opened.sentences, folder)
         else:
             write_sentences(folder, config.hidden_size, limit)
-
-    if settings.lora_rank is not None:
-        targets = (settings.lora_targets or "").replace(" ", "").split(",")
-        add_adapters(
-            model,
-            settings.lora_rank,
-            alpha=settings.lora_alpha,
-            dropout=settings.lora_dropout,
-            targets=[name for name in targets if name],
-        )
 
     def evaluate(bare: Any) -> dict[str, float]:
         return scores(judged, TorchRunner(bare), tokenizer, lambda _: None) if judged else {}
@@ -171,6 +171,29 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         save=_save_merged if settings.lora_merge else save_adapters if settings.lora_rank else None,
         beside=describe,
     )
+
+
+def _start(settings: Finetune, opened: Opened, config: PretrainedConfig, head: str) -> Any:
+    """Return the model as its training begins."""
+    torch.manual_seed(settings.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
+        # a pooler that gives nothing to the loss would have no gradient, which processes wait for
+        unused = head == BARE and opened.family.pooled.in_encoder
+        options: dict[str, Any] = {"add_pooling_layer": False} if unused else {}
+        model = model_class(config, head).from_pretrained(
+            opened, config=config, ignore_mismatched_sizes=True, **options
+        )
+    if settings.lora_rank is not None:
+        targets = (settings.lora_targets or "").replace(" ", "").split(",")
+        add_adapters(
+            model,
+            settings.lora_rank,
+            alpha=settings.lora_alpha,
+            dropout=settings.lora_dropout,
+            targets=[name for name in targets if name],
+        )
+    return model
 
 
 def _save_merged(model: Any, folder: Path) -> None:

@@ -9,8 +9,9 @@ from pocketbert.errors import InputError
 from pocketbert.evaluation.labeled import read_fields
 from pocketbert.evaluation.sources import Columns, Labeled, source_name
 
-__all__ = ["PROBLEMS", "Labels", "labels_in"]
+__all__ = ["HAVE_LABELS", "PROBLEMS", "Labels", "labels_in"]
 
+HAVE_LABELS = ("sequence_classification", "token_classification")  # heads whose labels are named in a configuration
 PROBLEMS = ("single_label", "multi_label", "regression")
 
 
@@ -46,7 +47,7 @@ def labels_in(source: Labeled, head: str, problem: str | None = None, columns: C
     Raises:
         InputError: kinds are mixed, or there is only one class.
     """
-    if head not in ("sequence_classification", "token_classification"):
+    if head not in HAVE_LABELS:
         return None
     found: set[Any] = set()
     kinds: dict[str, str] = {}

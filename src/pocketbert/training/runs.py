@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pocketbert.architecture.heads import BARE, HEADS, Head
 from pocketbert.errors import InputError
 from pocketbert.evaluation.sources import read_columns
-from pocketbert.tasks.option_checks import check_choice, check_number, check_whole
+from pocketbert.tasks.option_checks import check_choice, check_whole
 from pocketbert.training.labels import PROBLEMS
-from pocketbert.training.settings import Settings, at_least_zero, setting, share
+from pocketbert.training.settings import Settings, above_zero, at_least_zero, setting, share
 
 __all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Mobilebert", "Pretrain"]
 
@@ -18,13 +18,6 @@ __all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Mobilebert", "Pretra
 TASKS: dict[str, Head] = {
     head.task: head for head in HEADS.values() if head.name not in (BARE, "pretraining", "masked_lm")
 } | {"embeddings": HEADS[BARE]}
-
-
-def _above_zero(name: str, value: Any) -> None:
-    if value is not None:
-        check_number(name, value)
-        if value <= 0:
-            raise InputError(f"{name}={value!r} must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +33,10 @@ class Finetune(Settings):
     columns: str | None = setting(None, "names that the data has for fields, such as text=sentence,label=stars")
     problem: str | None = setting(None, f"what labels are: {', '.join(PROBLEMS)}; told from the data by default")
     top_score: float | None = setting(
-        None, "embeddings: score of texts that mean the same; by default the highest one, at least 1", _above_zero
+        None,
+        "embeddings: score of texts that mean the same; by default the highest one, at least 1",
+        above_zero,
+        none="the highest",
     )
     max_length: int | None = setting(None, "most tokens of a row", check_whole, 1, none="128, or 384 for answers")
     int8: bool = setting(False, "round as the int8 engine does, so that the model loses less in int8")
@@ -50,6 +46,9 @@ class Finetune(Settings):
     lora_targets: str | None = setting(None, "layers with adapters, comma-separated; queries and values by default")
     lora_merge: bool = setting(False, "write the model with its adapters added, not the adapters alone")
     stride: int = setting(128, "tokens that windows of a long text share", check_whole, 0)
+    teacher: str | None = setting(None, "a fine-tuned model of the same task to learn from; records may lack labels")
+    teacher_share: float = setting(0.5, "weight of the teacher's answers; the labels have the rest", share)
+    temperature: float = setting(2.0, "divides the logits of teacher and model", above_zero)
 
     def check(self) -> None:
         """See ``Settings``."""
@@ -58,8 +57,12 @@ class Finetune(Settings):
         read_columns(self.columns)
         if self.int8 and self.lora_rank is not None:
             raise InputError("int8 and lora_rank do not go together; merge the adapters, then train with int8")
+        if self.teacher is not None and self.task == "embeddings":
+            raise InputError("task=embeddings learns from pairs and their scores alone; leave teacher out")
         if self.problem is not None:
             check_choice("problem", self.problem, PROBLEMS)
+            if self.teacher is not None:
+                raise InputError(f"problem={self.problem} does not go with a teacher, which tells what labels are")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ class Distilbert(CorpusRun):
     alpha_ce: float = setting(5.0, "weight of the teacher's words", at_least_zero)
     alpha_mlm: float = setting(2.0, "weight of the hidden words", at_least_zero)
     alpha_cos: float = setting(1.0, "weight of the hidden states' direction", at_least_zero)
-    temperature: float = setting(2.0, "divides the logits of student and teacher", at_least_zero)
+    temperature: float = setting(2.0, "divides the logits of student and teacher", above_zero)
     masked_only: bool = setting(False, "learn the teacher's words where a word is hidden, not everywhere")
     masking: str = setting("distilbert", CorpusRun.__dataclass_fields__["masking"].metadata["about"])
     batch_size: int = setting(250, "texts of one step, over all processes", check_whole, 1)
@@ -109,8 +112,6 @@ class Distilbert(CorpusRun):
         super().check()
         if not self.alpha_ce + self.alpha_mlm + self.alpha_cos:
             raise InputError("alpha_ce, alpha_mlm and alpha_cos are all 0; nothing would be learned")
-        if not self.temperature:
-            raise InputError("temperature=0 must be above 0")
         if self.student is not None and self.layers is not None:
             raise InputError("pass layers= (of the teacher) or student=, not both")
         if self.alpha_mlm and not self.mask_share:

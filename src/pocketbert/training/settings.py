@@ -40,6 +40,15 @@ def at_least_zero(name: str, value: Any) -> None:
         raise InputError(f"{name}={value!r} must not be negative")
 
 
+def above_zero(name: str, value: Any, *, none: str | None = None) -> None:
+    """Require a finite number > 0; None is allowed if ``none`` describes what it means."""
+    if value is None and none:
+        return
+    at_least_zero(name, value)
+    if not value:
+        raise InputError(f"{name}={value!r} must be above 0")
+
+
 def share(name: str, value: Any) -> None:
     """Require a number from 0 to 1."""
     check_number(name, value)

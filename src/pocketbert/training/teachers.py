@@ -11,13 +11,22 @@ from numpy.typing import NDArray
 
 from pocketbert.architecture.config import BertConfig, DistilBertConfig, PretrainedConfig
 from pocketbert.architecture.families import FAMILIES, family_of, parameters
-from pocketbert.architecture.heads import BARE
+from pocketbert.architecture.heads import BARE, HEADS
 from pocketbert.checkpoint.convert import bert_to_distilbert
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.errors import CheckpointError, ConfigError, InputError
+from pocketbert.tokenizer import AutoTokenizer
 from pocketbert.training.tables import digest
 
-__all__ = ["check_teacher", "check_vocabulary", "choose_layers", "fingerprint_of_weights", "start_from_layers"]
+__all__ = [
+    "check_task_teacher",
+    "check_teacher",
+    "check_vocabulary",
+    "choose_layers",
+    "fingerprint_of_weights",
+    "labels_of",
+    "start_from_layers",
+]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -61,6 +70,39 @@ def check_vocabulary(student: Any, teacher: Any) -> None:
     if differing:
         shown = ", ".join(f"{t!r} is {theirs.get(t)}, the student's is {mine.get(t)}" for t in differing[:3])
         raise InputError(f"the teacher's vocabulary is not the student's: {len(differing)} tokens differ ({shown})")
+
+
+def check_task_teacher(teacher: Opened, head: str, tokenizer: Any, limit: int) -> None:
+    """Refuse a teacher that can't answer what a student with a head learns.
+
+    Args:
+        teacher: its checkpoint.
+        head: the student's.
+        tokenizer: the student's.
+        limit: most tokens of a row.
+
+    Raises:
+        InputError: it has another head or vocabulary, or too few positions.
+        CheckpointError: its weights are not complete.
+    """
+    if teacher.head != head:
+        task, other = HEADS[head].task, HEADS[teacher.head].task
+        raise InputError(f"teacher={teacher.folder} was saved for {other}; fine-tune it for {task} first")
+    if complaint := teacher.fit(head).complaint():
+        raise CheckpointError(f"teacher={teacher.folder} is not complete: {complaint}")
+    check_vocabulary(tokenizer, AutoTokenizer.from_pretrained(teacher.folder))
+    positions = teacher.config.max_position_embeddings
+    if limit > positions:
+        raise InputError(f"max_length={limit} exceeds the teacher's {positions} positions; pass max_length={positions}")
+
+
+def labels_of(config: PretrainedConfig) -> dict[str, Any]:
+    """Return the fields of a configuration that say what labels are."""
+    return {
+        "id2label": dict(config.id2label),
+        "label2id": dict(config.label2id),
+        "problem_type": config.problem_type,
+    }
 
 
 def fingerprint_of_weights(opened: Opened) -> str:
