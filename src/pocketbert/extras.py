@@ -22,6 +22,7 @@ _EXTRAS = {
     "accelerate": ("training", "'pocketbert[train]'"),
     "datasets": ("training and data sets", "'pocketbert[train]'"),
     "matplotlib": ("curves", "'pocketbert[train]'"),
+    **{name: (f"runs with report_to={name}", name) for name in ("tensorboard", "trackio", "wandb", "mlflow")},
     "h5py": (".h5 files", "'pocketbert[h5]'"),
 }
 

@@ -67,11 +67,25 @@ class Checkpoints:
         self.writes = writes
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write a checkpoint; every process calls this, since each may hold a part."""
+        """Write a checkpoint; every process calls this, since each may hold a part.
+
+        Raises:
+            CheckpointError: the disk is full, or the folder can no longer be written.
+        """
         weights: Any = get_model_state_dict(model, options=_WHOLE)
         state: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
         if not self.writes:
             return
+        from safetensors import SafetensorError
+
+        try:
+            self._write(weights, state, progress)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            kept = f"; step {steps[-1]} is kept, to go on from with resume" if (steps := self.steps()) else ""
+            raise CheckpointError(f"{self.folder}: step {progress.step} cannot be written: {reason}{kept}") from error
+
+    def _write(self, weights: Mapping[str, Any], state: Mapping[str, Any], progress: Progress) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for left in self.folder.glob(".unfinished-*"):
             shutil.rmtree(left, ignore_errors=True)

@@ -34,6 +34,20 @@ IGNORED = -100  # a token's label that counts nothing
 _AT_ONCE = 1000  # records that are tokenized in one call
 
 
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+    """Refuse a tokenizer whose ids go beyond the model's word table.
+
+    Raises:
+        InputError: they do; the message gives both sizes.
+    """
+    most = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if most > config.vocab_size:
+        raise InputError(
+            f"the tokenizer has ids up to {most - 1}, and the model's word table ends at {config.vocab_size - 1}: they "
+            "do not fit. Put the model's own tokenizer beside it, or call resize_token_embeddings and save the model"
+        )
+
+
 @dataclass(frozen=True)
 class Encoder:
     """Makes examples of records.
@@ -61,6 +75,9 @@ class Encoder:
     def has_types(self) -> bool:
         """Whether examples have token types."""
         return hasattr(self.config, "type_vocab_size") if self.typed is None else self.typed
+
+    def __post_init__(self) -> None:
+        check_vocabulary(self.tokenizer, self.config)
 
     def __call__(self, records: Records) -> Iterator[Example]:
         """Yield the examples of records in their order; a record may have several."""

@@ -24,6 +24,7 @@ from pocketbert.torch.auto import model_class
 from pocketbert.torch.runner import TorchRunner
 from pocketbert.training.batches import Padder
 from pocketbert.training.callbacks import Callback
+from pocketbert.training.card import Card
 from pocketbert.training.examples import Encoder, fingerprint
 from pocketbert.training.labels import HAVE_LABELS, Labels, labels_in
 from pocketbert.training.lora import add_adapters, merge_adapters, save_adapters
@@ -170,6 +171,7 @@ def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, ca
         int8=settings.int8,
         save=_save_merged if settings.lora_merge else save_adapters if settings.lora_rank else None,
         beside=describe,
+        card=Card(f"fine-tuned for {settings.task}", head.task, settings.model, settings.train, settings.eval),
     )
 
 

@@ -16,6 +16,7 @@ __all__ = ["CURVES_FILE", "HISTORY_FILE", "History"]
 
 HISTORY_FILE = "history.jsonl"
 CURVES_FILE = "curves.png"
+_CURVES = 4  # scores that are drawn; of more, a picture shows nothing
 _NOT_DRAWN = ("step", "phase", "learning_rate", "gradient_norm", "seconds")
 
 
@@ -78,7 +79,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     panels[0].legend()
     panels[1].plot([row["step"] for row in steps], [row["learning_rate"] for row in steps], linewidth=1)
     panels[1].set_ylabel("learning rate")
-    for name in scored[0]["scores"] if scored else ():
+    for name in list(scored[0]["scores"])[:_CURVES] if scored else ():
         panels[2].plot([r["step"] for r in scored], [r["scores"][name] for r in scored], marker="o", label=name)
     if scored:
         panels[2].set_ylabel("score")

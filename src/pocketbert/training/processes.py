@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +15,14 @@ from pocketbert.extras import require
 __all__ = ["from_main", "make_accelerator"]
 
 
-def make_accelerator(precision: str, some_unused: bool) -> Any:
+def make_accelerator(precision: str, some_unused: bool, trackers: Sequence[str], folder: Path) -> Any:
     """Return accelerate's object, which knows processes, devices and precision.
 
     Args:
         precision: ``"float32"`` or ``"bfloat16"``.
         some_unused: whether some parameters have no gradient in some steps.
+        trackers: names of trackers that hear of the run.
+        folder: the run's, in which a tracker that writes files has ``logs``.
     """
     accelerate = require("accelerate")
     waiting = accelerate.DistributedDataParallelKwargs(find_unused_parameters=some_unused)
@@ -26,7 +30,13 @@ def make_accelerator(precision: str, some_unused: bool) -> Any:
     on_cpus = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
     mixed = {"float32": "no", "bfloat16": "bf16"}[precision]
     import_module("accelerate.state").AcceleratorState._reset_state()  # the precision of an earlier run
-    return accelerate.Accelerator(mixed_precision=mixed, kwargs_handlers=[waiting], cpu=on_cpus)
+    return accelerate.Accelerator(
+        mixed_precision=mixed,
+        kwargs_handlers=[waiting],
+        cpu=on_cpus,
+        log_with=list(trackers) or None,
+        project_dir=str(folder / "logs"),
+    )
 
 
 def from_main(accelerator: Any, *values: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from pocketbert.errors import CheckpointError, InputError
 from pocketbert.storage.replacing import replacing
 from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
+from pocketbert.training.card import Card, write_card
 from pocketbert.training.checkpoints import Checkpoints, Progress
 from pocketbert.training.history import History
 from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_steps
@@ -24,9 +25,11 @@ from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.order import Order
 from pocketbert.training.phases import Phase, free, trained_in
 from pocketbert.training.processes import from_main, make_accelerator
+from pocketbert.training.room import check_room
 from pocketbert.training.settings import RUN_FILE, Settings, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
+from pocketbert.training.tracking import Tracking, check_trackers
 
 __all__ = ["Session", "Trained"]
 
@@ -81,6 +84,7 @@ class Session:
         int8: round as the int8 engine does.
         save: writes the model into a folder; by default ``save_pretrained``.
         beside: writes what else belongs into the model's folder.
+        card: what the model card tells of the run; None for no card.
     """
 
     settings: Settings
@@ -95,23 +99,27 @@ class Session:
     int8: bool = False
     save: Callable[[Any, Path], None] | None = None
     beside: Callable[[Path], None] = lambda _: None
+    card: Card | None = None
 
     def run(self, resume: bool = False) -> Trained:
         """Train, and write the model.
 
         Raises:
-            CheckpointError: ``out`` holds a run already and ``resume`` is false, or there is none to go on from.
+            CheckpointError: ``out`` holds a run already and ``resume`` is false; or it cannot be written, or is full.
             InputError: the run in ``out`` is made of something else; the message says what differs.
         """
         settings = self.settings
         if settings.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
         # what a phase freezes has no gradient, which processes must know that wait for each other's
-        accelerator = make_accelerator(settings.precision, some_unused=isinstance(self.objective, Sequence))
+        some_unused = isinstance(self.objective, Sequence)
         folder = Path(settings.out)
+        accelerator = make_accelerator(settings.precision, some_unused, check_trackers(settings.report_to), folder)
         checkpoints = Checkpoints(folder, settings.keep, accelerator.is_main_process)
         progress = self._progress(checkpoints, accelerator.num_processes, resume)
-        history = History(folder, progress)
+        if accelerator.is_main_process:
+            check_room(folder, self.model, settings.keep)
+        history, tracking = History(folder, progress), Tracking(accelerator)
         run = Run(
             settings=settings,
             model=self.model,
@@ -121,14 +129,16 @@ class Session:
             accelerator=accelerator,
             checkpoints=checkpoints,
             evaluate=self.evaluate,
-            callbacks=[history, *self.callbacks],
+            callbacks=[history, tracking, *self.callbacks],
             progress=progress,
         )
         if accelerator.is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
             (folder / RUN_FILE).write_text(to_toml(settings), "utf-8")
-        with simulating_int8(self.model, self._first(run)) if self.int8 else nullcontext():
-            run_steps(run)
+        try:
+            with simulating_int8(self.model, self._first(run)) if self.int8 else nullcontext():
+                run_steps(run)
+        finally:
+            tracking.close()
         model = run.model.eval()
         if accelerator.is_main_process:
             with replacing(folder) as stage:
@@ -136,6 +146,8 @@ class Session:
                 self.tokenizer.save_pretrained(stage)
                 self.beside(stage)
                 history.draw(stage)
+                if self.card is not None:
+                    write_card(stage, folder, self.card, settings, model, history.best(), progress.step)
         accelerator.wait_for_everyone()
         best = history.best() if accelerator.is_main_process else {}
         best, rows = from_main(accelerator, best, progress.history)  # which only the main process writes

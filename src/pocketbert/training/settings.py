@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.storage.texts import read_text
 from pocketbert.tasks.option_checks import check_choice, check_number, check_whole, suggest
+from pocketbert.training.tracking import check_trackers
 
 __all__ = ["RUN_FILE", "Settings", "read_settings", "setting", "to_toml", "type_of"]
 
@@ -117,6 +118,7 @@ class Settings:
                 check(each.name, value)
         check_choice("schedule", self.schedule, ("linear", "cosine", "constant"))
         check_choice("optimizer", self.optimizer, ("adamw", "lamb"))
+        check_trackers(self.report_to)
         check_choice("precision", self.precision, ("float32", "bfloat16"))
 
     def changed(self: S, values: Mapping[str, Any]) -> S:
