@@ -192,10 +192,12 @@ def test_repeated_tokens_are_named_and_nothing_is_printed(
     assert fast("a cow").input_ids == python("a cow").input_ids == [2, 10, 11, 3]
     for again in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):  # noqa: S301 - our own bytes
         assert again("a cow").input_ids == [2, 10, 11, 3]
-    fast.add_tokens("<new>")
+    for tokenizer in (fast, python):  # the next id is that of "cow"
+        with pytest.raises(InputError, match=r"'<new>' would get the id 11, which 'cow' has.* names? of its own"):
+            tokenizer.add_tokens("<new>")
+        assert tokenizer("a cow").input_ids == [2, 10, 11, 3]
     fast.save_pretrained(tmp_path / "saved")
     again = AutoTokenizer.from_pretrained(tmp_path / "saved")
-    assert again("a cow <new>").input_ids == fast("a cow <new>").input_ids
     assert tokenizers.Tokenizer.from_file(str(tmp_path / "saved" / "tokenizer.json")).encode("a cow").ids == [
         2,
         10,
@@ -207,6 +209,14 @@ def test_repeated_tokens_are_named_and_nothing_is_printed(
         again.train_new_from_iterator(["a cow"], 20, vocabulary=3)
     assert PreTrainedTokenizerFast(tokenizer_object=fast.backend_tokenizer)("a cow").input_ids == [2, 10, 11, 3]
     assert capfd.readouterr().out == ""
+
+
+def test_roles_that_a_vocabulary_with_repeated_lines_lacks_get_ids_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("a\nb\na\nb\n[UNK]\n[CLS]\n[SEP]\n", encoding="utf-8")
+    fast, python = (kind(str(tmp_path / "vocab.txt")) for kind in (BertTokenizerFast, BertTokenizer))
+    assert fast.get_vocab() == python.get_vocab()
+    assert (fast.pad_token_id, fast.mask_token_id) == (7, 8)
+    assert fast("a [PAD] [MASK]").input_ids == python("a [PAD] [MASK]").input_ids == [5, 2, 7, 8, 6]
 
 
 def test_a_file_with_holes_is_written_as_the_library_writes_it() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from pocketbert.errors import InputError
 
-__all__ = ["AddedToken", "AddedVocabulary", "as_added", "has_space"]
+__all__ = ["AddedToken", "AddedVocabulary", "as_added", "has_space", "refuse_taken"]
 
 
 @dataclass(unsafe_hash=True)
@@ -77,6 +77,14 @@ def has_space(content: str) -> bool:
     return not content or any(map(str.isspace, content))
 
 
+def refuse_taken(content: str, id_: int, token: str) -> NoReturn:
+    """Refuse an added token whose id another token has."""
+    raise InputError(
+        f"the token {content!r} would get the id {id_}, which {token!r} has: the vocabulary leaves ids out, as "
+        "repeated lines of a vocab.txt do; give each of those a name of its own, such as '[unused0]'"
+    )
+
+
 class AddedVocabulary:
     """The added tokens of a Python tokenizer, found in texts by the ``tokenizers`` library, as for the Fast ones.
 
@@ -87,6 +95,8 @@ class AddedVocabulary:
     def __init__(self, vocab: Mapping[str, int], normalize: Callable[[str], str]) -> None:
         """Add tokens to those of ``vocab``; ``normalize`` is applied to ``normalized`` ones, as it is to the text."""
         self._vocab = vocab
+        # Ids of the vocabulary that an added token could get, as the number of tokens is below them.
+        self._apart = {id_: token for token, id_ in vocab.items() if id_ >= len(vocab)}
         self._normalize = normalize
         self.by_id: dict[int, AddedToken] = {}
         self.ids: dict[str, int] = {}
@@ -100,21 +110,30 @@ class AddedVocabulary:
         return {**self.__dict__, "_finders": {}}
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
-        """Add ``tokens``; one that the vocabulary has keeps its id. Return how many were not added tokens before."""
+        """Add ``tokens``; one that the vocabulary has keeps its id. Return how many were not added tokens before.
+
+        Raises:
+            InputError: another token has the id that a new one would get.
+        """
         count = 0
-        for token in tokens:
-            id_ = self.ids.get(token.content, self._vocab.get(token.content))
+        for token in sorted(tokens, key=lambda token: self._id(token) is None):  # ids of new ones lie above the others
+            id_ = self._id(token)
             if not token.content or (id_ is not None and self.by_id.get(id_) == token):
                 continue
             count += 1
             if id_ is None:
                 id_ = max(len(self._vocab), self._last + 1)
+                if id_ in self._apart:
+                    refuse_taken(token.content, id_, self._apart[id_])
             self._last = max(self._last, id_)
             self.ids[token.content] = id_
             self.by_id[id_] = token
             (self.special.add if token.special else self.special.discard)(token.content)
         self._crossing, self._finders = None, {}
         return count
+
+    def _id(self, token: AddedToken) -> int | None:
+        return self.ids.get(token.content, self._vocab.get(token.content))
 
     @property
     def may_cross_spaces(self) -> bool:

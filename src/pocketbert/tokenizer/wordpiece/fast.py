@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.tokenizer.added_tokens import AddedToken, as_added
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added, refuse_taken
 from pocketbert.tokenizer.call.encoding import Piece
 from pocketbert.tokenizer.call.row_layout import Layout, Special
 from pocketbert.tokenizer.call.rows import Tokenized
@@ -180,12 +180,21 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         from tokenizers import AddedToken as LibraryToken
 
         library = copied(self._library)
+        known = [token for token in tokens if library.token_to_id(token.content) is not None]
+        new = [token for token in tokens if library.token_to_id(token.content) is None]
+        count = 0
         with library_errors(InputError, "the tokenizers library cannot add these tokens"):
-            count = library.add_tokens([LibraryToken(**token.to_dict()) for token in tokens])
+            for part in (known, new):  # for ids of new ones, the library looks at what earlier calls added
+                count += library.add_tokens([LibraryToken(**token.to_dict()) for token in part])
+        for token in tokens:
+            id_ = library.token_to_id(token.content)
+            held = None if id_ is None else library.model.id_to_token(id_)
+            if held not in (None, token.content):
+                refuse_taken(token.content, id_, held)
         self._library = library
         for name in ("_added_by_id", "_special_added", "_splits_at_spaces"):
             self.__dict__.pop(name, None)
-        return int(count)
+        return count
 
     def train_new_from_iterator(
         self,
