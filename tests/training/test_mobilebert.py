@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -124,6 +128,24 @@ def test_going_on_gives_the_same_bits(teacher, corpus, tmp_path, optimizer):
     parts = distil_mobilebert(out=tmp_path / "parts", resume=True, **options)
     for (name, one), other in zip(whole.model.state_dict().items(), parts.model.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
+
+
+_RUN = "import json, sys, pocketbert; pocketbert.distil_mobilebert(**json.loads(sys.argv[1]))"
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_steps_of_one_in_every_phase(teacher, corpus, tmp_path):
+    options = {"teacher": str(teacher()), "corpus": str(corpus), "transfer_steps": 6, "pd_steps": 3, **FAST}
+    one = distil_mobilebert(out=tmp_path / "one", **options)
+    script = tmp_path / "run.py"
+    script.write_text(_RUN, "utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run([*command, json.dumps({**options, "out": str(tmp_path / "two")})], capture_output=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = type(one.model).from_pretrained(tmp_path / "two").state_dict()
+    for name, value in one.model.state_dict().items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_not_in_its_phase_stays(teacher, corpus, tmp_path):
