@@ -131,6 +131,7 @@ def _train(settings: Any, given: dict[str, Any], run: Callable[..., Any], show: 
     """Make a run from what the command line gave, and print its scores."""
     from pocketbert.command.training_progress import TrainingProgress
     from pocketbert.training.loop import Stopped
+    from pocketbert.training.processes import is_main
     from pocketbert.training.settings import read_settings
 
     recipe, resume, dry = given.pop("recipe"), given.pop("resume"), given.pop("dry_run")
@@ -146,10 +147,13 @@ def _train(settings: Any, given: dict[str, Any], run: Callable[..., Any], show: 
     try:
         done = run(chosen, callbacks=[progress], resume=resume)
     except Stopped as stopped:
-        say(f"{stopped}: the same command with --resume")
+        if is_main():
+            say(f"{stopped}: the same command with --resume")
         raise typer.Exit(128 + stopped.signal if stopped.signal else 0) from None
     finally:
         progress.close()
+    if not is_main():
+        return
     for name, value in done.scores.items():
         print(f"{name} {value:.4f}", file=results())
     say(f"wrote {done.folder}")

@@ -12,7 +12,12 @@ import torch
 
 from pocketbert.extras import require
 
-__all__ = ["from_main", "make_accelerator"]
+__all__ = ["from_main", "is_main", "make_accelerator"]
+
+
+def is_main() -> bool:
+    """Return whether this process is the one that speaks; asked before and after a run, too."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def make_accelerator(precision: str, some_unused: bool, trackers: Sequence[str], folder: Path) -> Any:
