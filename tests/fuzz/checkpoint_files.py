@@ -240,6 +240,8 @@ class PlanFile(_AnyPlan):
 class PlanDescription(_AnyPlan):
     """The JSON that describes a plan, beside the arrays of a whole one."""
 
+    calls = 150
+
     def begin(self, folder: Path) -> list[bytes]:
         """See ``Target``."""
         self.file = super().begin(folder)[0]

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from helpers.mutations import damaged_json, dumped
+from helpers.mutations import damaged_json, dumped, nudged_json
 from pocketbert import PocketBertError
 
 __all__ = ["Calls", "Difference", "Target", "changed_json", "changed_value"]
@@ -75,5 +75,6 @@ def changed_json(data: bytes, chance: random.Random) -> bytes:
 
 
 def changed_value(value: Any, chance: random.Random) -> Any:
-    """Return a copy of a JSON value that is damaged; what JSON writes as it does not read it is read back."""
-    return json.loads(dumped(damaged_json(value, chance)))
+    """Return a copy of a JSON value that is damaged, or has other values of the same types."""
+    change = chance.choice((damaged_json, nudged_json))
+    return json.loads(dumped(change(value, chance)))  # as a reader would get it

@@ -64,7 +64,7 @@ def _task(name: str, folder: Path) -> Any:
 class TaskCalls(Target):
     """An input is a task, what it is called with, and its options."""
 
-    calls = 2000
+    calls = 800
 
     def begin(self, folder: Path) -> list[bytes]:
         """See ``Target``."""

@@ -145,6 +145,8 @@ class Vocabulary(_OneFile):
 class SentenceFolder(_Folder):
     """The JSON files of a sentence-transformers folder, as one object by their paths."""
 
+    calls = 150
+
     def whole(self) -> list[bytes]:
         """See ``_Folder``."""
         names = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")

@@ -46,7 +46,7 @@ def _text(chance: random.Random) -> str:
 class TokenizerCalls(Target):
     """An input is the settings, the added tokens with their rules, the texts and the options of a call."""
 
-    calls = 1000
+    calls = 500
 
     def begin(self, folder: Path) -> list[bytes]:
         """See ``Target``."""

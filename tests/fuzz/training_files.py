@@ -17,6 +17,8 @@ __all__ = ["ProgressFile", "RunFile"]
 class RunFile(Target):
     """``run.toml``."""
 
+    calls = 200
+
     def begin(self, folder: Path) -> list[bytes]:
         """See ``Target``."""
         folder.mkdir(parents=True, exist_ok=True)

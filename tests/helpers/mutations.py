@@ -52,6 +52,28 @@ def damaged_json(value: object, chance: random.Random) -> object:
     return root[0]
 
 
+def nudged_json(value: object, chance: random.Random) -> object:
+    """Return a copy of a JSON value with one to three of its parts replaced by others of the same type."""
+    root = [copy.deepcopy(value)]
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        places = list(_places(root))
+        holder, key = chance.choice(places)
+        old = holder[key]
+        if isinstance(old, list):
+            again = chance.choice((old, old[1:], old[:-1], old * 2))
+            holder[key] = copy.deepcopy(chance.sample(again, len(again)))
+        elif isinstance(old, bool):
+            holder[key] = not old
+        elif isinstance(old, (int, float)):
+            holder[key] = chance.choice(
+                (old + 1, old - 1, 2 * old, old // 2 if isinstance(old, int) else old / 2, -old)
+            )
+        else:
+            alike = [other[place] for other, place in places if type(other[place]) is type(old)]
+            holder[key] = copy.deepcopy(chance.choice(alike))
+    return root[0]
+
+
 def dumped(value: object) -> bytes:
     """Return a JSON value as a file's content, as someone careless would write it."""
     return json.dumps(value).encode("utf-8", "surrogatepass")

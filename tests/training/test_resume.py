@@ -100,7 +100,15 @@ def test_another_run_is_not_continued(start, data, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [{"best": {}}, {"best": [1]}, {"best": "x"}, {"step": "4"}, {"history": {}}, {"other": 1}],
+    [
+        {"best": {}},
+        {"best": [1]},
+        {"best": "x"},
+        {"best": [0.5, float("inf")]},
+        {"step": "4"},
+        {"history": {}},
+        {"other": 1},
+    ],
 )
 def test_progress_that_is_none(tmp_path, content):
     checkpoints = Checkpoints(tmp_path, 1, True)

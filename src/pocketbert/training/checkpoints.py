@@ -128,7 +128,7 @@ class Checkpoints:
                 if name != "best" and type(value) is not type(default):
                     raise TypeError(f"{name} is {type(value).__name__}, not {type(default).__name__}")
             found.best = None if found.best is None else (float(found.best[0]), int(found.best[1]))
-        except (TypeError, ValueError, LookupError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise CheckpointError(f"{path} is no progress of a run: {error}") from error
         return found
 
