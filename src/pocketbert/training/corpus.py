@@ -23,10 +23,20 @@ from pocketbert.tasks.records import Fields, Record, kind_by_name, read_file, re
 from pocketbert.training.examples import Example, fingerprint
 from pocketbert.training.tables import Table, digest, make_table, table_path
 
-__all__ = ["Corpus", "corpus_files", "read_corpus", "texts_of"]
+__all__ = [
+    "Corpus",
+    "corpus_files",
+    "counted",
+    "documents_of",
+    "is_kept",
+    "no_row",
+    "read_corpus",
+    "texts_of",
+]
 
 _CHARACTERS = 1 << 20  # that are tokenized in one call, about
 _TEXTS = 1000  # and no more texts than that
+_LINES = 1000  # of a document that are held together; a longer one counts as several
 _FIELDS = Fields(("text",))
 
 
@@ -84,25 +94,49 @@ def read_corpus(
     """
     files = corpus_files(names)
     key = digest("corpus", *files, fingerprint(tokenizer), max_length, min_length, most_unknown)
-    counted = table_path(key).with_suffix(".counts.npy")
 
     def rows() -> Iterator[Example]:
-        counts = np.zeros(len(tokenizer), np.int64)
         for row in _rows(texts_of(files), tokenizer, max_length):
-            if len(row) >= min_length and row.count(tokenizer.unk_token_id) < most_unknown * len(row):
-                counts += np.bincount(row, minlength=len(counts))
+            if is_kept(row, tokenizer, min_length, most_unknown):
                 yield {"rows": [row], "size": len(row)}
-        if not counts.any():
-            raise InputError(
-                f"no line of {', '.join(map(str, files[:3]))} gives a row of at least {min_length} tokens, fewer than "
-                f"{most_unknown:.0%} of them unknown; lower min_length={min_length}, or pass other text"
-            )
-        unfinished = counted.with_suffix(f".{os.getpid()}.npy")
-        np.save(unfinished, counts)  # before the table is complete, so that no table is without them
-        os.replace(unfinished, counted)
 
-    table = make_table(rows(), key)
-    return Corpus(table, np.load(counted), key)
+    return counted(rows(), key, len(tokenizer), no_row(files, min_length, most_unknown))
+
+
+def is_kept(row: Sequence[int], tokenizer: Any, min_length: int, most_unknown: float) -> bool:
+    """Whether a row is long enough, and known enough."""
+    return len(row) >= min_length and row.count(tokenizer.unk_token_id) < most_unknown * len(row)
+
+
+def no_row(files: Sequence[Path], min_length: int, most_unknown: float) -> str:
+    """Return what to say where no row of any file is kept."""
+    return (
+        f"no line of {', '.join(map(str, files[:3]))} gives a row of at least {min_length} tokens, fewer than "
+        f"{most_unknown:.0%} of them unknown; lower min_length={min_length}, or pass other text"
+    )
+
+
+def counted(examples: Iterable[Example], key: str, vocabulary: int, complaint: str) -> Corpus:
+    """Return the corpus of a key, and make it of examples of one row where it does not exist yet.
+
+    Raises:
+        InputError: there are no examples, as the complaint says.
+    """
+    path = table_path(key).with_suffix(".counts.npy")
+
+    def watched() -> Iterator[Example]:
+        counts = np.zeros(vocabulary, np.int64)
+        for example in examples:
+            counts += np.bincount(example["rows"][0], minlength=vocabulary)
+            yield example
+        if not counts.any():
+            raise InputError(complaint)
+        unfinished = path.with_suffix(f".{os.getpid()}.npy")
+        np.save(unfinished, counts)  # before the table is complete, so that no table is without them
+        os.replace(unfinished, path)
+
+    table = make_table(watched(), key)
+    return Corpus(table, np.load(path), key)
 
 
 def texts_of(files: Sequence[Path]) -> Iterator[str]:
@@ -112,13 +146,35 @@ def texts_of(files: Sequence[Path]) -> Iterator[str]:
         InputError: a file is broken; it is named, with the line.
     """
     for path in files:
-        try:
-            for record in _records(path):
-                if isinstance(record.value, InputError):
-                    raise InputError(f"{path}, line {record.line}: {record.value}")
-                yield (record.value["text"] if isinstance(record.value, dict) else record.value).strip()
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{path} is not whole, or no gzip file: {error}") from error
+        for record in _checked(path):
+            yield record.value
+
+
+def documents_of(files: Sequence[Path]) -> Iterator[list[str]]:
+    """Yield the lines of each document; a document ends at an empty line, or with its file. See ``texts_of``."""
+    for path in files:
+        lines: list[str] = []
+        before = 0
+        for record in _checked(path):
+            if lines and (record.line > before + 1 or len(lines) == _LINES):
+                yield lines
+                lines = []
+            lines.append(record.value)
+            before = record.line
+        if lines:
+            yield lines
+
+
+def _checked(path: Path) -> Iterator[Record]:
+    """Yield the texts of a file, without the spaces around them."""
+    try:
+        for record in _records(path):
+            if isinstance(record.value, InputError):
+                raise InputError(f"{path}, line {record.line}: {record.value}")
+            text = record.value["text"] if isinstance(record.value, dict) else record.value
+            yield Record(record.line, text.strip())
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is not whole, or no gzip file: {error}") from error
 
 
 def _records(path: Path) -> Iterator[Record]:

@@ -16,6 +16,7 @@ from pocketbert.training.masking import Masker, rarity
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.phases import Phase
 from pocketbert.training.runs import CorpusRun
+from pocketbert.training.sentence_pairs import read_pairs
 from pocketbert.training.session import Session
 from pocketbert.training.tables import digest
 
@@ -29,6 +30,7 @@ def corpus_session(
     objective: Objective | Sequence[Phase],
     callbacks: Sequence[Callback],
     *made_of: str,
+    pairs: bool = False,
 ) -> Session:
     """Return a run of a model on the rows of a corpus, with hidden words.
 
@@ -39,9 +41,11 @@ def corpus_session(
         objective: what is minimized; phases, where that changes on the way.
         callbacks: who listens.
         *made_of: names for what else the run is made of, such as a teacher's weights.
+        pairs: make rows of pairs of texts; see ``sentence_pairs``.
     """
     limit = row_limit(settings, model.config)
-    corpus = read_corpus(settings.corpus, tokenizer, limit, settings.min_length, settings.most_unknown)
+    rows = (settings.corpus, tokenizer, limit, settings.min_length, settings.most_unknown)
+    corpus = read_pairs(*rows, settings.seed) if pairs else read_corpus(*rows)
     weights = None
     if settings.masking == "distilbert":
         weights = rarity(corpus.counts, tokenizer.all_special_ids, settings.mask_smoothing)

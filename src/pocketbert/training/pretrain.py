@@ -77,21 +77,24 @@ def dry_run(settings: Pretrain) -> str:
 def _session(settings: Pretrain, callbacks: Sequence[Callback]) -> Session:
     settings.check()
     require("accelerate")
+    head = "pretraining" if settings.next_sentence else "masked_lm"
     torch.manual_seed(settings.seed)
     if settings.model.endswith(".json"):
         folder = Path(settings.model).parent
         config = AutoConfig.from_pretrained(settings.model)
-        model: Any = model_class(config, "masked_lm")(config)
+        model: Any = model_class(config, head)(config)
     else:
         opened = open_model(settings.model, tokenizer=True)
         folder = opened.folder
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
-            model = model_class(opened.config, "masked_lm").from_pretrained(opened)
+            model = model_class(opened.config, head).from_pretrained(opened)
     tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer or folder)
     if len(tokenizer) > model.config.vocab_size:
         raise InputError(
             f"the tokenizer has {len(tokenizer)} tokens, the model's vocab_size is {model.config.vocab_size}; "
             "set it to at least that many"
         )
-    return corpus_session(settings, model, tokenizer, MaskedWords(), callbacks)
+    return corpus_session(
+        settings, model, tokenizer, MaskedWords(settings.next_sentence), callbacks, pairs=settings.next_sentence
+    )

@@ -127,6 +127,7 @@ class Pretrain(CorpusRun):
     model: str = setting(
         "", "a config.json to start afresh, or a checkpoint folder (or a name on the hub) to go on from"
     )
+    next_sentence: bool = setting(False, "also tell texts that follow from random ones; an empty line ends a document")
     tokenizer: str | None = setting(None, "folder of the tokenizer; by default it lies beside the configuration")
     batch_size: int = setting(256, "texts of one step, over all processes", check_whole, 1)
     learning_rate: float = setting(1e-4, "the highest learning rate", at_least_zero)
