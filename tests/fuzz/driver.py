@@ -78,7 +78,10 @@ def fuzz(
             length = ["--seconds", str(min(_SLICE, 60 * (minutes or 0) / len(names), left))]
         elif round_:
             return
+        known = set(+counts[name].findings)
         _run(name, folder / name, counts[name], [*length, "--seed", f"{seed} {round_}"], memory)
+        for kind in set(+counts[name].findings) - known:
+            print(f"found in {name}: {kind}\n  inputs: {folder / name / FINDINGS}", flush=True)
 
 
 def _run(name: str, folder: Path, count: Count, options: list[str], memory: bool) -> None:
@@ -119,10 +122,8 @@ def _tell(counts: dict[str, Count], folder: Path) -> None:
         refused = count.calls - count.ran - found
         print(f"{name:20} {count.calls:9} {count.ran:9} {refused:9} {len(count.outcomes):9} {found:9}")
     for name, count in counts.items():
-        for kind, number in (+count.findings).most_common():
-            print(f"finding in {name}, {number} times: {kind}")
         if count.findings.total():
-            print(f"  inputs: {folder / name / FINDINGS}; again: ./scripts/fuzz --again {name} FILE")
+            print(f"again: ./scripts/fuzz --again {name} {folder / name / FINDINGS}/...")
 
 
 def main(argv: list[str] | None = None) -> int:

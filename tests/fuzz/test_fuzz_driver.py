@@ -13,7 +13,7 @@ from fuzz import driver
 from fuzz.targets import TARGETS
 from helpers.limits import run_limited
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of time and memory are those of POSIX")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits of time and memory are those of Linux")
 _NATIVE = ("engine", "builder", "plans", "plan-file", "plan-description", "sentence-folder", "tasks")
 
 
@@ -61,7 +61,7 @@ _BAD = {
 
 
 @pytest.mark.parametrize("kind", _BAD)
-def test_what_goes_wrong_is_told_and_kept(tmp_path, monkeypatch, kind):
+def test_what_goes_wrong_is_told_and_kept(tmp_path, monkeypatch, capsys, kind):
     code, told = _BAD[kind]
     script = tmp_path / "script.py"
     script.write_text(_WORKER.replace("{data!r}", repr(kind.encode())).replace("{code}", code), "utf-8")
@@ -72,6 +72,7 @@ def test_what_goes_wrong_is_told_and_kept(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(driver, "run_limited", lambda argv, **limits: run([argv[0], str(script), *argv[3:]], **limits))
     driver.fuzz(["bad"], tmp_path, counts, calls=3)
     assert any(found.startswith(told) for found in counts["bad"].findings), counts
+    assert capsys.readouterr().out.startswith(f"found in bad: {told}")
     kept = sorted((tmp_path / "bad" / "findings").iterdir())
     assert kept[0].read_bytes() == (b"words\n" * 3 if kind == "printed" else kind.encode())
     assert kept[1].read_text("utf-8").startswith(told)

@@ -42,7 +42,7 @@ def keep_finding(folder: Path, data: bytes, kind: str, told: str) -> None:
         if path.exists() and path.read_bytes() == data:
             return
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             path.with_suffix(".txt").write_text(f"{kind}\n\n{told}", "utf-8", "backslashreplace")
             return
