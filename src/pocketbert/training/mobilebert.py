@@ -54,7 +54,8 @@ def distil_mobilebert(
 
     Args:
         teacher: an IB-BERT (``MobileBertConfig.ib_bert_large``) or a BERT, a folder or a name on the hub. One without
-            the head that predicts words (such as a sentence encoder) can teach its layers only: pass ``pd_steps=0``.
+            the head that predicts words (such as a sentence encoder) can teach its layers only: pass ``pd_steps=0``,
+            and ``mask_share=0`` if it was never shown hidden words.
         corpus: text files or patterns, a text a line; see ``corpus.read_corpus``.
         out: folder to write; it also gets the run's settings, its history and its checkpoints.
         callbacks: who listens.
