@@ -13,6 +13,33 @@ import torch
 from pocketbert import InputError, finetune
 
 OPTIONS = {"epochs": 2, "batch_size": 6, "learning_rate": 1e-3, "save_every": 2}
+# accelerate knows no FSDP on CPUs; torch does, and the run is told that it is one
+_SHARDED = """
+import accelerate, pocketbert.training.session as session
+def sharded(*_):
+    accelerator = accelerate.Accelerator(cpu=True)
+    plugin = accelerate.FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="no_wrap", state_dict_type="FULL_STATE_DICT"
+    )
+    accelerator.state.distributed_type = accelerate.DistributedType.FSDP
+    accelerator.state.fsdp_plugin = plugin
+    return accelerator
+session.make_accelerator = sharded
+"""
+
+_AGAIN = """
+import shutil, torch
+torch.distributed.barrier()
+if os.environ["RANK"] == "0":
+    for step in (6, 8, 10):
+        shutil.rmtree(os.path.join(options["out"], "checkpoints", f"step-{step:08d}"))
+torch.distributed.barrier()
+again = finetune(task, **options, resume=True)
+assert [row["step"] for row in again.history] == [row["step"] for row in done.history]
+for name, value in done.model.state_dict().items():
+    torch.testing.assert_close(again.model.state_dict()[name], value)
+"""
+
 _RUN = """
 import json, os, sys
 from pocketbert import InputError, finetune
@@ -28,15 +55,15 @@ open(os.path.join(sys.argv[4], os.environ["RANK"] + ".json"), "w").write(json.du
 """
 
 
-def in_two(tmp_path, task, options, other):
+def in_two(tmp_path, task, options, other, before="", after=""):
     """Make a run in two processes; return what each found, and what it says to ``other`` settings on resuming."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = tmp_path / "run.py"
-    script.write_text(_RUN, "utf-8")
+    script.write_text(before + _RUN + after, "utf-8")
     arguments = [task, json.dumps(options), json.dumps(other), str(tmp_path)]
     done = subprocess.run([*command, str(script), *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"},
                           capture_output=True, text=True, timeout=300)  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[:3000]
     return [json.loads((tmp_path / f"{rank}.json").read_text("utf-8")) for rank in (0, 1)]
 
 
@@ -44,10 +71,10 @@ def in_two(tmp_path, task, options, other):
 def test_two_processes_make_the_steps_of_one(start, data, tmp_path):
     task, path = "token-classification", str(data("token-classification", 25))  # of which one is left over
     model = start("DistilBert", dropout=0.0, attention_dropout=0.0)  # processes have dropout of their own
-    options = {**OPTIONS, "model": str(model), "train": path, "eval": path}
+    options = {**OPTIONS, "model": str(model), "train": path, "eval": path, "keep": 9}
     alone = tmp_path / "alone"
     one = finetune(task, out=alone, **options)
-    both = in_two(tmp_path, task, {**options, "out": str(tmp_path / "two")}, {"out": str(alone)})
+    both = in_two(tmp_path, task, {**options, "out": str(tmp_path / "two")}, {"out": str(alone)}, after=_AGAIN)
     assert both[0] == both[1]
     assert both[0]["scores"] == pytest.approx(one.scores)
     assert both[0]["losses"] == pytest.approx([row["loss"] for row in one.history if "loss" in row], rel=1e-4)
@@ -57,6 +84,22 @@ def test_two_processes_make_the_steps_of_one(start, data, tmp_path):
     two = type(one.model).from_pretrained(tmp_path / "two").state_dict()
     for name, value in one.model.state_dict().items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_processes_may_hold_parts_of_the_parameters(start, data, tmp_path):
+    task, path = "token-classification", str(data("token-classification", 25))
+    model = start("DistilBert", dropout=0.0, attention_dropout=0.0)
+    options = {**OPTIONS, "model": str(model), "train": path, "eval": path, "keep": 9}
+    one = finetune(task, out=tmp_path / "alone", **options)
+    two = {**options, "out": str(tmp_path / "two")}
+    both = in_two(tmp_path, task, two, {"batch_size": 5}, _SHARDED, _AGAIN)
+    assert both[0] == both[1]
+    assert both[0]["scores"] == pytest.approx(one.scores)
+    assert "batch_size was 6, is 5" in both[0]["refused"]
+    found = type(one.model).from_pretrained(tmp_path / "two").state_dict()
+    for name, value in one.model.state_dict().items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_runs_of_one_process_may_differ_in_precision(start, data, tmp_path):

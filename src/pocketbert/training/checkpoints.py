@@ -142,7 +142,7 @@ class Checkpoints:
         from safetensors.torch import load_file
 
         flat = load_file(self.path(step) / "optimizer.safetensors")
-        groups = get_optimizer_state_dict(model, optimizer, options=_WHOLE)["param_groups"]
+        groups = get_optimizer_state_dict(model, optimizer)["param_groups"]  # whole ones are in the main process only
         state: dict[str, Any] = {}
         for name, value in flat.items():
             parameter, _, what = name.rpartition("/")

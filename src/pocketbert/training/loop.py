@@ -28,7 +28,7 @@ from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.optimizers import make_optimizer
 from pocketbert.training.order import Order, Share, random_of
 from pocketbert.training.phases import Phase, free, phase_at, trained_in
-from pocketbert.training.processes import from_main
+from pocketbert.training.processes import from_main, whole_model
 from pocketbert.training.schedules import rate
 from pocketbert.training.settings import Settings
 from pocketbert.training.tables import Table
@@ -141,6 +141,7 @@ def run_steps(run: Run) -> None:
     """
     accelerator, settings, progress = run.accelerator, run.settings, run.progress
     optimizer, run.factors = make_optimizer(run.model, settings, run.phases)
+    whole = whole_model(accelerator, run.model)  # before it is divided
     model, optimizer = accelerator.prepare(_Losses(run.model), optimizer)
     if progress.step:
         run.checkpoints.load_model(model, progress.step)
@@ -161,7 +162,7 @@ def run_steps(run: Run) -> None:
             last = progress.step == run.steps
             due = run.evaluate is not None and (last or progress.step % run.eval_every == 0)
             if due:
-                finished = _evaluation(run)
+                finished = _evaluation(run, whole(model))
             saved = (due and progress.since_best == 0) or last or progress.step % run.save_every == 0
             if saved:
                 run.checkpoints.save(model, _plain(optimizer), progress)
@@ -173,6 +174,7 @@ def run_steps(run: Run) -> None:
     if progress.best is not None and progress.best[1] != progress.step:
         run.checkpoints.load_model(model, progress.best[1])
     free(run.model, run.trained)
+    run.model = whole(model)
     run.tell("on_end")
 
 
@@ -255,14 +257,14 @@ def _seed(seed: int, *place: int) -> int:
     return int(random_of(seed, *place).integers(2**63))
 
 
-def _evaluation(run: Run) -> bool:
+def _evaluation(run: Run, model: Any) -> bool:
     """Score the model; return whether the run should end, since nothing got better for long enough."""
     accelerator, progress = run.accelerator, run.progress
     scores: dict[str, float] = {}
     if accelerator.is_main_process:
         assert run.evaluate is not None
-        scores = run.evaluate(run.model)
-        run.model.train()
+        scores = run.evaluate(model)
+        model.train()
     found: dict[str, float] = from_main(accelerator, scores)[0]
     value = next(iter(found.values()))
     if progress.best is None or value > progress.best[0]:

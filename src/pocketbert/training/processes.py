@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from pocketbert.extras import require
 
-__all__ = ["from_main", "is_main", "make_accelerator"]
+__all__ = ["from_main", "is_main", "make_accelerator", "whole_model"]
 
 
 def is_main() -> bool:
@@ -42,6 +44,23 @@ def make_accelerator(precision: str, some_unused: bool, trackers: Sequence[str],
         log_with=list(trackers) or None,
         project_dir=str(folder / "logs"),
     )
+
+
+def whole_model(accelerator: Any, model: Any) -> Callable[[Any], Any]:
+    """Return what gives the whole model of a prepared one; call it before that, and its result in every process.
+
+    Where processes hold parts of the parameters (FSDP), a copy gets all of them; else it is the model itself.
+    """
+    if "FSDP" not in str(accelerator.distributed_type):
+        return lambda _: model
+    copy = deepcopy(model)
+
+    def gathered(prepared: Any) -> Any:
+        weights: Any = get_model_state_dict(prepared, options=StateDictOptions(full_state_dict=True))
+        copy.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
+        return copy
+
+    return gathered
 
 
 def from_main(accelerator: Any, *values: Any) -> list[Any]:
