@@ -197,6 +197,7 @@ def test_inputs_that_mean_nothing(name, item, message):
         ("text", {"function_to_apply": "tanh"}, "function_to_apply='tanh' is unknown"),
         ("tokens", {"aggregation_strategy": "mean"}, "aggregation_strategy='mean' is unknown"),
         ("tokens", {"ignore_labels": "O"}, "ignore_labels='O' must be a list of labels"),
+        ("tokens", {"ignore_labels": 0.5}, "ignore_labels=0.5 must be a list of labels"),
         ("tokens", {"is_split_into_words": 1}, "is_split_into_words=1 must be True or False"),
         ("features", {"pooling": "middle"}, "pooling='middle' is unknown; choose from 'auto', None"),
         ("features", {"normalize": "yes"}, "normalize='yes' must be True or False"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,7 +21,8 @@ __all__ = ["TokenClassificationPipeline", "TokenClassificationOptions"]
 
 
 def _check_labels(name: str, labels: Any) -> None:
-    if labels is not None and (isinstance(labels, str) or not all(isinstance(label, str) for label in labels)):
+    several = isinstance(labels, Collection) and not isinstance(labels, str)
+    if labels is not None and not (several and all(isinstance(label, str) for label in labels)):
         raise InputError(f"{name}={labels!r} must be a list of labels")
 
 
