@@ -52,3 +52,27 @@ def test_setfit(made):
     model.fit(TEXTS[:4], [0, 1, 0, 1], num_epochs=1)
     assert set(np.asarray(model.predict(TEXTS)).tolist()) <= {0, 1}
     assert torch.is_grad_enabled()
+
+
+def test_our_losses_and_folders_are_theirs(made):
+    losses = pytest.importorskip("sentence_transformers.losses")
+    from pocketbert.checkpoint.sentence_transformers import write_sentences
+    from pocketbert.training.objectives.pairs import CosineLoss, InBatchNegatives
+
+    folder = made("DistilBert", "Model")
+    model = pocketbert.AutoModel.from_pretrained(folder).eval()
+    write_sentences(folder, model.config.dim, 16)
+    theirs = sentence_transformers.SentenceTransformer(str(folder), device="cpu").eval()
+    ours = pocketbert.pipeline("feature-extraction", model=folder)
+    np.testing.assert_allclose(theirs.encode(TEXTS), np.stack(ours(TEXTS)), atol=1e-5)
+    first, second, scores = TEXTS[:2], TEXTS[1:3], torch.tensor([0.2, 1.0])
+    texts = [text for pair in zip(first, second, strict=True) for text in pair]
+    batch = {**pocketbert.AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")}
+    batch = {name: batch[name] for name in ("input_ids", "attention_mask")} | {"labels": scores}
+    for mine, name, labels in (
+        (CosineLoss(), "CosineSimilarityLoss", scores),
+        (InBatchNegatives(), "MultipleNegativesRankingLoss", None),
+    ):
+        features = [theirs.tokenize(first), theirs.tokenize(second)]
+        expected = getattr(losses, name)(theirs)(features, labels)
+        torch.testing.assert_close(mine.losses(model, batch)["loss"] / 2, expected)
