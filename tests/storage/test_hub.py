@@ -310,3 +310,9 @@ def test_a_name_that_leaves_its_folder_is_refused(name):
 
 def test_a_plain_name_stays():
     assert safe_name("model-00001-of-00002.safetensors", where="index.json") == "model-00001-of-00002.safetensors"
+
+
+def test_a_subfolder_whose_name_is_too_long(tmp_path):
+    for subfolder in ("a" * 300, "a/" * 3000):
+        with pytest.raises(CheckpointError, match="no folder"):
+            local_folder(tmp_path, options=HubOptions(subfolder=subfolder))

@@ -352,3 +352,10 @@ def test_old_argument_name(tokenizer: Any) -> None:
     with pytest.warns(FutureWarning, match="padding='max_length'"):
         old = tokenizer.encode_plus("a", max_length=6, pad_to_max_length=True)
     assert dict(old) == dict(tokenizer("a", max_length=6, padding="max_length"))
+
+
+@pytest.mark.parametrize("options", [{"strip_accents": 2}, {"do_lower_case": "x"}, {"tokenize_chinese_chars": []}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_of_another_type(vocab_file: str, kind: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="settings of the tokenizer must be true or false"):
+        kind(vocab_file, **options)

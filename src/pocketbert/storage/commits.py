@@ -217,7 +217,7 @@ def _fresh(folder: Path) -> Path:
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    return os.path.isdir(path) and not path.is_symlink()  # false, too, for a name that is too long
 
 
 def _put_in_place(folder: Path, made: list[Path]) -> None:

@@ -186,7 +186,7 @@ def _inside(folder: Path, subfolder: str) -> Path:
     inner = (folder / subfolder).resolve()
     if not inner.is_relative_to(folder.resolve()):
         raise UnsafeFileError(f"subfolder {subfolder!r} leaves {folder}")
-    if not inner.is_dir():
+    if not os.path.isdir(inner):  # false, too, for a name that is too long
         raise CheckpointError(f"no folder {folder / subfolder}")
     return folder / subfolder if subfolder else folder
 

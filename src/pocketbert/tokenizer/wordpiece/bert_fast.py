@@ -10,7 +10,7 @@ from pocketbert.errors import CheckpointError, InputError
 from pocketbert.tokenizer.call.row_layout import Layout
 from pocketbert.tokenizer.tokenizer_files import TokenizerJson, read_vocab
 from pocketbert.tokenizer.wordpiece.fast import PreTrainedTokenizerFast
-from pocketbert.tokenizer.wordpiece.library import library_errors, load, own_copy
+from pocketbert.tokenizer.wordpiece.library import bert_normalizer, library_errors, load, own_copy
 from pocketbert.tokenizer.wordpiece.python import PreTrainedTokenizer
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ class WordPieceFast(PreTrainedTokenizerFast):
 
 def _build(vocab: dict[str, int], unk_token: str, prefix: str, normalizer: Mapping[str, Any]) -> tokenizers.Tokenizer:
     """Return the library's tokenizer with BERT's steps."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     with library_errors(CheckpointError, "the tokenizers library cannot use the vocabulary"):
         model = models.WordPiece(vocab, unk_token=unk_token, continuing_subword_prefix=prefix)
     library = Tokenizer(model)
-    library.normalizer = normalizers.BertNormalizer(**normalizer)
+    library.normalizer = bert_normalizer(normalizer)
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     library.decoder = decoders.WordPiece(prefix=prefix)
     return library
@@ -123,7 +123,7 @@ def _read(path: str | os.PathLike[str], normalizer: Mapping[str, Any]) -> tokeni
 
     library = load(TokenizerJson.read(path))
     if isinstance(library.normalizer, normalizers.BertNormalizer):
-        library.normalizer = normalizers.BertNormalizer(**normalizer)
+        library.normalizer = bert_normalizer(normalizer)
     return library
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pocketbert.errors import CheckpointError, PocketBertError
+from pocketbert.errors import CheckpointError, InputError, PocketBertError
 from pocketbert.tokenizer.added_tokens import has_space
 from pocketbert.tokenizer.steps import check_ids, flat_steps, read_checked, state_of
 from pocketbert.tokenizer.tokenizer_files import TokenizerJson
@@ -16,7 +16,7 @@ from pocketbert.tokenizer.tokenizer_files import TokenizerJson
 if TYPE_CHECKING:
     import tokenizers
 
-__all__ = ["copied", "library_errors", "load", "own_copy", "splits_at_spaces", "written"]
+__all__ = ["bert_normalizer", "copied", "library_errors", "load", "own_copy", "splits_at_spaces", "written"]
 
 _LOCAL = frozenset({"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"})
 _SPLITTING = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
@@ -34,6 +34,18 @@ def library_errors(kind: type[PocketBertError], words: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise kind(f"{words}: {error}") from error
+
+
+def bert_normalizer(settings: Mapping[str, Any]) -> Any:
+    """Return the library's BertNormalizer.
+
+    Raises:
+        InputError: a setting is neither true nor false.
+    """
+    from tokenizers.normalizers import BertNormalizer
+
+    with library_errors(InputError, "settings of the tokenizer must be true or false"):
+        return BertNormalizer(**settings)
 
 
 def load(path: str | os.PathLike[str]) -> tokenizers.Tokenizer:

@@ -30,6 +30,7 @@ from pocketbert.tokenizer.call.texts import replace_surrogates
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 from pocketbert.tokenizer.tokenizer_files import NORMALIZER, read_vocab
 from pocketbert.tokenizer.wordpiece.basic import BasicTokenizer, WordpieceTokenizer
+from pocketbert.tokenizer.wordpiece.library import bert_normalizer
 
 if TYPE_CHECKING:
     from tokenizers import NormalizedString, Token
@@ -180,7 +181,7 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         }
         settings = own | {"clean_text": clean_text}
         steps = {name: do_basic_tokenize and settings[setting] for setting, name in NORMALIZER.items()}
-        self._normalizer = BertNormalizer(**steps)
+        self._normalizer = bert_normalizer(steps)
         self._pre_tokenizer = BertPreTokenizer() if do_basic_tokenize else WhitespaceSplit()
         self._added = AddedVocabulary(self._ids, self._normalizer.normalize_str)
         if never_split:  # these words keep their accents, so the other words lose theirs in a second pass
