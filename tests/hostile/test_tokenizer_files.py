@@ -14,6 +14,7 @@ import tokenizers
 
 from helpers.limits import run_limited
 from pocketbert import (
+    AddedToken,
     AutoTokenizer,
     BertTokenizer,
     BertTokenizerFast,
@@ -209,6 +210,16 @@ def test_repeated_tokens_are_named_and_nothing_is_printed(
         again.train_new_from_iterator(["a cow"], 20, vocabulary=3)
     assert PreTrainedTokenizerFast(tokenizer_object=fast.backend_tokenizer)("a cow").input_ids == [2, 10, 11, 3]
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["Fast", "Python"])
+def test_an_added_token_that_normalization_removes_is_refused(tmp_path, fast):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncow\n", "utf-8")
+    tokenizer = (BertTokenizerFast if fast else BertTokenizer).from_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"'\\x06' normalization leaves nothing .* normalized=False"):
+        tokenizer.add_tokens(["\x06"])
+    tokenizer.add_tokens([AddedToken("\x06", normalized=False)])
+    assert tokenizer("the\x06cow")["input_ids"] == [2, 5, 7, 6, 3]
 
 
 def test_roles_that_a_vocabulary_with_repeated_lines_lacks_get_ids_of_their_own(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from pocketbert.errors import InputError
 
-__all__ = ["AddedToken", "AddedVocabulary", "as_added", "has_space", "refuse_taken"]
+__all__ = ["AddedToken", "AddedVocabulary", "as_added", "has_space", "refuse_taken", "refuse_vanishing"]
 
 
 @dataclass(unsafe_hash=True)
@@ -85,6 +85,20 @@ def refuse_taken(content: str, id_: int, token: str) -> NoReturn:
     )
 
 
+def refuse_vanishing(tokens: Iterable[AddedToken], normalize: Callable[[str], str]) -> None:
+    """Refuse an added token of which normalization leaves nothing: it would be found between any two letters.
+
+    Raises:
+        InputError: there is one.
+    """
+    for token in tokens:
+        if token.normalized and token.content and not normalize(token.content):
+            raise InputError(
+                f"of the token {token.content!r} normalization leaves nothing to find in a text; pass "
+                f"AddedToken({token.content!r}, normalized=False)"
+            )
+
+
 class AddedVocabulary:
     """The added tokens of a Python tokenizer, found in texts by the ``tokenizers`` library, as for the Fast ones.
 
@@ -113,8 +127,10 @@ class AddedVocabulary:
         """Add ``tokens``; one that the vocabulary has keeps its id. Return how many were not added tokens before.
 
         Raises:
-            InputError: another token has the id that a new one would get.
+            InputError: another token has the id that a new one would get, or normalization leaves nothing of one.
         """
+        tokens = list(tokens)
+        refuse_vanishing(tokens, self._normalize)
         count = 0
         for token in sorted(tokens, key=lambda token: self._id(token) is None):  # ids of new ones lie above the others
             id_ = self._id(token)

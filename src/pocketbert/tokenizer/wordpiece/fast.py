@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pocketbert.errors import CheckpointError, InputError
-from pocketbert.tokenizer.added_tokens import AddedToken, as_added, refuse_taken
+from pocketbert.tokenizer.added_tokens import AddedToken, as_added, refuse_taken, refuse_vanishing
 from pocketbert.tokenizer.call.encoding import Piece
 from pocketbert.tokenizer.call.row_layout import Layout, Special
 from pocketbert.tokenizer.call.rows import Tokenized
@@ -180,6 +180,8 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         from tokenizers import AddedToken as LibraryToken
 
         library = copied(self._library)
+        if library.normalizer is not None:
+            refuse_vanishing(tokens, library.normalizer.normalize_str)
         known = [token for token in tokens if library.token_to_id(token.content) is not None]
         new = [token for token in tokens if library.token_to_id(token.content) is None]
         count = 0
