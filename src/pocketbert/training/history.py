@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketbert.storage.replacing import replacing
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.checkpoints import Progress
 
@@ -35,7 +36,8 @@ class History(Callback):
     def on_start(self, run: Run) -> None:
         """Write the rows up to the checkpoint; those of steps that are made again go."""
         text = "".join(json.dumps(row) + "\n" for row in self.progress.history)
-        (self.folder / HISTORY_FILE).write_text(text, "utf-8")
+        with replacing(self.folder) as stage:
+            (stage / HISTORY_FILE).write_text(text, "utf-8")
 
     def on_step(self, run: Run, values: dict[str, Any]) -> None:
         """Add a row."""

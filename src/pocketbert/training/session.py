@@ -133,7 +133,8 @@ class Session:
             progress=progress,
         )
         if accelerator.is_main_process:
-            (folder / RUN_FILE).write_text(to_toml(settings), "utf-8")
+            with replacing(folder) as stage:
+                (stage / RUN_FILE).write_text(to_toml(settings), "utf-8")
         try:
             with simulating_int8(self.model, self._first(run)) if self.int8 else nullcontext():
                 run_steps(run)
