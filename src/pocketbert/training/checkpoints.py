@@ -97,13 +97,19 @@ class Checkpoints:
         (part / "progress.json").write_text(json.dumps(asdict(progress), indent=1), "utf-8")
         _sync(part)
         if target.exists():  # the same step of the same run
-            shutil.rmtree(target)
+            self._remove(target)
         os.replace(part, target)
         _sync(self.folder)
         kept = {progress.best[1]} if progress.best else set()
         for step in self.steps()[: -self.keep]:
             if step not in kept:
-                shutil.rmtree(self.path(step))
+                self._remove(self.path(step))
+
+    def _remove(self, path: Path) -> None:
+        """Remove a checkpoint, which is none from the first moment on."""
+        away = self.folder / f".unfinished-old-{path.name}"
+        os.replace(path, away)
+        shutil.rmtree(away)
 
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, in order."""
