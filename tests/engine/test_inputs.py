@@ -42,7 +42,7 @@ def ints(*values):
         (PackedBatch(ints(1, 2), None, ints(0, 1)), "end with the number of tokens"),
         (PackedBatch(ints(1, 2), None, ints(1, 2)), "begin with 0"),
         (PackedBatch(ints(1, 2, 3), None, ints(0, 5, 3)), "within the number of tokens"),
-        (PackedBatch(ints(1, 2, 3), None, ints(0, -4, 3)), "empty"),
+        (PackedBatch(ints(1, 2, 3), None, ints(0, -4, 3)), "within the number of tokens"),
         (PackedBatch(ints(1, 2, 3), None, ints(0, 2, 1, 3)), "empty"),
         (PackedBatch(ints(*range(21)), None, ints(0, 21)), "21 tokens exceed the model's 20 positions"),
         (PackedBatch(ints(1, 61), None, ints(0, 2)), "input_ids holds 61; the model knows 0 .. 60"),

@@ -93,7 +93,7 @@ def test_a_quarter_of_the_size(tmp_path):
     assert [table.dtype for table in tables] == [np.int8]  # the decoder shares it
 
 
-def test_weights_are_views_into_the_mapped_file(small):
+def test_weights_are_views_into_what_was_read(small):
     plan = load_quantized(small)
     assert isinstance(plan.embeddings.words, Int8)
     for array in (
@@ -102,7 +102,6 @@ def test_weights_are_views_into_the_mapped_file(small):
         plan.embeddings.positions,
     ):
         assert not array.flags.owndata
-        assert not array.flags.writeable
 
 
 @pytest.mark.parametrize(("family", "kind"), HEADS)

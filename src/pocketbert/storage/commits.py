@@ -26,6 +26,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -307,8 +308,12 @@ def _finish_file(path: Path, replaced: Path, usual: int) -> None:
     """Bring a file to the disk, with the permissions of the file that it replaces, or else the usual ones."""
     with path.open("rb+") as file:  # Windows syncs only files that are open for writing
         os.fsync(file.fileno())
+    try:
+        mode = replaced.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):  # or another save has just moved it away
+        mode = 0
     # without this, some writers' files could be read only by their owner
-    path.chmod(replaced.stat().st_mode & 0o777 if replaced.is_file() and not replaced.is_symlink() else usual)
+    path.chmod(mode & 0o777 if stat.S_ISREG(mode) else usual)
 
 
 def _sync(folder: Path) -> None:
