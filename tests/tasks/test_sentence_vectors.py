@@ -158,6 +158,10 @@ def test_a_hub_name_is_fetched_with_its_modules(folder, tmp_path, monkeypatch, i
         ("modules.json", [{"type": 3}], CheckpointError, "a module is .* not a type and a path"),
         ("modules.json", [{"type": "x.Transformer", "path": "../up"}], UnsafeFileError, "leaves its folder"),
         ("modules.json", [{"type": "x.Transformer", "path": "C:\\up"}], UnsafeFileError, "leaves its folder"),
+        (
+            "modules.json", [{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "p" * 300}],
+            CheckpointError, "has no p+/config.json",
+        ),
         ("1_Pooling/config.json", {"pooling_mode": "median"}, CheckpointError, "pooling .*median.* is unknown"),
         ("2_Dense/config.json", {"activation_function": "os.system"}, CheckpointError, "activation os.system"),
         ("2_Dense/config.json", {"in_features": 3, "out_features": 2}, CheckpointError, r"weight \(2, 3\)"),

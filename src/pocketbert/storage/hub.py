@@ -129,7 +129,7 @@ def find_file(name_or_path: str | os.PathLike[str], file: str, options: HubOptio
     if os.path.exists(name) or _is_path(name):
         _finish_saves(Path(name), Path(name) / options.subfolder)
         path = Path(name) / options.subfolder / file
-        return path if path.is_file() else None
+        return path if os.path.isfile(path) else None  # false, too, for a name that is too long
     return _Repository(name, options).download(file, absent_ok=True)
 
 
@@ -139,7 +139,7 @@ def given_file(name_or_path: str | os.PathLike[str]) -> Path | None:
     if path.is_dir():
         return None
     finish_save(path.parent)
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None
 
 
 def _finish_saves(*folders: Path) -> None:
