@@ -25,6 +25,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+# rooms of which no test is quick, or all of them together are not
+_SLOW_ROOMS = ("dropin", "fuzz", "hostile", "keras", "training")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave whole rooms out of the quick tests."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in _SLOW_ROOMS:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of references and data sets beside the project, or skip."""

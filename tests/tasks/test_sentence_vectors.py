@@ -159,7 +159,11 @@ def test_a_hub_name_is_fetched_with_its_modules(folder, tmp_path, monkeypatch, i
         ("modules.json", [{"type": "x.Transformer", "path": "../up"}], UnsafeFileError, "leaves its folder"),
         ("modules.json", [{"type": "x.Transformer", "path": "C:\\up"}], UnsafeFileError, "leaves its folder"),
         (
-            "modules.json", [{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "p" * 300}],
+            "modules.json",
+            [
+                {"type": "sentence_transformers.models.Transformer", "path": ""},
+                {"type": "sentence_transformers.models.Pooling", "path": "p" * 300},
+            ],
             CheckpointError, "has no p+/config.json",
         ),
         ("1_Pooling/config.json", {"pooling_mode": "median"}, CheckpointError, "pooling .*median.* is unknown"),
