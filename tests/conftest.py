@@ -26,7 +26,7 @@ SHARED = ROOT.parent / "shared"
 
 
 # rooms of which no test is quick, or all of them together are not
-_SLOW_ROOMS = ("dropin", "engine", "export", "fuzz", "hostile", "keras", "plan", "training")
+_SLOW_ROOMS = ("bench", "checkpoint", "dropin", "engine", "export", "fuzz", "hostile", "keras", "plan", "training")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
