@@ -65,7 +65,7 @@ class ProgressFile(Target):
             "made_of": {"seed": 0},
             "best": [0.5, 2],
             "since_best": 1,
-            "history": [{"step": 2, "loss": 1.5}],
+            "best_scores": {"accuracy": 0.5},
         }
         return [dumped(made), dumped(made | {"best": None})]
 

@@ -66,3 +66,13 @@ def start(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Return the path of sentences that a small model can learn."""
+    path = tmp_path / "corpus.txt"
+    animals, places = ["cat", "dog", "wolf"], ["mat", "river", "city", "street"]
+    lines = [f"the {animal} sat on the {place} and was happy" for animal in animals for place in places]
+    path.write_text("\n".join(lines), "utf-8")
+    return path

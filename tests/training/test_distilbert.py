@@ -26,15 +26,6 @@ def teacher(tmp_path):
     return make
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    path = tmp_path / "corpus.txt"
-    animals, places = ["cat", "dog", "wolf"], ["mat", "river", "city", "street"]
-    lines = [f"the {animal} sat on the {place} and was happy" for animal in animals for place in places]
-    path.write_text("\n".join(lines), "utf-8")
-    return path
-
-
 @pytest.mark.parametrize("family", ["Bert", "DistilBert"])
 @pytest.mark.parametrize(("layers", "chosen"), [(None, [0, 3]), ("1,2,3", [1, 2, 3])])
 def test_a_student_begins_as_layers_of_the_teacher(teacher, corpus, tmp_path, family, layers, chosen):
@@ -135,7 +126,7 @@ def test_pretraining_from_a_configuration_and_from_a_checkpoint(start, corpus, t
 
 def test_a_tokenizer_that_does_not_fit_is_refused(start, corpus, tmp_path):
     path = start("DistilBert", vocab_size=50)
-    with pytest.raises(InputError, match=r"the tokenizer has \d+ tokens, the model's vocab_size is 50"):
+    with pytest.raises(InputError, match="the tokenizer has ids up to 175, and the model's word table ends at 49"):
         pretrain(model=path / "config.json", corpus=corpus, out=tmp_path / "out")
     (path / "vocab.txt").unlink()
     with pytest.raises(CheckpointError, match="tokenizer"):

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.masked_batch import log_softmax, masked_batch
 from helpers.oracle import SMALL, randomize
 from pocketbert import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertForMaskedLM
 from pocketbert.training.objectives.triple import TripleLoss
 from pocketbert.training.objectives.words import MaskedWords
-
-LENGTHS = [5, 9, 12]
 
 
 def model(family, config, seed, **fields):
@@ -22,6 +21,11 @@ def model(family, config, seed, **fields):
 
 
 @pytest.fixture
+def batch():
+    return masked_batch(2)
+
+
+@pytest.fixture
 def student():
     return model(DistilBertForMaskedLM, DistilBertConfig, 0, vocab_size=40)
 
@@ -29,22 +33,6 @@ def student():
 @pytest.fixture
 def teacher(student):
     return model(BertForMaskedLM, BertConfig, 1, vocab_size=40, hidden_size=student.config.dim, num_hidden_layers=3)
-
-
-@pytest.fixture
-def batch():
-    torch.manual_seed(2)
-    ids = torch.randint(5, 40, (3, 12))
-    mask = (torch.arange(12)[None] < torch.tensor(LENGTHS)[:, None]).long()
-    labels = torch.full_like(ids, -100)
-    for row, place in ((0, 2), (1, 3), (1, 7), (2, 10)):
-        labels[row, place] = torch.randint(5, 40, ())
-    return {"input_ids": ids * mask, "attention_mask": mask, "labels": labels}
-
-
-def log_softmax(x):
-    x = x - x.max(axis=-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 
 
 def outputs(model, batch):

@@ -15,6 +15,7 @@ from torch import nn
 
 import pocketbert
 from helpers.oracle import SMALL
+from helpers.runs import StopAfter
 from helpers.small import folder
 from pocketbert import Callback, ConfigError, InputError, distil_mobilebert, finetune, pipeline
 from pocketbert.training.loop import Stopped
@@ -59,15 +60,6 @@ def ib_bert(tmp_path):
     return path
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    path = tmp_path / "corpus.txt"
-    animals, places = ["cat", "dog", "wolf"], ["mat", "river", "city", "street"]
-    lines = [f"the {animal} sat on the {place} and was happy" for animal in animals for place in places]
-    path.write_text("\n".join(lines), "utf-8")
-    return path
-
-
 @pytest.mark.parametrize("strategy", ["pkt", "jkt", "akt"])
 def test_layers_and_words_are_learned_and_the_folder_answers(teacher, corpus, tmp_path, strategy):
     options = {"transfer_steps": 40, "pd_steps": 20, "strategy": strategy, **FAST, "learning_rate": 3e-3}
@@ -106,15 +98,6 @@ def test_a_teacher_without_words_teaches_its_layers(teacher, corpus, tmp_path):
     )  # goes on from that student
     assert torch.equal(on.model.mobilebert.embeddings.position_embeddings.weight[60:],
                        done.model.embeddings.position_embeddings.weight[60:]) is False  # fmt: skip
-
-
-class StopAfter(Callback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step(self, run, values):
-        if run.progress.step == self.step:
-            run.stopping = 0
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])

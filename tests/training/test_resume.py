@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,15 @@ import pytest
 
 from helpers.runs import StopAfter, equal
 from helpers.small import folder
-from pocketbert import CheckpointError, InputError, distil_distilbert, finetune, pretrain
+from pocketbert import (
+    CheckpointError,
+    DistilBertConfig,
+    DistilBertModel,
+    InputError,
+    distil_distilbert,
+    finetune,
+    pretrain,
+)
 from pocketbert.training.checkpoints import Checkpoints
 from pocketbert.training.loop import Stopped
 
@@ -96,6 +105,24 @@ def test_another_run_is_not_continued(start, data, tmp_path):
         finetune(**{**options, "batch_size": 4}, resume=True)
     with pytest.raises(InputError, match="data was"):
         finetune(**{**options, "train": data("text-classification", 24, "other")}, resume=True)
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    with pytest.raises(Stopped):  # where things lie does not matter
+        finetune(**{**options, "model": moved}, callbacks=[StopAfter(4)], resume=True)
+    DistilBertModel(DistilBertConfig.from_pretrained(folder)).save_pretrained(moved)
+    with pytest.raises(InputError, match="data was"):  # other weights do
+        finetune(**{**options, "model": moved}, resume=True)
+
+
+def test_a_damaged_history_stops_no_run(start, data, tmp_path):
+    options = {**OPTIONS, "model": start(), "train": data("text-classification"), "out": tmp_path / "out"}
+    with pytest.raises(Stopped):
+        finetune(callbacks=[StopAfter(3)], **options)
+    path = tmp_path / "out" / "history.jsonl"
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([lines[0], "[]", '{"step": "x"}', lines[2][:20]]), "utf-8")
+    rows = finetune(**options, resume=True).history
+    assert [row["step"] for row in rows] == [1, *range(4, 11)]
+    assert [json.loads(line) for line in path.read_text("utf-8").splitlines()] == rows
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.masked_batch import LENGTHS, log_softmax, masked_batch
 from helpers.oracle import SMALL, randomize
 from pocketbert import BertConfig, BertForMaskedLM, MobileBertConfig, MobileBertForMaskedLM, MobileBertForPreTraining
 from pocketbert.training.objectives.transfer import FACTORS, Transfer
 
-LENGTHS = [5, 9, 12]
 HEADS, LAYERS = 4, 3
+
+
+@pytest.fixture
+def batch():
+    return masked_batch(3)
 
 
 @pytest.fixture
@@ -27,22 +32,6 @@ def teacher(student):
     made = BertForMaskedLM(BertConfig(**{**SMALL["Bert"], "vocab_size": 40, "hidden_size": 32}))
     randomize(made, 2)
     return made
-
-
-@pytest.fixture
-def batch():
-    torch.manual_seed(3)
-    ids = torch.randint(5, 40, (3, 12))
-    mask = (torch.arange(12)[None] < torch.tensor(LENGTHS)[:, None]).long()
-    labels = torch.full_like(ids, -100)
-    for row, place in ((0, 2), (1, 3), (1, 7), (2, 10)):
-        labels[row, place] = torch.randint(5, 40, ())
-    return {"input_ids": ids * mask, "attention_mask": mask, "labels": labels}
-
-
-def log_softmax(x):
-    x = x - x.max(axis=-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 
 
 def scores(states, layer, bottleneck=None):

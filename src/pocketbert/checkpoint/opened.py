@@ -106,6 +106,11 @@ class Opened:
         pooled = self.family.pooled
         return pooled.in_encoder and self.has_weight(f"{pooled.layer}.weight")
 
+    @property
+    def has_words(self) -> bool:
+        """Whether the head that predicts words is among its weights."""
+        return self.has_weight(f"{self.family.words.transform}.weight")
+
     def fit(self, head: str, *, pooler: bool | None = None) -> Fit:
         """Compare the weights with what a head needs; see ``families.parameters``."""
         key = (head, pooler)

@@ -38,6 +38,7 @@ from pocketbert.storage.locking import Lock
 from pocketbert.storage.texts import read_json
 
 __all__ = ["Stage", "check_state", "finish_save", "make_folder", "remove_leftovers", "state_of"]
+__all__ += ["sync_file", "sync_folder"]
 
 _PREFIX, _LOCK = ".saving-", ".lock"
 _COMMITTED = ".saving-committed"
@@ -79,18 +80,18 @@ class Stage:
         if len(files) == 1 and not stale and "/" not in files[0]:
             _check_place(self._folder, files[0])
             os.replace(self.new / files[0], self._folder / files[0])
-            _sync(self._folder)
+            sync_folder(self._folder)
             return
         record = self._path / "record.json"
         record.write_text(json.dumps({"files": files, "stale": [*stale]}), "utf-8")
         _finish_file(record, record, self._lock.mode)
         for path in {self._path, *((self.new / name).parent for name in files)}:
-            _sync(path)
+            sync_folder(path)
         with _committing(self._folder):
             _finish(self._folder)
             try:
                 os.rename(self._path, self._committed)
-                _sync(self._folder)
+                sync_folder(self._folder)
                 _put_in_place(self._folder, self._made)
                 os.rename(self._committed, self._path)
             except BaseException:
@@ -248,7 +249,7 @@ def _put_in_place(folder: Path, made: list[Path]) -> None:
         make_folder((folder / name).parent, made)
         os.replace(new / name, folder / name)
     for path in {folder, *((folder / name).parent for name in files)}:
-        _sync(path)
+        sync_folder(path)
 
 
 def make_folder(folder: Path, made: list[Path]) -> None:
@@ -306,8 +307,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _finish_file(path: Path, replaced: Path, usual: int) -> None:
     """Bring a file to the disk, with the permissions of the file that it replaces, or else the usual ones."""
-    with path.open("rb+") as file:  # Windows syncs only files that are open for writing
-        os.fsync(file.fileno())
+    sync_file(path)
     try:
         mode = replaced.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):  # or another save has just moved it away
@@ -316,7 +316,13 @@ def _finish_file(path: Path, replaced: Path, usual: int) -> None:
     path.chmod(mode & 0o777 if stat.S_ISREG(mode) else usual)
 
 
-def _sync(folder: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Bring a file to the disk."""
+    with path.open("rb+") as file:  # Windows syncs only files that are open for writing
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk."""
     if sys.platform == "win32":  # which has no such call
         return

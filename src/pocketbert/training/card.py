@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketbert.training.history import CURVES_FILE
-from pocketbert.training.settings import RUN_FILE, Settings, to_toml
+from pocketbert.training.settings import RUN_FILE, Settings, places_of, to_toml
 
 __all__ = ["CARD_FILE", "Card", "write_card"]
 
@@ -25,7 +25,6 @@ _METRICS = {
     "entity precision": "precision",
     "entity recall": "recall",
 }
-_PLACES = ("out", "model", "train", "eval", "corpus", "teacher")  # settings that name places on this machine
 
 
 @dataclass(frozen=True)
@@ -133,6 +132,6 @@ def _cell(text: str) -> str:
 
 def _changed(settings: Settings) -> str:
     same = {f"{each.name} = " for each in fields(settings) if getattr(settings, each.name) == each.default}
-    places = {f"{name} = " for name in _PLACES}
+    places = {f"{name} = " for name in places_of(settings)}  # which lie on this machine
     rows = to_toml(settings).splitlines()
     return "\n".join(row for row in rows if not row.startswith(tuple(same | places)))

@@ -26,6 +26,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from pocketbert.errors import CheckpointError
+from pocketbert.storage.commits import sync_file, sync_folder
 from pocketbert.storage.texts import read_json
 
 __all__ = ["Checkpoints", "Progress"]
@@ -41,15 +42,15 @@ class Progress:
         step: steps that are done.
         made_of: what the run is made of, by name: settings, data, processes. Another run can't go on from here.
         best: the best value of the deciding metric so far, and its step.
+        best_scores: all metrics of that step.
         since_best: evaluations since then.
-        history: rows of what was measured; see ``history``.
     """
 
     step: int = 0
     made_of: dict[str, Any] = field(default_factory=dict)
     best: tuple[float, int] | None = None
+    best_scores: dict[str, float] = field(default_factory=dict)
     since_best: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Checkpoints:
@@ -95,11 +96,13 @@ class Checkpoints:
         _write_tensors(weights, part / "model.safetensors")
         _write_tensors(_flat(state["state"]), part / "optimizer.safetensors")
         (part / "progress.json").write_text(json.dumps(asdict(progress), indent=1), "utf-8")
-        _sync(part)
+        for path in part.iterdir():
+            sync_file(path)
+        sync_folder(part)
         if target.exists():  # the same step of the same run
             self._remove(target)
         os.replace(part, target)
-        _sync(self.folder)
+        sync_folder(self.folder)
         kept = {progress.best[1]} if progress.best else set()
         for step in self.steps()[: -self.keep]:
             if step not in kept:
@@ -188,13 +191,3 @@ def _read_tensors(path: Path, model: nn.Module) -> dict[str, Tensor]:
         if name in found:
             places[value.data_ptr()] = name
     return {name: found[name if name in found else places[value.data_ptr()]] for name, value in held.items()}
-
-
-def _sync(folder: Path) -> None:
-    """Wait until the files of a folder, and their names, are on disk."""
-    for path in [*(each for each in folder.iterdir() if each.is_file()), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

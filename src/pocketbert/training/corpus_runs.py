@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pocketbert.architecture.config import PretrainedConfig
@@ -20,7 +22,12 @@ from pocketbert.training.sentence_pairs import read_pairs
 from pocketbert.training.session import Session
 from pocketbert.training.tables import digest
 
-__all__ = ["corpus_session"]
+__all__ = ["corpus_session", "names_of"]
+
+
+def names_of(corpus: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """Return one name or several as the setting ``corpus`` has them."""
+    return tuple(os.fspath(each) for each in ([corpus] if isinstance(corpus, (str, Path)) else corpus))
 
 
 def corpus_session(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,12 @@ from pocketbert.extras import require
 from pocketbert.tokenizer import AutoTokenizer, DistilBertTokenizerFast
 from pocketbert.torch.auto import model_class
 from pocketbert.training.callbacks import Callback
-from pocketbert.training.corpus_runs import corpus_session
+from pocketbert.training.corpus_runs import corpus_session, names_of
 from pocketbert.training.objectives.triple import TripleLoss
 from pocketbert.training.runs import Distilbert
 from pocketbert.training.session import Session, Trained
+from pocketbert.training.starting import load_to_train
+from pocketbert.training.tables import digest
 from pocketbert.training.teachers import (
     check_teacher,
     check_vocabulary,
@@ -73,10 +73,7 @@ def distil_distilbert(
         ...     teacher="bert-base-uncased", corpus="texts/*.txt.gz", out="mine", max_length=128
         ... )  # doctest: +SKIP
     """
-    files = [corpus] if isinstance(corpus, (str, Path)) else corpus
-    run = Distilbert(teacher=str(teacher), corpus=tuple(os.fspath(file) for file in files), out=str(out)).changed(
-        settings
-    )
+    run = Distilbert(teacher=str(teacher), corpus=names_of(corpus), out=str(out)).changed(settings)
     return run_distilbert(run, callbacks=callbacks, resume=resume)
 
 
@@ -97,23 +94,23 @@ def _session(settings: Distilbert, callbacks: Sequence[Callback]) -> Session:
     head = "masked_lm" if settings.alpha_ce or settings.alpha_mlm else BARE
     if settings.eval is not None and head == BARE:
         raise InputError(f"eval={settings.eval} needs a student that predicts words; raise alpha_ce or alpha_mlm")
-    has_words = opened.has_weight(f"{opened.family.words.transform}.weight")
-    if settings.alpha_ce and not has_words:
+    if settings.alpha_ce and not opened.has_words:
         raise InputError(
             f"{opened.folder} has no head that predicts words, and alpha_ce={settings.alpha_ce} needs one; pass "
             "alpha_ce=0 and alpha_mlm=0 to learn its hidden states alone (alpha_mlm above 0 trains a fresh head), "
             f"or train the head first: pocketbert pretrain --model {settings.teacher}"
         )
     torch.manual_seed(settings.seed)
-    student = _student(settings, opened, head)
+    begun = None
+    if settings.student is not None and not settings.student.endswith(".json"):
+        begun = open_model(settings.student, tokenizer=True)
+    student = _student(settings, opened, begun, head)
     tokenizer = DistilBertTokenizerFast.from_pretrained(opened.folder)
     needed = ["vocab_size", *(["hidden_size"] if settings.alpha_cos else [])]
     check_teacher(student.config, opened.config, needed)
-    if settings.student is not None and not settings.student.endswith(".json"):
-        check_vocabulary(AutoTokenizer.from_pretrained(settings.student), tokenizer)
-    teaching = model_class(opened.config, "masked_lm" if settings.alpha_ce else BARE)
-    parts: dict[str, Any] = {"add_pooling_layer": False} if opened.has_pooler and not settings.alpha_ce else {}
-    taught_by = teaching.from_pretrained(opened, **parts)
+    if begun is not None:
+        check_vocabulary(AutoTokenizer.from_pretrained(begun.folder), tokenizer)
+    taught_by = load_to_train(opened, "masked_lm" if settings.alpha_ce else BARE)
     objective = TripleLoss(
         taught_by,
         ce=settings.alpha_ce,
@@ -122,22 +119,20 @@ def _session(settings: Distilbert, callbacks: Sequence[Callback]) -> Session:
         temperature=settings.temperature,
         masked_only=settings.masked_only,
     )
-    return corpus_session(settings, student, tokenizer, objective, callbacks, fingerprint_of_weights(opened))
+    made_of = (fingerprint_of_weights(opened), begun and fingerprint_of_weights(begun), student.config.to_diff_dict())
+    return corpus_session(settings, student, tokenizer, objective, callbacks, digest(*made_of))
 
 
-def _student(settings: Distilbert, teacher: Opened, head: str) -> Any:
-    """Return the student as it begins."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
-        if settings.student is None:
-            layers = choose_layers(settings.layers, teacher.config.num_hidden_layers)
-            config, arrays = start_from_layers(teacher, layers, head)
-            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            return model_class(config, head).from_pretrained(None, config=config, state_dict=tensors)
-        if settings.student.endswith(".json"):
-            config = DistilBertConfig.from_pretrained(settings.student)
-            return model_class(config, head)(config)
-        begun = open_model(settings.student)
+def _student(settings: Distilbert, teacher: Opened, begun: Opened | None, head: str) -> Any:
+    """Return the student as it begins: as a checkpoint of its own, as layers of the teacher, or fresh."""
+    if begun is not None:
         if not isinstance(begun.config, DistilBertConfig):
             raise ConfigError(f"student={settings.student} is a {begun.family.class_name}; pass a DistilBERT")
-        return model_class(begun.config, head).from_pretrained(begun)
+        return load_to_train(begun, head)
+    if settings.student is None:
+        layers = choose_layers(settings.layers, teacher.config.num_hidden_layers)
+        config, arrays = start_from_layers(teacher, layers, head)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return load_to_train(None, head, config, state_dict=tensors)
+    config = DistilBertConfig.from_pretrained(settings.student)
+    return model_class(config, head)(config)

@@ -25,7 +25,7 @@ from pocketbert.runtime.batching import Row
 from pocketbert.tasks.windows import Cut, Document, split
 from pocketbert.tokenizer.tokenizer_base import PreTrainedTokenizerBase
 
-__all__ = ["Encoder", "Example", "fingerprint"]
+__all__ = ["Encoder", "Example", "check_tokenizer", "fingerprint"]
 
 Example = dict[str, Any]
 Records = Iterable[Mapping[str, Any]]
@@ -34,7 +34,7 @@ IGNORED = -100  # a token's label that counts nothing
 _AT_ONCE = 1000  # records that are tokenized in one call
 
 
-def check_vocabulary(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
     """Refuse a tokenizer whose ids go beyond the model's word table.
 
     Raises:
@@ -77,7 +77,7 @@ class Encoder:
         return hasattr(self.config, "type_vocab_size") if self.typed is None else self.typed
 
     def __post_init__(self) -> None:
-        check_vocabulary(self.tokenizer, self.config)
+        check_tokenizer(self.tokenizer, self.config)
 
     def __call__(self, records: Records) -> Iterator[Example]:
         """Yield the examples of records in their order; a record may have several."""
@@ -222,5 +222,7 @@ _MAKERS: dict[str, Callable[[Encoder, Sequence[Mapping[str, Any]]], Iterator[Exa
 
 
 def fingerprint(tokenizer: Any) -> Any:
-    """Return what decides a tokenizer's ids."""
-    return [type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.init_kwargs]
+    """Return what decides a tokenizer's ids, wherever it lies."""
+    settings = {name: value for name, value in tokenizer.init_kwargs.items() if name != "name_or_path"}
+    library = getattr(tokenizer, "backend_tokenizer", None)
+    return [type(tokenizer).__name__, tokenizer.get_vocab(), settings, library and library.to_str()]

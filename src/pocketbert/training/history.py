@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketbert.storage.replacing import replacing
 from pocketbert.training.callbacks import Callback
-from pocketbert.training.checkpoints import Progress
 
 if TYPE_CHECKING:
     from pocketbert.training.loop import Run
@@ -22,20 +23,23 @@ _NOT_DRAWN = ("step", "phase", "learning_rate", "gradient_norm", "seconds")
 
 
 class History(Callback):
-    """Keeps the rows of a run in its progress and in ``history.jsonl``, and draws them as ``curves.png``.
+    """Keeps the rows of a run in ``history.jsonl``, and draws them as ``curves.png``.
 
     Args:
         folder: the run's folder.
-        progress: the run's progress, whose rows go on.
+        step: the step that the run goes on from; rows of steps that are made again go.
+
+    Attributes:
+        rows: what was measured, in order.
     """
 
-    def __init__(self, folder: Path, progress: Progress) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
         self.folder = folder
-        self.progress = progress
+        self.rows = [row for row in _read(folder / HISTORY_FILE) if row["step"] <= step] if step else []
 
     def on_start(self, run: Run) -> None:
-        """Write the rows up to the checkpoint; those of steps that are made again go."""
-        text = "".join(json.dumps(row) + "\n" for row in self.progress.history)
+        """Write the rows up to the checkpoint."""
+        text = "".join(json.dumps(row) + "\n" for row in self.rows)
         with replacing(self.folder) as stage:
             (stage / HISTORY_FILE).write_text(text, "utf-8")
 
@@ -47,21 +51,26 @@ class History(Callback):
         """Add a row."""
         self._add({"step": run.progress.step, "scores": scores})
 
-    def best(self) -> dict[str, float]:
-        """Return the scores of the best step."""
-        if self.progress.best is None:
-            return {}
-        step = self.progress.best[1]
-        return next(dict(row["scores"]) for row in self.progress.history if "scores" in row and row["step"] == step)
-
     def draw(self, folder: Path) -> None:
         """Draw losses and scores over the steps, into a folder."""
-        draw_curves(self.progress.history, folder / CURVES_FILE)
+        draw_curves(self.rows, folder / CURVES_FILE)
 
     def _add(self, row: dict[str, Any]) -> None:
-        self.progress.history.append(row)
+        self.rows.append(row)
         with (self.folder / HISTORY_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file; a line that was left in pieces is none, and a missing file has none."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and type(row.get("step")) is int:
+                    yield row
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:

@@ -268,7 +268,7 @@ def _evaluation(run: Run, model: Any) -> bool:
     found: dict[str, float] = from_main(accelerator, scores)[0]
     value = next(iter(found.values()))
     if progress.best is None or value > progress.best[0]:
-        progress.best, progress.since_best = (value, progress.step), 0
+        progress.best, progress.best_scores, progress.since_best = (value, progress.step), found, 0
     else:
         progress.since_best += 1
     run.tell("on_evaluation", found)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,18 +13,19 @@ from torch import nn
 
 from pocketbert.architecture.config import BertConfig, MobileBertConfig, PretrainedConfig
 from pocketbert.architecture.heads import BARE
-from pocketbert.checkpoint.opened import Opened, open_model
+from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.extras import require
 from pocketbert.tokenizer import AutoTokenizer, MobileBertTokenizerFast
 from pocketbert.torch.auto import model_class
 from pocketbert.training.callbacks import Callback
-from pocketbert.training.corpus_runs import corpus_session
+from pocketbert.training.corpus_runs import corpus_session, names_of
 from pocketbert.training.objectives.transfer import Transfer
 from pocketbert.training.phases import Phase
 from pocketbert.training.runs import Mobilebert
 from pocketbert.training.schedules import rate, transfer_rate
 from pocketbert.training.session import Session, Trained
+from pocketbert.training.starting import load_to_train
 from pocketbert.training.tables import digest
 from pocketbert.training.teachers import check_teacher, check_vocabulary, fingerprint_of_weights
 
@@ -78,9 +77,8 @@ def distil_mobilebert(
         ...     teacher="minilm", corpus="texts/*.txt.gz", out="mine", transfer_steps=6000, pd_steps=0, batch_size=32
         ... )  # doctest: +SKIP
     """
-    files = [corpus] if isinstance(corpus, (str, Path)) else corpus
-    run = Mobilebert(teacher=str(teacher), corpus=tuple(os.fspath(file) for file in files), out=str(out))
-    return run_mobilebert(run.changed(settings), callbacks=callbacks, resume=resume)
+    run = Mobilebert(teacher=str(teacher), corpus=names_of(corpus), out=str(out)).changed(settings)
+    return run_mobilebert(run, callbacks=callbacks, resume=resume)
 
 
 def run_mobilebert(settings: Mobilebert, *, callbacks: Sequence[Callback] = (), resume: bool = False) -> Trained:
@@ -99,9 +97,8 @@ def _session(settings: Mobilebert, callbacks: Sequence[Callback]) -> Session:
     opened = open_model(settings.teacher, tokenizer=True)
     head = "masked_lm" if settings.learns_words else BARE
     if settings.eval is not None and head == BARE:
-        raise InputError(f"eval={settings.eval} needs a student that predicts words; raise pd_steps=0")
-    has_words = opened.has_weight(f"{opened.family.words.transform}.weight")
-    if head != BARE and settings.teacher_share and not has_words:
+        raise InputError(f"eval={settings.eval} needs a student that predicts words; pass pd_steps above 0")
+    if head != BARE and settings.teacher_share and not opened.has_words:
         raise InputError(
             f"{opened.folder} has no head that predicts words; pass pd_steps=0 with strategy pkt or jkt to learn its "
             "layers alone, or teacher_share=0 to learn words from the text alone, or train the head first: "
@@ -113,28 +110,20 @@ def _session(settings: Mobilebert, callbacks: Sequence[Callback]) -> Session:
         begun = open_model(settings.student, tokenizer=True)
         check_vocabulary(AutoTokenizer.from_pretrained(begun.folder), tokenizer)
     config = student_config(opened.config, begun.config if begun else settings.student)
-    teacher = _load(opened, "masked_lm" if head != BARE and has_words else BARE)
+    teacher = load_to_train(opened, "masked_lm" if head != BARE and opened.has_words else BARE)
     torch.manual_seed(settings.seed)
     if begun is None:
         options = {} if head != BARE else {"add_pooling_layer": False}
         student: Any = model_class(config, head)(config, **options)
         alone = start_as_teacher(student, teacher)
     else:
-        student, alone = _load(begun, head), set()
+        student, alone = load_to_train(begun, head), set()
     for module in student.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     phases = transfer_phases(settings, teacher, alone)
-    made_of = (fingerprint_of_weights(opened), begun and fingerprint_of_weights(begun), config.to_dict())
+    made_of = (fingerprint_of_weights(opened), begun and fingerprint_of_weights(begun), config.to_diff_dict())
     return corpus_session(settings, student, tokenizer, phases, callbacks, digest(*made_of))
-
-
-def _load(opened: Opened, head: str) -> Any:
-    """Return the model of a checkpoint, with a head, or without one and without a pooler."""
-    parts: dict[str, Any] = {"add_pooling_layer": False} if head == BARE else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a student's head may be fresh
-        return model_class(opened.config, head).from_pretrained(opened, **parts)
 
 
 def student_config(teacher: PretrainedConfig, student: PretrainedConfig | str | None) -> MobileBertConfig:

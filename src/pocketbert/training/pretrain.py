@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +10,18 @@ import torch
 
 from pocketbert.architecture.config import AutoConfig
 from pocketbert.checkpoint.opened import open_model
-from pocketbert.errors import InputError
 from pocketbert.extras import require
 from pocketbert.tokenizer import AutoTokenizer
 from pocketbert.torch.auto import model_class
 from pocketbert.training.callbacks import Callback
-from pocketbert.training.corpus_runs import corpus_session
+from pocketbert.training.corpus_runs import corpus_session, names_of
+from pocketbert.training.examples import check_tokenizer
 from pocketbert.training.objectives.words import MaskedWords
 from pocketbert.training.runs import Pretrain
 from pocketbert.training.session import Session, Trained
+from pocketbert.training.starting import load_to_train
+from pocketbert.training.tables import digest
+from pocketbert.training.teachers import fingerprint_of_weights
 
 __all__ = ["dry_run", "pretrain", "run_pretrain"]
 
@@ -59,8 +60,7 @@ def pretrain(
         >>> from pocketbert import pretrain
         >>> done = pretrain(model="small/config.json", corpus="texts/*.txt.gz", out="mine")  # doctest: +SKIP
     """
-    files = [corpus] if isinstance(corpus, (str, Path)) else corpus
-    run = Pretrain(model=str(model), corpus=tuple(os.fspath(file) for file in files), out=str(out)).changed(settings)
+    run = Pretrain(model=str(model), corpus=names_of(corpus), out=str(out)).changed(settings)
     return run_pretrain(run, callbacks=callbacks, resume=resume)
 
 
@@ -83,18 +83,13 @@ def _session(settings: Pretrain, callbacks: Sequence[Callback]) -> Session:
         folder = Path(settings.model).parent
         config = AutoConfig.from_pretrained(settings.model)
         model: Any = model_class(config, head)(config)
+        begun = digest(config.to_diff_dict())
     else:
         opened = open_model(settings.model, tokenizer=True)
         folder = opened.folder
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a fresh head is what is asked for
-            model = model_class(opened.config, head).from_pretrained(opened)
+        model = load_to_train(opened, head)
+        begun = fingerprint_of_weights(opened)
     tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer or folder)
-    if len(tokenizer) > model.config.vocab_size:
-        raise InputError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model's vocab_size is {model.config.vocab_size}; "
-            "set it to at least that many"
-        )
-    return corpus_session(
-        settings, model, tokenizer, MaskedWords(settings.next_sentence), callbacks, pairs=settings.next_sentence
-    )
+    check_tokenizer(tokenizer, model.config)
+    objective = MaskedWords(settings.next_sentence)
+    return corpus_session(settings, model, tokenizer, objective, callbacks, begun, pairs=settings.next_sentence)

@@ -10,7 +10,7 @@ from pocketbert.errors import InputError
 from pocketbert.evaluation.sources import read_columns
 from pocketbert.tasks.option_checks import check_choice, check_whole
 from pocketbert.training.labels import PROBLEMS
-from pocketbert.training.settings import Settings, above_zero, at_least_zero, setting, share
+from pocketbert.training.settings import Settings, above_zero, at_least_zero, place, setting, share
 
 __all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Mobilebert", "Pretrain"]
 
@@ -27,9 +27,9 @@ class Finetune(Settings):
     needed: ClassVar[tuple[str, ...]] = ("model", "train", "out")
 
     task: str = setting("text-classification", f"one of {', '.join(TASKS)}")
-    model: str = setting("", "checkpoint folder, or a name on the hub")
-    train: str = setting("", "labeled records to learn from: a file, or a data set on the hub, such as name@train")
-    eval: str | None = setting(None, "labeled records to score the model on; the best checkpoint is kept")
+    model: str = place("", "checkpoint folder, or a name on the hub")
+    train: str = place("", "labeled records to learn from: a file, or a data set on the hub, such as name@train")
+    eval: str | None = place(None, "labeled records to score the model on; the best checkpoint is kept")
     columns: str | None = setting(None, "names that the data has for fields, such as text=sentence,label=stars")
     problem: str | None = setting(None, f"what labels are: {', '.join(PROBLEMS)}; told from the data by default")
     top_score: float | None = setting(
@@ -46,7 +46,7 @@ class Finetune(Settings):
     lora_targets: str | None = setting(None, "layers with adapters, comma-separated; queries and values by default")
     lora_merge: bool = setting(False, "write the model with its adapters added, not the adapters alone")
     stride: int = setting(128, "tokens that windows of a long text share", check_whole, 0)
-    teacher: str | None = setting(None, "a fine-tuned model of the same task to learn from; records may lack labels")
+    teacher: str | None = place(None, "a fine-tuned model of the same task to learn from; records may lack labels")
     teacher_share: float = setting(0.5, "weight of the teacher's answers; the labels have the rest", share)
     temperature: float = setting(2.0, "divides the logits of teacher and model", above_zero)
 
@@ -69,14 +69,14 @@ class Finetune(Settings):
 class CorpusRun(Settings):
     """What runs on unlabeled text can set."""
 
-    corpus: tuple[str, ...] = setting((), "text files (or .gz), a text a line, or patterns such as 'texts/*.txt'")
+    corpus: tuple[str, ...] = place((), "text files (or .gz), a text a line, or patterns such as 'texts/*.txt'")
     max_length: int | None = setting(None, "most tokens of a row; longer texts are divided", check_whole, 3, none="all")
     min_length: int = setting(12, "rows of fewer tokens are left out", check_whole, 0)
     most_unknown: float = setting(0.5, "rows in which [UNK] is this share, or more, are left out", share)
     mask_share: float = setting(0.15, "share of the tokens that are hidden", share)
     masking: str = setting("bert", "bert: of each row, all words alike; distilbert: of a whole batch, rare ones more")
     mask_smoothing: float = setting(0.7, "with masking=distilbert a word's weight is count ** -this", at_least_zero)
-    eval: str | None = setting(None, "texts to guess masked words in; the best checkpoint is kept")
+    eval: str | None = place(None, "texts to guess masked words in; the best checkpoint is kept")
 
     def check(self) -> None:
         """See ``Settings``."""
@@ -90,9 +90,9 @@ class Distilbert(CorpusRun):
 
     needed: ClassVar[tuple[str, ...]] = ("teacher", "corpus", "out")
 
-    teacher: str = setting("", "BERT or DistilBERT to learn from, a checkpoint folder or a name on the hub")
+    teacher: str = place("", "BERT or DistilBERT to learn from, a checkpoint folder or a name on the hub")
     layers: str | None = setting(None, "layers of the teacher that the student begins with, such as 0,2,4; half of all")
-    student: str | None = setting(None, "begin with this DistilBERT instead: a checkpoint folder or a config.json")
+    student: str | None = place(None, "begin with this DistilBERT instead: a checkpoint folder or a config.json")
     alpha_ce: float = setting(5.0, "weight of the teacher's words", at_least_zero)
     alpha_mlm: float = setting(2.0, "weight of the hidden words", at_least_zero)
     alpha_cos: float = setting(1.0, "weight of the hidden states' direction", at_least_zero)
@@ -124,11 +124,9 @@ class Pretrain(CorpusRun):
 
     needed: ClassVar[tuple[str, ...]] = ("model", "corpus", "out")
 
-    model: str = setting(
-        "", "a config.json to start afresh, or a checkpoint folder (or a name on the hub) to go on from"
-    )
+    model: str = place("", "a config.json to start afresh, or a checkpoint folder (or a name on the hub) to go on from")
     next_sentence: bool = setting(False, "also tell texts that follow from random ones; an empty line ends a document")
-    tokenizer: str | None = setting(None, "folder of the tokenizer; by default it lies beside the configuration")
+    tokenizer: str | None = place(None, "folder of the tokenizer; by default it lies beside the configuration")
     batch_size: int = setting(256, "texts of one step, over all processes", check_whole, 1)
     learning_rate: float = setting(1e-4, "the highest learning rate", at_least_zero)
     warmup: float = setting(0.01, "share of all steps in which the learning rate rises", share)
@@ -147,8 +145,8 @@ class Mobilebert(CorpusRun):
 
     needed: ClassVar[tuple[str, ...]] = ("teacher", "corpus", "out")
 
-    teacher: str = setting("", "BERT or IB-BERT to learn from, a checkpoint folder or a name on the hub")
-    student: str | None = setting(
+    teacher: str = place("", "BERT or IB-BERT to learn from, a checkpoint folder or a name on the hub")
+    student: str | None = place(
         None, "a config.json, or a checkpoint folder to go on from; by default MobileBERT at the teacher's width"
     )
     strategy: str = setting("pkt", "layers one by one, then words (pkt); all layers, then words (jkt); at once (akt)")

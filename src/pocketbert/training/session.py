@@ -26,7 +26,7 @@ from pocketbert.training.order import Order
 from pocketbert.training.phases import Phase, free, trained_in
 from pocketbert.training.processes import from_main, make_accelerator
 from pocketbert.training.room import check_room
-from pocketbert.training.settings import RUN_FILE, Settings, to_toml
+from pocketbert.training.settings import RUN_FILE, Settings, places_of, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
 from pocketbert.training.tracking import Tracking, check_trackers
@@ -34,18 +34,8 @@ from pocketbert.training.tracking import Tracking, check_trackers
 __all__ = ["Session", "Trained"]
 
 _LOOKED_AT = 4  # batches that show the ranges of values before rounding is simulated
-# settings that may differ when a run goes on: they change no step
-_FREE = (
-    *("out", "workers", "keep", "save_every", "report_to", "patience"),
-    *(
-        "model",
-        "train",
-        "eval",
-        "columns",
-        "corpus",
-        "teacher",
-    ),  # where things lie; their content counts, and is in `data`
-)
+# settings that may differ when a run goes on, beside places: they change no step
+_FREE = ("workers", "keep", "save_every", "report_to", "patience", "columns")
 
 
 @dataclass
@@ -119,7 +109,7 @@ class Session:
         progress = self._progress(checkpoints, accelerator.num_processes, resume)
         if accelerator.is_main_process:
             check_room(folder, self.model, settings.keep)
-        history, tracking = History(folder, progress), Tracking(accelerator)
+        history, tracking = History(folder, progress.step), Tracking(accelerator)
         run = Run(
             settings=settings,
             model=self.model,
@@ -148,11 +138,10 @@ class Session:
                 self.beside(stage)
                 history.draw(stage)
                 if self.card is not None:
-                    write_card(stage, folder, self.card, settings, model, history.best(), progress.step)
+                    write_card(stage, folder, self.card, settings, model, progress.best_scores, progress.step)
         accelerator.wait_for_everyone()
-        best = history.best() if accelerator.is_main_process else {}
-        best, rows = from_main(accelerator, best, progress.history)  # which only the main process writes
-        return Trained(model, self.tokenizer, best, rows, folder)
+        [rows] = from_main(accelerator, history.rows)  # which only the main process writes
+        return Trained(model, self.tokenizer, progress.best_scores, rows, folder)
 
     def _first(self, run: Run) -> Iterator[Batch]:
         """Yield a few batches, without labels."""
@@ -222,5 +211,6 @@ class Session:
         return progress
 
     def _made_of(self, processes: int) -> dict[str, Any]:
-        named = {name: value for name, value in asdict(self.settings).items() if name not in _FREE}
+        free = {*_FREE, *places_of(self.settings)}
+        named = {name: value for name, value in asdict(self.settings).items() if name not in free}
         return json.loads(json.dumps({**named, "data": self.data, "processes": processes}))  # type: ignore[no-any-return]

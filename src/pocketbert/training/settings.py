@@ -21,7 +21,7 @@ from pocketbert.storage.texts import read_text
 from pocketbert.tasks.option_checks import check_choice, check_number, check_whole, suggest
 from pocketbert.training.tracking import check_trackers
 
-__all__ = ["RUN_FILE", "Settings", "read_settings", "setting", "to_toml", "type_of"]
+__all__ = ["RUN_FILE", "Settings", "place", "places_of", "read_settings", "setting", "to_toml", "type_of"]
 
 RUN_FILE = "run.toml"  # the name beside the model
 
@@ -32,6 +32,16 @@ def setting(default: Any, about: str, check: Callable[..., object] | None = None
     """Declare a setting: its default, what it means, and the check of its name and value."""
     metadata = {"about": about, "check": None if check is None else lambda n, v: check(n, v, *limits, **more)}
     return field(default=default, metadata=metadata)
+
+
+def place(default: Any, about: str) -> Any:
+    """Declare a setting that names files or folders: what they hold matters to a run, and not where they lie."""
+    return field(default=default, metadata={"about": about, "check": None, "is_place": True})
+
+
+def places_of(settings: Settings | type[Settings]) -> list[str]:
+    """Return the names of the settings that are places."""
+    return [each.name for each in fields(settings) if each.metadata.get("is_place")]
 
 
 def at_least_zero(name: str, value: Any) -> None:
@@ -69,7 +79,7 @@ class Settings:
 
     needed: ClassVar[tuple[str, ...]] = ("out",)
 
-    out: str = setting("", "folder to write the model into; made if absent")
+    out: str = place("", "folder to write the model into; made if absent")
     epochs: float = setting(3.0, "how often the training data is seen", at_least_zero)
     max_steps: int | None = setting(None, "stop after this many steps, whatever the epochs", check_whole, 1, none="all")
     batch_size: int = setting(32, "texts of one step, over all processes", check_whole, 1)

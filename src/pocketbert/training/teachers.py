@@ -157,8 +157,7 @@ def start_from_layers(teacher: Opened, layers: Sequence[int], head: str) -> tupl
         ours, arrays = bert_to_distilbert(same, teacher.weights.arrays())
     elif isinstance(config, DistilBertConfig):
         ours = type(config).from_dict(config.to_dict())
-        has_words = teacher.has_weight(f"{teacher.family.words.transform}.weight")
-        fitting = teacher.fit(head if has_words else BARE)
+        fitting = teacher.fit(head if teacher.has_words else BARE)
         if complaint := fitting.complaint():
             raise CheckpointError(f"{teacher.folder} is no complete DistilBERT: {complaint}")
         arrays = {name: teacher.weights.array(source) for name, source in fitting.sources.items()}
