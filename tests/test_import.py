@@ -90,6 +90,32 @@ def test_without_torch_models_say_what_to_install_and_configurations_work():
     assert done.stdout == "PyTorch models need torch; pip install 'pocketbert[torch]'\n" * 3
 
 
+def test_without_torch_training_says_what_to_install():
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['accelerate'] = None\n"
+        "import pocketbert\n"
+        "for name in ('finetune', 'distil_distilbert', 'distil_mobilebert', 'pretrain', 'load_adapters', 'Callback'):\n"
+        "    try:\n"
+        "        getattr(pocketbert, name)\n"
+        "    except pocketbert.MissingExtra as error:\n"
+        "        print(error)\n"
+        "from pocketbert.command.cli import main\n"
+        "sys.argv = ['pocketbert', 'finetune', 'text-classification', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as ending:\n"
+        "    assert not ending.code\n"
+        "sys.argv = ['pocketbert', *'finetune text-classification --model m --train t --out o'.split()]\n"
+        "main()\n"
+    )
+    done = python(code)
+    message = "training runs need accelerate; pip install 'pocketbert[train]'\n"
+    assert done.returncode == 1
+    assert done.stderr == f"error: {message}"
+    assert done.stdout.startswith(message * 6)
+    assert "--learning-rate" in done.stdout
+
+
 def test_a_package_that_breaks_on_import_is_not_called_missing(tmp_path, monkeypatch):
     from pocketbert import extras
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fuzz.target import Difference, Target, changed_json
 from helpers.mutations import damaged_bytes, dumped
-from pocketbert.training.runs import Finetune
-from pocketbert.training.settings import RUN_FILE, read_settings, to_toml
+from pocketbert.settings.runs import Finetune
+from pocketbert.settings.settings import RUN_FILE, read_settings, to_toml
 
 __all__ = ["ProgressFile", "RunFile"]
 

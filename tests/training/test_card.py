@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 
 from pocketbert import Callback, CheckpointError, InputError, MissingExtra, finetune
+from pocketbert.settings.runs import Finetune
 from pocketbert.training.card import Card, write_card
-from pocketbert.training.runs import Finetune
 
 hub = pytest.importorskip("huggingface_hub")
 

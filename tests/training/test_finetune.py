@@ -10,7 +10,7 @@ import torch
 import pocketbert
 from helpers.training_data import records
 from pocketbert import Callback, InputError, TrainingError, finetune, pipeline
-from pocketbert.training.runs import TASKS
+from pocketbert.settings.runs import TASKS
 
 FAST = {"epochs": 8, "learning_rate": 3e-3, "batch_size": 8, "warmup": 0.0, "eval_every": 20}
 

@@ -18,9 +18,9 @@ from helpers.oracle import SMALL
 from helpers.runs import StopAfter
 from helpers.small import folder
 from pocketbert import Callback, ConfigError, InputError, distil_mobilebert, finetune, pipeline
+from pocketbert.settings.runs import Mobilebert
 from pocketbert.training.loop import Stopped
 from pocketbert.training.mobilebert import start_as_teacher, student_config, transfer_phases
-from pocketbert.training.runs import Mobilebert
 from pocketbert.training.schedules import transfer_rate
 
 LAYERS = 2

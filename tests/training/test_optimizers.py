@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from pocketbert.settings.settings import Settings
 from pocketbert.training.optimizers import Lamb, make_optimizer
 from pocketbert.training.phases import Phase
-from pocketbert.training.settings import Settings
 
 
 def lamb(weight, gradients, lr, decay, adapted, b1=0.9, b2=0.999, eps=1e-6):

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from pocketbert import Callback
+from pocketbert.settings.settings import Settings
 from pocketbert.training.loop import Stopped
 from pocketbert.training.phases import Phase
 from pocketbert.training.session import Session
-from pocketbert.training.settings import Settings
 from pocketbert.training.tables import make_table
 
 

@@ -23,7 +23,7 @@ _FILES = {"files": Annotated[list[str] | None, typer.Argument(metavar="[FILE]...
 
 def finetune_command(context: typer.Context) -> None:
     """Fine-tune a checkpoint on labeled records."""
-    from pocketbert.training.runs import Finetune
+    from pocketbert.settings.runs import Finetune
 
     def command(task: str, **given: Any) -> None:
         """Fine-tune a checkpoint on labeled records; the best model goes into --out."""
@@ -38,7 +38,7 @@ def finetune_command(context: typer.Context) -> None:
 @distil_app.command("distilbert", context_settings=own_options)
 def distilbert_command(context: typer.Context) -> None:
     """Make a DistilBERT of some of a teacher's layers, which learns from it on unlabeled text."""
-    from pocketbert.training.runs import Distilbert
+    from pocketbert.settings.runs import Distilbert
 
     def command(files: list[str] | None, **given: Any) -> None:
         """Make a DistilBERT of some of a teacher's layers, which learns from it on unlabeled text."""
@@ -52,7 +52,7 @@ def distilbert_command(context: typer.Context) -> None:
 @distil_app.command("mobilebert", context_settings=own_options)
 def mobilebert_command(context: typer.Context) -> None:
     """Make a MobileBERT that learns a teacher's layers and then its words on unlabeled text."""
-    from pocketbert.training.runs import Mobilebert
+    from pocketbert.settings.runs import Mobilebert
 
     def command(files: list[str] | None, **given: Any) -> None:
         """Make a MobileBERT that learns a teacher's layers and then its words on unlabeled text."""
@@ -65,7 +65,7 @@ def mobilebert_command(context: typer.Context) -> None:
 
 def pretrain_command(context: typer.Context) -> None:
     """Train a model to guess hidden words of unlabeled text."""
-    from pocketbert.training.runs import Pretrain
+    from pocketbert.settings.runs import Pretrain
 
     def command(files: list[str] | None, **given: Any) -> None:
         """Train a model to guess hidden words of unlabeled text."""
@@ -91,7 +91,7 @@ def _call(command: Callable[..., None], context: typer.Context) -> None:
 
 def _with_options(command: Callable[..., None], settings: Any, arguments: Mapping[str, Any]) -> Callable[..., None]:
     """Give a function with ``**given`` one option per setting, as typer reads them; None is one that is not given."""
-    from pocketbert.training.settings import type_of
+    from pocketbert.settings.settings import type_of
 
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [
@@ -130,9 +130,9 @@ def _about(settings: Any, name: str) -> str:
 def _train(settings: Any, given: dict[str, Any], run: Callable[..., Any], show: Callable[..., str]) -> None:
     """Make a run from what the command line gave, and print its scores."""
     from pocketbert.command.training_progress import TrainingProgress
+    from pocketbert.settings.settings import read_settings
     from pocketbert.training.loop import Stopped
     from pocketbert.training.processes import is_main
-    from pocketbert.training.settings import read_settings
 
     recipe, resume, dry = given.pop("recipe"), given.pop("resume"), given.pop("dry_run")
     values = {name: value for name, value in given.items() if value is not None}

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pocketbert.settings.settings import RUN_FILE, Settings, places_of, to_toml
 from pocketbert.training.history import CURVES_FILE
-from pocketbert.training.settings import RUN_FILE, Settings, places_of, to_toml
 
 __all__ = ["CARD_FILE", "Card", "write_card"]
 

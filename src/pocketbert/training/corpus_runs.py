@@ -10,6 +10,7 @@ from typing import Any
 from pocketbert.architecture.config import PretrainedConfig
 from pocketbert.errors import InputError
 from pocketbert.evaluation.scoring import scores
+from pocketbert.settings.runs import CorpusRun
 from pocketbert.torch.runner import TorchRunner
 from pocketbert.training.batches import Padder
 from pocketbert.training.callbacks import Callback
@@ -17,7 +18,6 @@ from pocketbert.training.corpus import corpus_files, read_corpus, texts_of
 from pocketbert.training.masking import Masker, rarity
 from pocketbert.training.objectives.objective import Objective
 from pocketbert.training.phases import Phase
-from pocketbert.training.runs import CorpusRun
 from pocketbert.training.sentence_pairs import read_pairs
 from pocketbert.training.session import Session
 from pocketbert.training.tables import digest

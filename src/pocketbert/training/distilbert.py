@@ -13,12 +13,12 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import Opened, open_model
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.extras import require
+from pocketbert.settings.runs import Distilbert
 from pocketbert.tokenizer import AutoTokenizer, DistilBertTokenizerFast
 from pocketbert.torch.auto import model_class
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.corpus_runs import corpus_session, names_of
 from pocketbert.training.objectives.triple import TripleLoss
-from pocketbert.training.runs import Distilbert
 from pocketbert.training.session import Session, Trained
 from pocketbert.training.starting import load_to_train
 from pocketbert.training.tables import digest

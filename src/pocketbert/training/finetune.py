@@ -18,6 +18,7 @@ from pocketbert.evaluation.labeled import UNLABELED, read_labeled
 from pocketbert.evaluation.scoring import scores
 from pocketbert.evaluation.sources import Labeled, in_memory, read_columns, source_name
 from pocketbert.extras import require
+from pocketbert.settings.runs import TASKS, Finetune
 from pocketbert.tokenizer import AutoTokenizer
 from pocketbert.torch.auto import model_class
 from pocketbert.torch.runner import TorchRunner
@@ -30,7 +31,6 @@ from pocketbert.training.lora import add_adapters, merge_adapters, save_adapters
 from pocketbert.training.objectives.objective import HeadLoss, Objective
 from pocketbert.training.objectives.task import TaskDistillation
 from pocketbert.training.pairs import check_vectors, pairs_to_learn
-from pocketbert.training.runs import TASKS, Finetune
 from pocketbert.training.session import Session, Trained
 from pocketbert.training.starting import load_to_train
 from pocketbert.training.tables import digest, make_table

@@ -8,11 +8,11 @@ from typing import Any
 from pocketbert.errors import InputError
 from pocketbert.evaluation.labeled import read_fields
 from pocketbert.evaluation.sources import Columns, Labeled, source_name
+from pocketbert.settings.runs import PROBLEMS
 
-__all__ = ["HAVE_LABELS", "PROBLEMS", "Labels", "labels_in"]
+__all__ = ["HAVE_LABELS", "Labels", "labels_in"]
 
 HAVE_LABELS = ("sequence_classification", "token_classification")  # heads whose labels are named in a configuration
-PROBLEMS = ("single_label", "multi_label", "regression")
 
 
 @dataclass(frozen=True)

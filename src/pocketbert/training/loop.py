@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketbert.errors import InputError, TrainingError
+from pocketbert.settings.settings import Settings
 from pocketbert.training.batches import Batch, Collate, loader
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.checkpoints import Checkpoints, Progress
@@ -30,7 +31,6 @@ from pocketbert.training.order import Order, Share, random_of
 from pocketbert.training.phases import Phase, free, phase_at, trained_in
 from pocketbert.training.processes import from_main, whole_model
 from pocketbert.training.schedules import rate
-from pocketbert.training.settings import Settings
 from pocketbert.training.tables import Table
 
 __all__ = ["Run", "Stopped", "count_steps", "run_steps"]

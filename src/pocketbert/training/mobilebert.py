@@ -16,13 +16,13 @@ from pocketbert.architecture.heads import BARE
 from pocketbert.checkpoint.opened import open_model
 from pocketbert.errors import ConfigError, InputError
 from pocketbert.extras import require
+from pocketbert.settings.runs import Mobilebert
 from pocketbert.tokenizer import AutoTokenizer, MobileBertTokenizerFast
 from pocketbert.torch.auto import model_class
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.corpus_runs import corpus_session, names_of
 from pocketbert.training.objectives.transfer import Transfer
 from pocketbert.training.phases import Phase
-from pocketbert.training.runs import Mobilebert
 from pocketbert.training.schedules import rate, transfer_rate
 from pocketbert.training.session import Session, Trained
 from pocketbert.training.starting import load_to_train

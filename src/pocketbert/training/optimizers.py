@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pocketbert.settings.settings import Settings
 from pocketbert.training.phases import Phase
-from pocketbert.training.settings import Settings
 
 __all__ = ["Lamb", "make_optimizer"]
 

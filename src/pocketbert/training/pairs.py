@@ -8,8 +8,8 @@ from typing import Any
 from pocketbert.checkpoint.opened import Opened
 from pocketbert.checkpoint.sentence_transformers import Normalize, Pooling
 from pocketbert.errors import InputError
+from pocketbert.settings.runs import Finetune
 from pocketbert.training.objectives.pairs import CosineLoss, InBatchNegatives
-from pocketbert.training.runs import Finetune
 
 __all__ = ["check_vectors", "pairs_to_learn"]
 

@@ -11,13 +11,13 @@ import torch
 from pocketbert.architecture.config import AutoConfig
 from pocketbert.checkpoint.opened import open_model
 from pocketbert.extras import require
+from pocketbert.settings.runs import Pretrain
 from pocketbert.tokenizer import AutoTokenizer
 from pocketbert.torch.auto import model_class
 from pocketbert.training.callbacks import Callback
 from pocketbert.training.corpus_runs import corpus_session, names_of
 from pocketbert.training.examples import check_tokenizer
 from pocketbert.training.objectives.words import MaskedWords
-from pocketbert.training.runs import Pretrain
 from pocketbert.training.session import Session, Trained
 from pocketbert.training.starting import load_to_train
 from pocketbert.training.tables import digest

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pocketbert.errors import CheckpointError, InputError
+from pocketbert.settings.settings import RUN_FILE, Settings, check_trackers, places_of, to_toml
 from pocketbert.storage.replacing import replacing
 from pocketbert.training.batches import Batch, Collate
 from pocketbert.training.callbacks import Callback
@@ -26,10 +27,9 @@ from pocketbert.training.order import Order
 from pocketbert.training.phases import Phase, free, trained_in
 from pocketbert.training.processes import from_main, make_accelerator
 from pocketbert.training.room import check_room
-from pocketbert.training.settings import RUN_FILE, Settings, places_of, to_toml
 from pocketbert.training.simulated_int8 import simulating_int8
 from pocketbert.training.tables import Table
-from pocketbert.training.tracking import Tracking, check_trackers
+from pocketbert.training.tracking import Tracking
 
 __all__ = ["Session", "Trained"]
 

@@ -5,31 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pocketbert.extras import require
-from pocketbert.tasks.option_checks import check_choice
 from pocketbert.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from pocketbert.training.loop import Run
 
-__all__ = ["TRACKERS", "Tracking", "check_trackers"]
+__all__ = ["Tracking"]
 
-TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow")
 _PROJECT = "pocketbert"
-
-
-def check_trackers(report_to: str | None) -> list[str]:
-    """Return the names of the trackers that are asked for.
-
-    Raises:
-        InputError: one is not known.
-        MissingExtra: its package is not installed.
-    """
-    names = [name.strip() for name in (report_to or "").split(",") if name.strip()]
-    for name in names:
-        check_choice("report_to", name, TRACKERS)
-        require(name)
-    return names
 
 
 class Tracking(Callback):

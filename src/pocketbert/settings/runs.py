@@ -8,12 +8,12 @@ from typing import ClassVar
 from pocketbert.architecture.heads import BARE, HEADS, Head
 from pocketbert.errors import InputError
 from pocketbert.evaluation.sources import read_columns
+from pocketbert.settings.settings import Settings, above_zero, at_least_zero, place, setting, share
 from pocketbert.tasks.option_checks import check_choice, check_whole
-from pocketbert.training.labels import PROBLEMS
-from pocketbert.training.settings import Settings, above_zero, at_least_zero, place, setting, share
 
-__all__ = ["TASKS", "CorpusRun", "Distilbert", "Finetune", "Mobilebert", "Pretrain"]
+__all__ = ["TASKS", "CorpusRun", "Distilbert", "PROBLEMS", "Finetune", "Mobilebert", "Pretrain"]
 
+PROBLEMS = ("single_label", "multi_label", "regression")  # what a classifier's labels can be
 # what is trained, by the task that it is for
 TASKS: dict[str, Head] = {
     head.task: head for head in HEADS.values() if head.name not in (BARE, "pretraining", "masked_lm")

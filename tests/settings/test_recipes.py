@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pocketbert import ConfigError, InputError
-from pocketbert.training import runs
-from pocketbert.training.settings import read_settings, to_toml
+from pocketbert.settings import runs
+from pocketbert.settings.settings import read_settings, to_toml
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 KINDS = {cls.__name__.lower(): cls for cls in (runs.Finetune, runs.Distilbert, runs.Mobilebert, runs.Pretrain)}

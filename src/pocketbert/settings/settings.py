@@ -17,14 +17,25 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pocketbert.errors import ConfigError, InputError
+from pocketbert.extras import require
 from pocketbert.storage.texts import read_text
 from pocketbert.tasks.option_checks import check_choice, check_number, check_whole, suggest
-from pocketbert.training.tracking import check_trackers
 
-__all__ = ["RUN_FILE", "Settings", "place", "places_of", "read_settings", "setting", "to_toml", "type_of"]
+__all__ = [
+    "RUN_FILE",
+    "Settings",
+    "check_trackers",
+    "place",
+    "places_of",
+    "read_settings",
+    "setting",
+    "to_toml",
+    "type_of",
+]
 
 RUN_FILE = "run.toml"  # the name beside the model
 
+TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow")
 S = TypeVar("S", bound="Settings")
 
 
@@ -107,7 +118,7 @@ class Settings:
     )
     save_every: int | None = setting(None, "steps between checkpoints", check_whole, 1, none="at every evaluation")
     keep: int = setting(1, "how many of the latest checkpoints to keep", check_whole, 1)
-    report_to: str | None = setting(None, "trackers, comma-separated: tensorboard, trackio, wandb, mlflow")
+    report_to: str | None = setting(None, f"trackers, comma-separated: {', '.join(TRACKERS)}")
 
     def check(self) -> None:
         """Check all values.
@@ -142,6 +153,20 @@ class Settings:
             if name not in known:
                 raise InputError(f"there is no setting {name!r}{suggest(name, known)}; there are {', '.join(known)}")
         return dataclasses.replace(self, **values)
+
+
+def check_trackers(report_to: str | None) -> list[str]:
+    """Return the names of the trackers that are asked for.
+
+    Raises:
+        InputError: one is not known.
+        MissingExtra: its package is not installed.
+    """
+    names = [name.strip() for name in (report_to or "").split(",") if name.strip()]
+    for name in names:
+        check_choice("report_to", name, TRACKERS)
+        require(name)
+    return names
 
 
 def type_of(cls: type[Settings], name: str) -> type:

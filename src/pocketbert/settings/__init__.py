@@ -1,0 +1,1 @@
+"""What a training run can set: typed, checked, read from a file and written beside the model; no framework."""
