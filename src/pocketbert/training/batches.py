@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pocketbert.architecture.forward import IGNORE
 from pocketbert.errors import InputError
-from pocketbert.training.examples import IGNORED, Example
+from pocketbert.training.examples import Example
 from pocketbert.training.order import Share
 from pocketbert.training.tables import Table
 
@@ -49,7 +50,7 @@ class Padder:
         for name in examples[0].keys() - {"rows", "types", "size"}:
             values = [example[name] for example in examples]
             per_token = isinstance(values[0], list) and isinstance(values[0][0], int)
-            batch[name] = _rectangle(values, longest, IGNORED) if per_token else torch.tensor(values)
+            batch[name] = _rectangle(values, longest, IGNORE) if per_token else torch.tensor(values)
         return batch
 
 

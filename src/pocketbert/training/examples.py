@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any
 
 from pocketbert.architecture.config import PretrainedConfig
+from pocketbert.architecture.forward import IGNORE
 from pocketbert.architecture.heads import BARE
 from pocketbert.errors import InputError
 from pocketbert.evaluation.labeled import is_multi_label, is_regression
@@ -30,7 +31,6 @@ __all__ = ["Encoder", "Example", "check_tokenizer", "fingerprint"]
 Example = dict[str, Any]
 Records = Iterable[Mapping[str, Any]]
 
-IGNORED = -100  # a token's label that counts nothing
 _AT_ONCE = 1000  # records that are tokenized in one call
 
 
@@ -130,13 +130,13 @@ def _classified(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Itera
     for row, record in zip(encoder.whole(_pairs(records)), records, strict=True):
         label = record.get("label")
         if is_regression(config):
-            yield encoder.example([row], labels=float(IGNORED if label is None else label))
+            yield encoder.example([row], labels=float(IGNORE if label is None else label))
         elif is_multi_label(config):
             names = config.label2id
-            labels = [float(IGNORED)] * len(names) if label is None else [float(name in label) for name in names]
+            labels = [float(IGNORE)] * len(names) if label is None else [float(name in label) for name in names]
             yield encoder.example([row], labels=labels)
         else:
-            yield encoder.example([row], labels=IGNORED if label is None else config.label2id[label])
+            yield encoder.example([row], labels=IGNORE if label is None else config.label2id[label])
 
 
 def _tagged(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[Example]:
@@ -148,7 +148,7 @@ def _tagged(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterator[
         for word in document.encoding.word_ids:  # a word's label stands at its first token
             starts = word is not None and word != before
             first.append(int(starts))
-            labels.append(encoder.config.label2id[tags[word]] if starts and tags and word is not None else IGNORED)
+            labels.append(encoder.config.label2id[tags[word]] if starts and tags and word is not None else IGNORE)
             before = word
         for window in document.windows:
             tokens = range(len(document)) if window.tokens is None else window.tokens.tolist()
@@ -166,7 +166,7 @@ def _answered(encoder: Encoder, records: Sequence[Mapping[str, Any]]) -> Iterato
             place = {token: index for index, token in enumerate(tokens)}
             start, end = place.get(first, 0), place.get(last, 0)  # an answer outside is answered at [CLS]
             inside = first in place and last in place
-            outside = 0 if labeled else IGNORED
+            outside = 0 if labeled else IGNORE
             yield encoder.example(
                 [window.row],
                 start_positions=start if inside else outside,

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pocketbert.architecture.forward import IGNORE
 from pocketbert.training.batches import Batch, Padder
-from pocketbert.training.examples import IGNORED, Example
+from pocketbert.training.examples import Example
 from pocketbert.training.order import Share, random_of
 
 __all__ = ["MASKINGS", "Masker", "by_batch", "by_row", "rarity"]
@@ -106,7 +107,7 @@ class Masker:
         """Return the batch of ``Padder``, with hidden words and ``labels``."""
         batch = self.pad(examples, share)
         ids = batch["input_ids"].numpy()
-        labels = np.full_like(ids, IGNORED)
+        labels = np.full_like(ids, IGNORE)
         if self.share:
             real = batch["attention_mask"].numpy() > 0
 

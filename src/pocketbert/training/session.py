@@ -23,6 +23,7 @@ from pocketbert.training.checkpoints import Checkpoints, Progress
 from pocketbert.training.history import History
 from pocketbert.training.loop import Evaluate, Run, count_steps, phases_of, run_steps
 from pocketbert.training.objectives.objective import Objective
+from pocketbert.training.objectives.words import inputs_of
 from pocketbert.training.order import Order
 from pocketbert.training.phases import Phase, free, trained_in
 from pocketbert.training.processes import from_main, make_accelerator
@@ -147,8 +148,7 @@ class Session:
         """Yield a few batches, without labels."""
         for step in range(min(_LOOKED_AT, run.order.steps_per_epoch)):
             share = run.order.shares(step, 0, 1, None)[0]
-            batch = self.collate(self.table[list(share.examples)], share)
-            yield {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+            yield inputs_of(self.collate(self.table[list(share.examples)], share))
 
     def described(self) -> str:
         """Return what the run would do, and how long its steps take here."""
