@@ -27,9 +27,9 @@ def finetune_command(context: typer.Context) -> None:
 
     def command(task: str, **given: Any) -> None:
         """Fine-tune a checkpoint on labeled records; the best model goes into --out."""
-        from pocketbert.training.finetune import dry_run, run_finetune
+        from pocketbert.training.finetune import session
 
-        _train(Finetune, {"task": task, **given}, run_finetune, dry_run)
+        _train(Finetune, {"task": task, **given}, session)
 
     argument = Annotated[str, typer.Argument(help=_about(Finetune, "task"))]
     _call(_with_options(command, Finetune, {"task": argument}), context)
@@ -42,9 +42,9 @@ def distilbert_command(context: typer.Context) -> None:
 
     def command(files: list[str] | None, **given: Any) -> None:
         """Make a DistilBERT of some of a teacher's layers, which learns from it on unlabeled text."""
-        from pocketbert.training.distilbert import dry_run, run_distilbert
+        from pocketbert.training.distilbert import session
 
-        _train(Distilbert, _with_files(given, files), run_distilbert, dry_run)
+        _train(Distilbert, _with_files(given, files), session)
 
     _call(_with_options(command, Distilbert, _FILES), context)
 
@@ -56,9 +56,9 @@ def mobilebert_command(context: typer.Context) -> None:
 
     def command(files: list[str] | None, **given: Any) -> None:
         """Make a MobileBERT that learns a teacher's layers and then its words on unlabeled text."""
-        from pocketbert.training.mobilebert import dry_run, run_mobilebert
+        from pocketbert.training.mobilebert import session
 
-        _train(Mobilebert, _with_files(given, files), run_mobilebert, dry_run)
+        _train(Mobilebert, _with_files(given, files), session)
 
     _call(_with_options(command, Mobilebert, _FILES), context)
 
@@ -69,9 +69,9 @@ def pretrain_command(context: typer.Context) -> None:
 
     def command(files: list[str] | None, **given: Any) -> None:
         """Train a model to guess hidden words of unlabeled text."""
-        from pocketbert.training.pretrain import dry_run, run_pretrain
+        from pocketbert.training.pretrain import session
 
-        _train(Pretrain, _with_files(given, files), run_pretrain, dry_run)
+        _train(Pretrain, _with_files(given, files), session)
 
     _call(_with_options(command, Pretrain, _FILES), context)
 
@@ -127,7 +127,7 @@ def _about(settings: Any, name: str) -> str:
     return next(str(each.metadata["about"]) for each in fields(settings) if each.name == name)
 
 
-def _train(settings: Any, given: dict[str, Any], run: Callable[..., Any], show: Callable[..., str]) -> None:
+def _train(settings: Any, given: dict[str, Any], session: Callable[..., Any]) -> None:
     """Make a run from what the command line gave, and print its scores."""
     from pocketbert.command.training_progress import TrainingProgress
     from pocketbert.settings.settings import read_settings
@@ -141,11 +141,11 @@ def _train(settings: Any, given: dict[str, Any], run: Callable[..., Any], show: 
         if not getattr(chosen, name):
             raise InputError(f"--{name} is missing: {_about(settings, name)}")
     if dry:
-        print(show(chosen), file=results())
+        print(session(chosen).described(), file=results())
         return
     progress = TrainingProgress()
     try:
-        done = run(chosen, callbacks=[progress], resume=resume)
+        done = session(chosen, [progress]).run(resume)
     except Stopped as stopped:
         if is_main():
             say(f"{stopped}: the same command with --resume")

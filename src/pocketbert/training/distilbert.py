@@ -30,7 +30,7 @@ from pocketbert.training.teachers import (
     start_from_layers,
 )
 
-__all__ = ["distil_distilbert", "dry_run", "run_distilbert"]
+__all__ = ["distil_distilbert", "session"]
 
 
 def distil_distilbert(
@@ -74,20 +74,11 @@ def distil_distilbert(
         ... )  # doctest: +SKIP
     """
     run = Distilbert(teacher=str(teacher), corpus=names_of(corpus), out=str(out)).changed(settings)
-    return run_distilbert(run, callbacks=callbacks, resume=resume)
+    return session(run, callbacks).run(resume)
 
 
-def run_distilbert(settings: Distilbert, *, callbacks: Sequence[Callback] = (), resume: bool = False) -> Trained:
-    """Make the run that settings describe. See ``distil_distilbert``."""
-    return _session(settings, callbacks).run(resume)
-
-
-def dry_run(settings: Distilbert) -> str:
-    """Return what a run would do: its sizes, steps and first batch, and how long a step takes."""
-    return _session(settings, ()).described()
-
-
-def _session(settings: Distilbert, callbacks: Sequence[Callback]) -> Session:
+def session(settings: Distilbert, callbacks: Sequence[Callback] = ()) -> Session:
+    """Return the run that settings describe. See ``distil_distilbert``."""
     settings.check()
     require("accelerate")
     opened = open_model(settings.teacher, tokenizer=True)

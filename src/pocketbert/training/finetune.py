@@ -36,7 +36,7 @@ from pocketbert.training.starting import load_to_train
 from pocketbert.training.tables import digest, make_table
 from pocketbert.training.teachers import check_task_teacher, fingerprint_of_weights, labels_of
 
-__all__ = ["dry_run", "finetune", "run_finetune"]
+__all__ = ["finetune", "session"]
 
 _LENGTHS = {"question_answering": 384}  # most tokens of a row, by head; else _LENGTH
 _LENGTH = 128
@@ -87,27 +87,16 @@ def finetune(
         task=task, model=str(model), train=source_name(train), out=str(out),
         eval=None if eval is None else source_name(eval), **settings,
     )  # fmt: skip
-    return run_finetune(run, train=train, eval=eval, callbacks=callbacks, resume=resume)
+    return session(run, callbacks, train, eval).run(resume)
 
 
-def run_finetune(
+def session(
     settings: Finetune,
-    *,
+    callbacks: Sequence[Callback] = (),
     train: Labeled | None = None,
     eval: Labeled | None = None,
-    callbacks: Sequence[Callback] = (),
-    resume: bool = False,
-) -> Trained:
-    """Make the run that settings describe; records that are given take the place of files. See ``finetune``."""
-    return _session(settings, train, eval, callbacks).run(resume)
-
-
-def dry_run(settings: Finetune) -> str:
-    """Return what a run would do: its sizes, steps and first batch, and how long a step takes. See ``finetune``."""
-    return _session(settings, None, None, ()).described()
-
-
-def _session(settings: Finetune, train: Labeled | None, eval: Labeled | None, callbacks: Sequence[Callback]) -> Session:
+) -> Session:
+    """Return the run that settings describe; records that are given take the place of files. See ``finetune``."""
     settings.check()
     require("accelerate")
     head = TASKS[settings.task]

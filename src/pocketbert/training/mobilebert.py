@@ -29,7 +29,7 @@ from pocketbert.training.starting import load_to_train
 from pocketbert.training.tables import digest
 from pocketbert.training.teachers import check_teacher, check_vocabulary, fingerprint_of_weights
 
-__all__ = ["distil_mobilebert", "dry_run", "run_mobilebert", "start_as_teacher", "student_config", "transfer_phases"]
+__all__ = ["distil_mobilebert", "session", "start_as_teacher", "student_config", "transfer_phases"]
 
 _EARLIER = 0.1  # factor of the learning rate of layers that were transferred before
 _COPIED = ("embeddings.word_", "embeddings.position_", "embeddings.token_type_", "embeddings.embedding_tr", "cls.")
@@ -78,20 +78,11 @@ def distil_mobilebert(
         ... )  # doctest: +SKIP
     """
     run = Mobilebert(teacher=str(teacher), corpus=names_of(corpus), out=str(out)).changed(settings)
-    return run_mobilebert(run, callbacks=callbacks, resume=resume)
+    return session(run, callbacks).run(resume)
 
 
-def run_mobilebert(settings: Mobilebert, *, callbacks: Sequence[Callback] = (), resume: bool = False) -> Trained:
-    """Make the run that settings describe. See ``distil_mobilebert``."""
-    return _session(settings, callbacks).run(resume)
-
-
-def dry_run(settings: Mobilebert) -> str:
-    """Return what a run would do: its sizes, steps and first batch, and how long it takes."""
-    return _session(settings, ()).described()
-
-
-def _session(settings: Mobilebert, callbacks: Sequence[Callback]) -> Session:
+def session(settings: Mobilebert, callbacks: Sequence[Callback] = ()) -> Session:
+    """Return the run that settings describe. See ``distil_mobilebert``."""
     settings.check()
     require("accelerate")
     opened = open_model(settings.teacher, tokenizer=True)

@@ -23,7 +23,7 @@ from pocketbert.training.starting import load_to_train
 from pocketbert.training.tables import digest
 from pocketbert.training.teachers import fingerprint_of_weights
 
-__all__ = ["dry_run", "pretrain", "run_pretrain"]
+__all__ = ["pretrain", "session"]
 
 
 def pretrain(
@@ -61,20 +61,11 @@ def pretrain(
         >>> done = pretrain(model="small/config.json", corpus="texts/*.txt.gz", out="mine")  # doctest: +SKIP
     """
     run = Pretrain(model=str(model), corpus=names_of(corpus), out=str(out)).changed(settings)
-    return run_pretrain(run, callbacks=callbacks, resume=resume)
+    return session(run, callbacks).run(resume)
 
 
-def run_pretrain(settings: Pretrain, *, callbacks: Sequence[Callback] = (), resume: bool = False) -> Trained:
-    """Make the run that settings describe. See ``pretrain``."""
-    return _session(settings, callbacks).run(resume)
-
-
-def dry_run(settings: Pretrain) -> str:
-    """Return what a run would do: its sizes, steps and first batch, and how long a step takes."""
-    return _session(settings, ()).described()
-
-
-def _session(settings: Pretrain, callbacks: Sequence[Callback]) -> Session:
+def session(settings: Pretrain, callbacks: Sequence[Callback] = ()) -> Session:
+    """Return the run that settings describe. See ``pretrain``."""
     settings.check()
     require("accelerate")
     head = "pretraining" if settings.next_sentence else "masked_lm"
